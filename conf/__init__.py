@@ -1,0 +1,1 @@
+"""What differs between places and tenants: settings, sources and rules, all YAML."""

@@ -1,0 +1,160 @@
+"""The commands, put together, and what becomes of their errors: one sentence and an exit code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from crm_spark import __version__
+from crm_spark.cli import (
+    backfill,
+    clean,
+    dictionary,
+    doctor,
+    history,
+    ingest,
+    listing,
+    page,
+    plan,
+    rebuild,
+    run,
+    sample,
+    tables,
+)
+from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake
+from crm_spark.cli.say import complain
+from crm_spark.core.errors import CrmError
+
+if TYPE_CHECKING:
+    from crm_spark.core.pipeline import Pipeline
+
+INTERRUPTED = 130  # as a shell says it
+EPILOG = (
+    "Exit codes: 0 done, 2 bad usage or configuration, 3 input breaks its contract, 4 a job failed, 5 the lake is busy."
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its function takes a desk first, then its own options."""
+
+    name: str
+    function: Callable[..., int | None]
+    panel: str
+    options: Callable[..., Given] = at_a_lake
+
+
+COMMANDS = [
+    Command("list", listing.list_jobs, "See"),
+    Command("plan", plan.plan, "See"),
+    Command("tables", tables.tables, "See"),
+    Command("history", history.history, "See"),
+    Command("ingest", ingest.ingest, "Work"),
+    Command("run", run.run, "Work"),
+    Command("backfill", backfill.backfill, "Work"),
+    Command("report", page.report, "Work"),
+    Command("doctor", doctor.doctor, "Look after"),
+    Command("clean", clean.clean, "Look after"),
+    Command("rebuild", rebuild.rebuild, "Look after"),
+    Command("sample", sample.sample, "Make", anywhere),
+    Command("dictionary", dictionary.dictionary, "Make", anywhere),
+]
+
+
+class Commands(TyperGroup):
+    """Commands whose errors end in a sentence on standard error, or in one JSON object on standard output."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Run a command line and end with its exit code."""
+        told = list(sys.argv[1:] if args is None else args)
+        more["standalone_mode"] = False
+        code = _code_of(lambda: super(Commands, self).main(told, **more), told)
+        return sys.exit(code) if standalone_mode else code
+
+
+def app_for(pipeline: Pipeline | None = None) -> typer.Typer:
+    """Make the command line of a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline, optional
+        Default: all jobs of the suite, found when first needed.
+    """
+    app = typer.Typer(
+        cls=Commands,
+        help="Data-driven CRM on Spark: raw customer data in, Delta tables to act on out.",
+        epilog=EPILOG,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_top)
+    for command in COMMANDS:
+        app.command(command.name, rich_help_panel=command.panel)(_with_desk(command, pipeline))
+    return app
+
+
+def _top(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Say which version this is."),
+) -> None:
+    if version:
+        typer.echo(f"crm_spark {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _with_desk(command: Command, pipeline: Pipeline | None) -> Callable[..., int | None]:
+    """Give a command the options that all of its kind have: Typer reads them from the signature."""
+    own = list(inspect.signature(command.function, eval_str=True).parameters.values())[1:]
+    common = list(inspect.signature(command.options, eval_str=True).parameters.values())
+
+    def called(**given: Any) -> int | None:
+        told = command.options(**{option.name: given.pop(option.name) for option in common})
+        return command.function(Desk(pipeline, told), **given)
+
+    called.__doc__ = inspect.getdoc(command.function)
+    called.__annotations__ = {option.name: option.annotation for option in [*own, *common]}
+    called.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+    return called
+
+
+def _code_of(work: Callable[[], int | None], told: Sequence[str]) -> int:
+    """Do the work; say what went wrong, and give the exit code."""
+    try:
+        return work() or 0
+    except typer.TyperException as error:
+        # Typer's own words for a wrong usage; its base class does not promise them.
+        said, code = getattr(error, "format_message", lambda: "see `crm --help`")(), CrmError.exit_code
+        return _fail(told, _sentence(said), getattr(error, "exit_code", code))
+    except CrmError as error:
+        return _fail(told, str(error), error.exit_code, error)
+    except KeyboardInterrupt:
+        return _fail(told, "stopped; the next run starts anew what was not finished", INTERRUPTED)
+    except Exception as error:
+        # Its text may hold a customer's value: it is shown only where it is asked for.
+        said = f"unexpected {type(error).__name__}; the same command with --debug shows where"
+        return _fail(told, said, CrmError.exit_code, error)
+
+
+def _sentence(said: str) -> str:
+    """Bring Typer's words into ours."""
+    return (said[:1].lower() + said[1:].rstrip(".")).replace(". Did you mean", "; did you mean")
+
+
+def _fail(told: Sequence[str], said: str, code: int, error: BaseException | None = None) -> int:
+    if error is not None and "--debug" in told:
+        traceback.print_exception(error)
+    if "--json" in told:
+        print(json.dumps({"error": said, "code": code}, ensure_ascii=False))  # noqa: T201 - standard output is the answer
+    else:
+        complain(said)
+    return code

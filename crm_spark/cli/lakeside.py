@@ -1,0 +1,83 @@
+"""What `crm doctor` looks at in the lake: tables against their contracts, and what was left unfinished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from crm_spark.cli.finding import Finding, ok, problem, warning
+from crm_spark.core.errors import ContractError
+
+if TYPE_CHECKING:
+    from crm_spark.cli.catalog import Known
+    from crm_spark.cli.desk import Desk
+
+MOST_RUNS = 1_000
+
+
+def findings(desk: Desk, values: bool) -> Iterator[Finding]:
+    """Look at every table that is there, then for what was begun and never ended."""
+    from crm_spark.cli.catalog import known
+
+    if not desk.is_there():
+        yield warning("lake", f"{desk.place.lake} is not there yet", "`crm ingest` makes it")
+        return
+    found = [entry for entry in known(desk.pipeline).values() if desk.lake.version(entry.table) is not None]
+    yield ok("lake", f"{desk.place.lake}: {len(found)} tables")
+    for entry in found:
+        yield table(desk, entry, values)
+    yield from unfinished_batches(desk)
+    yield from unfinished_runs(desk)
+
+
+def table(desk: Desk, known: Known, values: bool) -> Finding:
+    """Hold one table against its contract: its shape, and what stands in it."""
+    what = f"table {known.table.name}"
+    try:
+        grown = desk.lake.growth(known.table).added
+    except ContractError as error:
+        return problem(what, str(error), "as it says", error.exit_code)
+    if grown:
+        return warning(what, f"lacks the new column {', '.join(grown)}", "the next run that writes it adds it")
+    version = desk.lake.version(known.table)
+    broken = known.table.faults(desk.lake.read(known.table, version)).collect() if values else []
+    if broken:
+        said = "; ".join(f"{row['fault']}: {row['rows']} rows" for row in broken)
+        return problem(what, said, _remedy(known), ContractError.exit_code)
+    return ok(what, f"version {version} keeps its contract" + ("" if values else " (values not looked at)"))
+
+
+def unfinished_batches(desk: Desk) -> Iterator[Finding]:
+    """Look for files whose loading began and never ended."""
+    from crm_spark.ingest.accounts import ACCOUNTS
+
+    accounts = desk.lake.read(ACCOUNTS, desk.lake.version(ACCOUNTS))
+    started = accounts.where("status = 'started'").groupBy("source").count().orderBy("source").collect()
+    for row in started:
+        said = f"loading {row['count']} files of {row['source']} began and did not end"
+        yield warning("ingestion", said, "run `crm ingest` again: it finishes them first")
+
+
+def unfinished_runs(desk: Desk) -> Iterator[Finding]:
+    """Look for runs that began and never ended, unless their job ended well since."""
+    from crm_spark.cli.history import runs
+
+    last: dict[str, str] = {}
+    for run in runs(desk.lake, MOST_RUNS):
+        newest = last.setdefault(run["job"], run["run_id"])
+        if run["status"] == "started" and newest == run["run_id"]:
+            began = f"{run['at']:%Y-%m-%d %H:%M} UTC"
+            said = f"{run['job']} began at {began} and has not ended (run {run['run_id']})"
+            yield warning(
+                "runs",
+                said,
+                f"if it is not at work, run it again: `crm run {run['job']} --as-of {run['as_of']}`",
+            )
+
+
+def _remedy(known: Known) -> str:
+    from crm_spark.cli.catalog import INGEST, RUNNER
+
+    if known.maker in (INGEST, RUNNER, None):
+        return "report it: what checks these rows as they are written has let them pass"
+    return f"`crm rebuild {known.table.name} --as-of DATE`"

@@ -1,0 +1,85 @@
+"""The page of a lake: ingestion's sections, then every job's in the order of the pipeline."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from crm_spark.cli.catalog import INGEST, Known, known
+from crm_spark.core.config import Place
+from crm_spark.core.lake import Lake
+from crm_spark.core.pipeline import Pipeline
+from crm_spark.core.runs import RUNS
+from crm_spark.core.sections import Section
+from crm_spark.ingest import sections
+from crm_spark.reports import page
+from crm_spark.reports.page import Part
+
+
+def assemble(lake: Lake, pipeline: Pipeline, place: Place, title: str) -> str:
+    """Write the page of a lake.
+
+    Each table is read at the version that is newest when the page is begun, once and for all sections.
+    A section whose tables are not there, or that has no rows, says so.
+
+    Returns
+    -------
+    str
+        HTML, as `reports.page.render` writes it.
+    """
+    tables = known(pipeline)
+    versions = {name: lake.version(entry.table) for name, entry in tables.items()}
+    parts = [_part(make, lake, tables, versions) for make in _sections(pipeline)]
+    return page.render(parts, title, _facts(lake, place))
+
+
+def _sections(pipeline: Pipeline) -> list[Callable[..., Section]]:
+    told = [make for name in pipeline.order for make in pipeline.jobs[name].sections]
+    return list(dict.fromkeys([*sections.SECTIONS, *told]))
+
+
+def _part(
+    make: Callable[..., Section],
+    lake: Lake,
+    tables: Mapping[str, Known],
+    versions: Mapping[str, int | None],
+) -> Part:
+    wanted = list(inspect.signature(make).parameters)
+    read: dict[str, DataFrame] = {name: lake.read(tables[name].table, versions[name]) for name in wanted}
+    section = make(**read)
+    absent = [name for name in wanted if versions[name] is None]
+    return page.missing(section.title, _why(absent, tables)) if absent else page.gather(section)
+
+
+def _why(absent: list[str], tables: Mapping[str, Known]) -> str:
+    """Say which tables are not there yet, and what makes them."""
+    commands = dict.fromkeys(_command(tables[name].maker) for name in absent)
+    are = "is" if len(absent) == 1 else "are"
+    return f"{', '.join(absent)} {are} not there yet: run {' and '.join(commands)}."
+
+
+def _command(maker: str | None) -> str:
+    return "`crm ingest`" if maker in (INGEST, None) else f"`crm run {maker}`"
+
+
+def _facts(lake: Lake, place: Place) -> dict[str, str]:
+    """Say what the page speaks of, and when it was written."""
+    last = _last_run(lake)
+    facts = {
+        "lake": lake.location,
+        "as of": last["as_of"].isoformat() if last and last["as_of"] else "no run yet",
+        "last run": f"{last['at']:%Y-%m-%d %H:%M} UTC" if last else "none",
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+    return {**facts, "currency": place.currency}
+
+
+def _last_run(lake: Lake) -> dict[str, Any] | None:
+    """Give the newest run that ended well and spoke for a day."""
+    ended = lake.read(RUNS, lake.version(RUNS)).where(F.col("status").isin("done", "skipped"))
+    dated = ended.where(F.col("as_of").isNotNull())
+    newest = dated.orderBy(F.desc("at")).select("as_of", "at").limit(1).collect()
+    return newest[0].asDict() if newest else None

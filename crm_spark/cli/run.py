@@ -1,0 +1,167 @@
+"""`crm run`: jobs for one day, one after another; the first failure stops the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from crm_spark.cli import say
+from crm_spark.cli.desk import Desk
+from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream, day
+from crm_spark.cli.watch import Watch
+from crm_spark.core.errors import CrmError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from crm_spark.core.contracts import Table
+    from crm_spark.core.job import Job
+    from crm_spark.core.runner import Result
+
+
+@dataclass
+class Day:
+    """What became of the jobs of one day."""
+
+    as_of: date
+    results: list[Result] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
+    failed: str | None = None
+    error: CrmError | None = None
+    run_id: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Give the exit code that the day ends with."""
+        return 0 if self.error is None else self.error.exit_code
+
+    @property
+    def complaint(self) -> str:
+        """What failed, with what was not run because of it."""
+        more = f"; run {self.run_id}, see `crm history`; --debug shows where" if self.run_id else ""
+        rest = f"\nnot run: {', '.join(self.not_run)}" if self.not_run else ""
+        return f"{self.error}{more}{rest}"
+
+    def data(self) -> dict[str, Any]:
+        """Give the day as data."""
+        told: dict[str, Any] = {
+            "as_of": self.as_of,
+            "runs": [vars(result) for result in self.results],
+            "warnings": self.warnings,
+            "not_run": self.not_run,
+        }
+        if self.error is None:
+            return told
+        failed = {"failed": self.failed, "run_id": self.run_id}
+        return {**told, **failed, "error": str(self.error), "code": self.exit_code}
+
+
+def run(
+    desk: Desk,
+    jobs: Jobs = None,
+    as_of: AsOf = None,
+    upstream: Upstream = False,
+    downstream: Downstream = False,
+    sets: Sets = None,
+) -> int:
+    """Run jobs (all, where none is named) for one day, in order."""
+    when = day(as_of)
+    desk.tell(sets or [])
+    chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
+    check(desk, chosen, when)
+    with Watch(len(chosen)) as watch:
+        done = run_day(desk, chosen, when, watch)
+    desk.answer(done.data(), *summary([done]))
+    return end(desk, done)
+
+
+def check(desk: Desk, jobs: list[Job], as_of: date) -> None:
+    """Refuse a lake that is not there, and settings that are wrong, before anything runs.
+
+    Raises
+    ------
+    ConfigError
+        Naming every wrong setting of every job.
+    """
+    from crm_spark.core import config
+    from crm_spark.core.errors import ConfigError
+
+    desk.need_lake()
+    faults = []
+    for job in jobs:
+        try:
+            config.of_job(job.config, job.name, desk.place, as_of)
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch) -> Day:
+    """Run the jobs of one day, up to the first that fails."""
+    from crm_spark.core import runner
+
+    done = Day(as_of)
+    for index, job in enumerate(jobs):
+        try:
+            result = runner.run(job, desk.lake, desk.place, as_of, watch.take)
+        except CrmError as error:
+            done.failed, done.error, done.run_id = job.name, error, watch.run_id
+            done.not_run = [other.name for other in jobs[index + 1 :]]
+            break
+        done.results.append(result)
+        done.warnings += emptiness(desk, job, result, as_of)
+    return done
+
+
+def emptiness(desk: Desk, job: Job, result: Result, as_of: date) -> list[str]:
+    """Say that a day has no rows, and whether that is because nothing had happened by then."""
+    answers = [table.name for table in job.writes if table.owns == "as_of" and result.rows.get(table.name) == 0]
+    if not answers:
+        return []
+    told = f"{', '.join(answers)} has no rows for that day"
+    if any(_has_data(desk, table, result.versions_read.get(table.name), as_of) for table in job.reads):
+        return [f"{as_of}: {told}"]
+    return [f"no data on or before {as_of}: {told}"]
+
+
+def summary(days: list[Day]) -> list[RenderableType]:
+    """Give a row for every run of some days."""
+    rows = [
+        (
+            day.as_of,
+            result.job,
+            result.status,
+            sum(result.rows.values()),
+            f"{result.seconds:.1f} s",
+            result.reason,
+        )
+        for day in days
+        for result in day.results
+    ]
+    failed = [(day.as_of, day.failed, "failed", None, None, None) for day in days if day.error is not None]
+    return [say.grid(["day", "job", "status", "rows", "time", "because"], [*rows, *failed])]
+
+
+def end(desk: Desk, done: Day) -> int:
+    """Say on standard error what was odd about a day, and give the exit code."""
+    for warning in done.warnings:
+        say.warn(warning)
+    if done.error is not None:
+        desk.trace(done.error)
+        if not desk.given.as_json:
+            say.complain(done.complaint)
+    return done.exit_code
+
+
+def _has_data(desk: Desk, table: Table, version: int | None, as_of: date) -> bool:
+    """Whether a table has a row of a day up to `as_of`; one that knows no days counts with any row."""
+    from pyspark.sql import functions as F
+
+    rows = desk.lake.read(table, version)
+    for column in table.columns:
+        if column.type == "date" and not column.nullable:
+            rows = rows.where(F.col(column.name) <= F.lit(as_of))
+    return not rows.isEmpty()

@@ -1,0 +1,1 @@
+"""What every job stands on: contracts, lake, runner. Knows Spark and Delta, knows no customer."""

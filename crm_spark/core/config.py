@@ -1,0 +1,152 @@
+"""What differs between places: read from files, then the environment, then the command line.
+
+`conf/local.yaml` holds `lake`, `zone`, `currency`, Spark's settings and what each job is told under
+`jobs:`. The environment overrides it (`CRM_LAKE`, `CRM_JOBS__RFM_SCORES__BINS`), the command line both.
+pydantic-settings does the layers, pydantic the types.
+"""
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from crm_spark.core.errors import ConfigError, near
+
+SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|private[._-]?key", re.IGNORECASE)
+CURRENCY = r"[A-Z]{3}"
+
+
+class Settings(BaseModel):
+    """What a job can be told; each job's `Config` adds its own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    as_of: date = Field(description="The day the answers speak for.")
+
+
+C = TypeVar("C", bound=Settings)
+
+
+class Place(BaseSettings):
+    """What differs between places and tenants, the same for every job."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    lake: str = Field("./lake", description="Where the tables are: a folder, a URI, or a catalog schema.")
+    zone: str = Field("UTC", description="The business time zone: days begin at its midnight.")
+    currency: str = Field("EUR", pattern=CURRENCY, description="The one currency of all money in the lake.")
+    sources: str = Field("conf/sources", description="The folder of the mapping files.")
+    rules: str | None = Field(None, description="A folder of rule files that go before the shipped ones.")
+    quarantine_days: int = Field(90, ge=1, description="Days that the text of refused records is kept.")
+    keep_days: int = Field(7, ge=1, description="Days that old versions stay readable after `crm clean`.")
+    logs: Literal["text", "json"] = Field("text", description="How log lines are written.")
+    spark: dict[str, str] = Field(default_factory=dict, description="Spark settings of a session made here.")
+    jobs: dict[str, dict[str, Any]] = Field(default_factory=dict, description="What each job is told.")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except Exception:
+            raise ValueError(f"'{zone}' is no time zone; write one like Europe/London") from None
+        return zone
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the command line before the environment, and that before the file."""
+        file = YamlConfigSettingsSource(settings_cls, yaml_file=settings_cls.model_config.get("yaml_file"))
+        return init_settings, env_settings, file
+
+
+def load(file: Path | None = None, **given: Any) -> Place:
+    """Read the configuration of a place.
+
+    Parameters
+    ----------
+    file : Path, optional
+        A YAML file; default `conf/local.yaml` where there is one.
+    **given
+        What the command line says; None counts as not said.
+
+    Raises
+    ------
+    ConfigError
+        Naming every mistake at once, and never a value that may be a secret.
+    """
+    chosen = file if file is not None else Path("conf/local.yaml")
+    if file is not None and not file.is_file():
+        raise ConfigError(f"there is no configuration file {file}; write one like conf/local.yaml")
+    _refuse_secrets(chosen)
+
+    class Here(Place):
+        model_config = SettingsConfigDict(yaml_file=chosen if chosen.is_file() else None)
+
+    try:
+        return Here(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigError.listing(str(chosen), faults(error, Place)) from None
+
+
+def of_job(config: type[C], name: str, place: Place, as_of: date) -> C:
+    """Make a job's typed settings out of what the place tells it."""
+    try:
+        return config(**{**place.jobs.get(name, {}), "as_of": as_of})
+    except ValidationError as error:
+        raise ConfigError.listing(f"settings of {name}", faults(error, config)) from None
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Every mistake that pydantic found, in our words, without values that may be secrets."""
+    return [_fault(dict(found), model) for found in error.errors(include_url=False)]
+
+
+def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        return f"unknown key '{where}'{near(where, model.model_fields)}"
+    given = "" if SECRET.search(where) or isinstance(found["input"], dict) else f", got {found['input']!r}"
+    said = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{where} must be {said}{given}" if found["msg"].startswith("Input should be") else f"{where}: {said}{given}"
+
+
+def _refuse_secrets(file: Path) -> None:
+    if not file.is_file():
+        return
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
+    found = [name for name in _paths(tree) if SECRET.search(name)]
+    if found:
+        listed = [f"{name} looks like a secret" for name in found]
+        raise ConfigError.listing(f"{file} must hold no secret; take it from the environment or the platform", listed)
+
+
+def _paths(tree: dict[str, Any], above: str = "") -> list[str]:
+    """Every key of a nested mapping, with its path."""
+    found = []
+    for name, value in tree.items():
+        found.append(f"{above}{name}")
+        if isinstance(value, dict):
+            found += _paths(value, f"{above}{name}.")
+    return found

@@ -1,0 +1,165 @@
+"""The promise of one table: its columns, its key, and which rows a run owns.
+
+From a contract the lake creates the table, the runner checks what a job returns, the pipeline takes
+its order, and the table dictionary is written. Nothing about a table is said a second time elsewhere.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from crm_spark.core.errors import ContractError, near
+
+Owns = Literal["as_of", "table", "batch", "keys"]
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+TYPE = re.compile(
+    r"string|int|bigint|double|boolean|date|timestamp|binary|decimal\(\d+,\d+\)"
+    r"|array<(string|int|bigint|double)>|map<string,(string|bigint|double)>"
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column: name, Spark SQL type, meaning, and what may stand in it.
+
+    Parameters
+    ----------
+    unit : str, optional
+        What one of it is: `day`, `money` (the lake's currency), `order`.
+    nullable : bool, default False
+        Whether the value may be missing.
+    personal : bool, default False
+        Whether the value tells something of one person; never shown in a message or a report.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    unit: str | None = None
+    nullable: bool = False
+    personal: bool = False
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"a column's name is lower case with underscores, got '{self.name}'")
+        if not TYPE.fullmatch(self.type):
+            raise ValueError(f"{self.name}: type '{self.type}' is not one a contract may promise")
+
+    @property
+    def comment(self) -> str:
+        """What the table itself says of the column: the meaning with its unit."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
+
+    @property
+    def ddl(self) -> str:
+        """The column as Spark SQL declares it."""
+        return f"{self.name} {self.type}" if self.nullable else f"{self.name} {self.type} NOT NULL"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    Parameters
+    ----------
+    owns : {"as_of", "table", "batch", "keys"}
+        Which rows one run owns, and with it how the lake writes them: replaces a day, replaces
+        everything, appends once, or merges by key.
+    key : sequence of str
+        Columns that tell one row from every other.
+    cluster_by : sequence of str, optional
+        Columns by which files are laid out, so that reading a part reads few files.
+    changes : bool, default False
+        Whether readers may ask for only what changed between two versions.
+    version : int, default 1
+        Rises by one when a nullable column is added.
+    """
+
+    name: str
+    meaning: str
+    owns: Owns
+    key: Sequence[str]
+    columns: Sequence[Field]
+    cluster_by: Sequence[str] = ()
+    changes: bool = False
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"a table's name is lower case with underscores, got '{self.name}'")
+        missing = [name for name in (*self.key, *self.cluster_by) if name not in self.names]
+        if missing:
+            raise ValueError(f"{self.name}: key or clustering names no column: {', '.join(missing)}")
+        if self.owns == "as_of" and "as_of" not in self.names:
+            raise ValueError(f"{self.name}: a table that owns its as_of needs that column")
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def ddl(self) -> str:
+        """The columns as one Spark SQL schema string."""
+        return ", ".join(column.ddl for column in self.columns)
+
+    @property
+    def nullable_ddl(self) -> str:
+        """The same with every column nullable: for rows on their way, before they are checked."""
+        return ", ".join(f"{column.name} {column.type}" for column in self.columns)
+
+    def __getitem__(self, name: str) -> Field:
+        """Return the column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def differences(self, schema: StructType) -> list[str]:
+        """Every way in which a schema differs from the promise, a phrase each; empty where it fits.
+
+        Whether columns may be null is not compared: a DataFrame rarely knows it. The table does.
+        """
+        found = {field.name: field.dataType.simpleString() for field in schema.fields}
+        broken = [
+            f"{column.name}: promised {column.type}, found {found.get(column.name, 'nothing')}"
+            for column in self.columns
+            if found.get(column.name) != column.type
+        ]
+        strangers = [name for name in found if name not in self.names]
+        return broken + [f"{name}: not promised{near(name, self.names)}" for name in strangers]
+
+    def conform(self, rows: DataFrame) -> DataFrame:
+        """Give the rows with the columns in the promised order, or say all that differs.
+
+        Raises
+        ------
+        ContractError
+            A column is missing, of another type, or not promised.
+        """
+        broken = self.differences(rows.schema)
+        if broken:
+            raise ContractError.listing(f"{self.name} breaks its contract", broken)
+        return rows.select(*self.names)
+
+    def faults(self, rows: DataFrame) -> DataFrame:
+        """Count what the values themselves break: one row (`fault`, `rows`) for each broken promise.
+
+        One aggregate for missing values, one shuffle by key for rows that share a key.
+        """
+        required = [column.name for column in self.columns if not column.nullable]
+        missing = rows.select(
+            F.explode(
+                F.array(
+                    *[F.when(F.col(name).isNull(), F.lit(f"{name} is missing")) for name in required],
+                    F.lit(None).cast("string"),
+                )
+            ).alias("fault")
+        )
+        repeated = rows.groupBy(*self.key).count().where(F.col("count") > 1)
+        doubled = repeated.select(F.lit(f"several rows have one {', '.join(self.key)}").alias("fault"))
+        found = missing.where(F.col("fault").isNotNull()).unionByName(doubled)
+        return found.groupBy("fault").agg(F.count("*").alias("rows"))

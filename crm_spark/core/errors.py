@@ -1,0 +1,56 @@
+"""What can go wrong for a user, each with the exit code that the command line ends with.
+
+Exit codes: 0 done, 2 bad usage or configuration, 3 the input breaks its contract, 4 a job failed,
+5 the lake is busy.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Self
+
+
+class CrmError(Exception):
+    """A fault that the user can mend; its message says how. Never holds a customer's value."""
+
+    exit_code = 4
+
+    @classmethod
+    def listing(cls, subject: str, faults: Iterable[str]) -> Self:
+        """One error that names every fault at once, a line each."""
+        return cls("\n  ".join([f"{subject}:", *faults]))
+
+
+class ConfigError(CrmError):
+    """The configuration, a mapping or the command line is wrong."""
+
+    exit_code = 2
+
+
+class ContractError(CrmError):
+    """A table or a DataFrame is not what its contract promises."""
+
+    exit_code = 3
+
+
+class QualityError(CrmError):
+    """The data break a rule whose severity is `fail`."""
+
+    exit_code = 3
+
+
+class JobFailed(CrmError):
+    """A job ended with an error of its own."""
+
+    exit_code = 4
+
+
+class LakeBusy(CrmError):
+    """Another run writes to the lake."""
+
+    exit_code = 5
+
+
+def near(name: str, allowed: Iterable[str]) -> str:
+    """Give the hint `; did you mean 'x'?` where an allowed name is near, else nothing."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,125 @@
+"""A job: a function from tables to tables, with its contracts declared. The runner does all around it."""
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from crm_spark import __version__
+from crm_spark.core.config import Settings
+from crm_spark.core.contracts import Table
+from crm_spark.core.sections import Section
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a job returns that computed only some keys anew: the keys, and the rows that they now have."""
+
+    keys: DataFrame
+    rows: DataFrame
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function with its contracts; called, it is the bare function.
+
+    Parameters
+    ----------
+    reads, writes : sequence of Table
+        The function takes a DataFrame for each parameter named after one of `reads`, and returns one
+        for each of `writes`, in that order.
+    follows : Table, optional
+        The table of `reads` whose changes since the job's last run it takes as `changed`; None is
+        handed over where everything must be computed.
+    sections : sequence of callables
+        Each makes a section of the page from tables, named by its parameters.
+    """
+
+    function: Callable[..., Any]
+    reads: Sequence[Table]
+    writes: Sequence[Table]
+    follows: Table | None = None
+    sections: Sequence[Callable[..., Section]] = ()
+
+    def __call__(self, *tables: Any, **named: Any) -> Any:
+        """Call the bare function."""
+        return self.function(*tables, **named)
+
+    @property
+    def name(self) -> str:
+        """What the job is called, as the table that it makes."""
+        return self.function.__name__
+
+    @property
+    def meaning(self) -> str:
+        """The first line of its module's docstring."""
+        return (inspect.getmodule(self.function).__doc__ or "").split("\n")[0]
+
+    @property
+    def config(self) -> type[Settings]:
+        """The class of its settings."""
+        told = inspect.signature(self.function).parameters.get("config")
+        return told.annotation if told is not None else Settings
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Every table it reads or writes, by name."""
+        return {table.name: table for table in (*self.reads, *self.writes)}
+
+    def fingerprint(self, config: Settings) -> str:
+        """Hash the code of its module and of the domains it calls, with its settings but the day."""
+        settings = config.model_dump(mode="json", exclude={"as_of"})
+        modules = _modules(sys.modules[self.function.__module__], {})
+        code = [inspect.getsource(module) for _, module in sorted(modules.items())]
+        told = "\n".join([__version__, json.dumps(settings, sort_keys=True), *code])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    def run(self) -> None:
+        """Run as a program: `spark-submit jobs/NAME.py --lake … --as-of …`; ends the process."""
+        from crm_spark.core.entry import main  # noqa: PLC0415 - the entry knows the runner, which knows jobs
+
+        sys.exit(main(self))
+
+
+def job(
+    reads: Sequence[Table],
+    writes: Sequence[Table],
+    follows: Table | None = None,
+    sections: Sequence[Callable[..., Section]] = (),
+) -> Callable[[Callable[..., Any]], Job]:
+    """Make a job of a function.
+
+    Raises
+    ------
+    ValueError
+        A parameter names no table of `reads`, or `follows` is not one of them.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Job:
+        allowed = {*(table.name for table in reads), "config", *(["changed"] if follows else [])}
+        strangers = set(inspect.signature(function).parameters) - allowed
+        if strangers:
+            raise ValueError(f"{function.__name__}: no table of its reads is named {', '.join(sorted(strangers))}")
+        if follows is not None and follows not in reads:
+            raise ValueError(f"{function.__name__}: follows {follows.name}, which it does not read")
+        return Job(function, tuple(reads), tuple(writes), follows, tuple(sections))
+
+    return decorate
+
+
+def _modules(module: ModuleType, found: dict[str, ModuleType]) -> dict[str, ModuleType]:
+    """Collect a module and the domain modules that it names, and they in turn; `core` is the platform."""
+    found[module.__name__] = module
+    for value in vars(module).values():
+        named = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
+        if named is None or named.__name__ in found or named.__name__.startswith("crm_spark.core"):
+            continue
+        if named.__name__.startswith("crm_spark."):
+            _modules(named, found)
+    return found

@@ -1,0 +1,210 @@
+"""Run one job: pin what it reads, call it, check and write what it returns, and keep the run log."""
+
+import inspect
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from crm_spark.core import config, runs
+from crm_spark.core.config import Place, Settings
+from crm_spark.core.contracts import Table
+from crm_spark.core.errors import CrmError, JobFailed
+from crm_spark.core.job import Job, Update
+from crm_spark.core.lake import Lake
+from crm_spark.core.log import RUN_ID, log
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step of a run: `started`, `writing`, `written`, `done`, `skipped` or `failed`."""
+
+    step: str
+    job: str
+    table: str | None = None
+    reason: str | None = None
+
+
+@dataclass
+class Result:
+    """How a run ended."""
+
+    run_id: str
+    job: str
+    status: str
+    reason: str | None = None
+    seconds: float = 0.0
+    versions_read: dict[str, int] = field(default_factory=dict)
+    versions_written: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run would do and why, known before anything is written."""
+
+    job: Job
+    config: Settings
+    fingerprint: str
+    versions: dict[str, int]
+    grown: dict[str, list[str]]
+    since: int | None
+    reason: str
+    is_needed: bool = True
+
+
+Listener = Callable[[Event], None]
+
+
+def intend(job: Job, lake: Lake, place: Place, as_of: date) -> Intent:
+    """Say what a run would do and why; reads only.
+
+    Raises
+    ------
+    ConfigError, ContractError
+        The settings are wrong, or a table on disk is not what its contract promises.
+    """
+    settings = config.of_job(job.config, job.name, place, as_of)
+    fingerprint = job.fingerprint(settings)
+    versions = {table.name: lake.version(table) for table in job.reads}
+    grown = {table.name: lake.growth(table).added for table in (*job.reads, *job.writes)}
+    pinned = {name: version for name, version in versions.items() if version is not None}
+    since, reason, is_needed = _since(job, lake, fingerprint, pinned)
+    return Intent(job, settings, fingerprint, pinned, grown, since, reason, is_needed)
+
+
+def _since(job: Job, lake: Lake, fingerprint: str, versions: dict[str, int]) -> tuple[int | None, str, bool]:
+    """From which version changes are read, why, and whether there is anything to do."""
+    if job.follows is None:
+        return None, "computed from all that it reads", True
+    followed = job.follows.name
+    last = runs.last_done(lake, job.name)
+    if last is None or followed not in last["versions_read"] or lake.version(job.writes[0]) is None:
+        return None, "first run: everything is computed", True
+    if last["fingerprint"] != fingerprint:
+        return None, "its code or settings changed: everything is computed", True
+    since = last["versions_read"][followed]
+    if versions.get(followed, since) == since:
+        return since, f"nothing new in {followed}", False
+    return since, f"{followed} changed from version {since} to {versions[followed]}", True
+
+
+def run(job: Job, lake: Lake, place: Place, as_of: date, listener: Listener = lambda _: None) -> Result:
+    """Run one job for one day.
+
+    Raises
+    ------
+    CrmError
+        With the run logged as failed.
+    """
+    run_id = uuid.uuid4().hex[:12]
+    token = RUN_ID.set(run_id)
+    try:
+        intent = intend(job, lake, place, as_of)
+        return _Run(job, lake, intent, as_of, run_id, listener).go()
+    finally:
+        RUN_ID.reset(token)
+
+
+@dataclass
+class _Run:
+    job: Job
+    lake: Lake
+    intent: Intent
+    as_of: date
+    run_id: str
+    listener: Listener
+
+    def go(self) -> Result:
+        began = time.monotonic()
+        result = Result(self.run_id, self.job.name, "done", self.intent.reason, versions_read=self.intent.versions)
+        if not self.intent.is_needed:
+            result.status = "skipped"
+            self._end(result, began)
+            return result
+        self._emit("started")
+        self._record("started", reason=self.intent.reason)
+        try:
+            self._work(result)
+        except Exception as error:
+            result.status, result.reason = "failed", _told(error)
+            self._end(result, began)
+            if isinstance(error, CrmError):
+                raise
+            raise JobFailed(f"{self.job.name} failed: {result.reason}") from error
+        self._end(result, began)
+        return result
+
+    def _work(self, result: Result) -> None:
+        returned = self.job(**self._arguments(result))
+        outcomes = returned if isinstance(returned, tuple) else (returned,)
+        for table, outcome in zip(self.job.writes, outcomes, strict=True):
+            self._emit("writing", table.name)
+            self._write(table, outcome)
+            newest = self.lake.history(table, most=1)[0]
+            result.versions_written[table.name] = newest["version"]
+            # A write that changes nothing makes no version: the newest one is another run's.
+            is_ours = newest["userMetadata"] == self.run_id
+            result.rows[table.name] = written(newest["operationMetrics"]) if is_ours else 0
+            self._emit("written", table.name)
+
+    def _arguments(self, result: Result) -> dict[str, Any]:
+        """Hand over what the function asks for, by the names of its parameters."""
+        named: dict[str, Any] = {
+            table.name: self.lake.read(table, self.intent.versions.get(table.name)) for table in self.job.reads
+        }
+        named["config"] = self.intent.config
+        wanted = inspect.signature(self.job.function).parameters
+        if "changed" in wanted:
+            named["changed"] = self._changed(result)
+        return {name: named[name] for name in wanted}
+
+    def _changed(self, result: Result) -> DataFrame | None:
+        followed = self.job.follows
+        if followed is None or self.intent.since is None:
+            return None
+        changed = self.lake.changes(followed, self.intent.since, self.intent.versions[followed.name])
+        if changed is None:
+            result.reason = f"old versions of {followed.name} can no longer be read: everything is computed"
+            log.info(result.reason)
+        return changed
+
+    def _write(self, table: Table, outcome: DataFrame | Update) -> None:
+        self.lake.prepare(table)
+        if isinstance(outcome, Update):
+            self.lake.merge(table, table.conform(outcome.rows), self.run_id, keys=outcome.keys)
+            return
+        rows = table.conform(outcome)
+        if table.owns == "as_of":
+            self.lake.replace_as_of(table, rows, self.as_of, self.run_id)
+        else:
+            self.lake.overwrite(table, rows, self.run_id)
+
+    def _end(self, result: Result, began: float) -> None:
+        result.seconds = round(time.monotonic() - began, 3)
+        told = {name: getattr(result, name) for name in ("versions_read", "versions_written", "rows", "seconds")}
+        self._record(result.status, reason=result.reason, **told)
+        self._emit(result.status, reason=result.reason)
+
+    def _record(self, status: str, **told: Any) -> None:
+        runs.record(self.lake, self.run_id, self.job.name, status, self.intent.fingerprint, as_of=self.as_of, **told)
+
+    def _emit(self, step: str, table: str | None = None, reason: str | None = None) -> None:
+        self.listener(Event(step, self.job.name, table, reason))
+
+
+def written(metrics: dict[str, str]) -> int:
+    """Rows that a commit wrote, by Delta's own count."""
+    counts = [metrics.get(name) for name in ("numTargetRowsInserted", "numTargetRowsUpdated")]
+    if any(count is not None for count in counts):
+        return sum(int(count or 0) for count in counts)
+    return int(metrics.get("numOutputRows", 0))
+
+
+def _told(error: Exception) -> str:
+    """The reason that the log keeps. An error that is not ours may bear a customer's value: only its kind."""
+    return str(error) if isinstance(error, CrmError) else type(error).__name__

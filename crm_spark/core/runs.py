@@ -1,0 +1,67 @@
+"""The run log: what ran, on which versions, what it wrote, and how it ended."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.lake import Lake
+
+RUNS = Table(
+    "runs",
+    "What ran: a row when it starts and a row when it ends.",
+    owns="batch",
+    key=["run_id", "status"],
+    columns=[
+        Field("run_id", "string", "the run"),
+        Field("job", "string", "what ran"),
+        Field("as_of", "date", "the day it spoke for", nullable=True),
+        Field(
+            "status",
+            "string",
+            "started, done, skipped (nothing was new), failed, or dropped (its table is made anew)",
+        ),
+        Field("reason", "string", "why it was skipped, failed, or computed everything", nullable=True),
+        Field("versions_read", "map<string,bigint>", "the version of each table that it read"),
+        Field("versions_written", "map<string,bigint>", "the version of each table that it made"),
+        Field("rows", "map<string,bigint>", "rows written to each table", unit="row"),
+        Field("seconds", "double", "how long it took", unit="second", nullable=True),
+        Field("fingerprint", "string", "a hash of its code and its settings"),
+        Field("at", "timestamp", "when this row was written"),
+    ],
+)
+
+
+def record(lake: Lake, run_id: str, job: str, status: str, fingerprint: str, **told: Any) -> None:
+    """Add one row to the run log.
+
+    Parameters
+    ----------
+    **told
+        `as_of`, `reason`, `versions_read`, `versions_written`, `rows`, `seconds`, where known.
+    """
+    lake.prepare(RUNS)
+    row = {
+        "versions_read": {},
+        "versions_written": {},
+        "rows": {},
+        **told,
+        "run_id": run_id,
+        "job": job,
+        "status": status,
+        "fingerprint": fingerprint,
+        "at": datetime.now(UTC),
+    }
+    rows = lake.spark.createDataFrame([tuple(row.get(name) for name in RUNS.names)], RUNS.nullable_ddl)
+    lake.append(RUNS, rows, run_id, transaction=("runs", (lake.version(RUNS) or 0) + 1))
+
+
+def last_done(lake: Lake, job: str, as_of: date | None = None) -> dict[str, Any] | None:
+    """Give the row of a job's newest run that ended well, for one `as_of` or for any; none before a drop counts."""
+    is_end = F.col("status").isin("done", "skipped", "dropped")
+    runs = lake.read(RUNS, lake.version(RUNS)).where((F.col("job") == job) & is_end)
+    if as_of is not None:
+        runs = runs.where((F.col("as_of") == F.lit(as_of)) | (F.col("status") == "dropped"))
+    newest = runs.orderBy(F.desc("at")).limit(1).collect()
+    return newest[0].asDict() if newest and newest[0]["status"] != "dropped" else None

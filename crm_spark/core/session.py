@@ -1,0 +1,107 @@
+"""The Spark session: the one that is there, or one made for this machine.
+
+Under `spark-submit`, in a notebook and on Spark Connect a session is there or its master is given: it is
+used as it is. Only where nothing is there a local one is made, with settings that suit small tables.
+"""
+
+import getpass
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from crm_spark.core.errors import ConfigError
+
+PACKAGES = "io.delta:delta-spark_4.2_2.13:4.4.0,io.delta:delta-storage:4.4.0"
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+
+LOCAL = {
+    "spark.master": "local[*]",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "2g",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # Spark makes this folder whether it is used or not: not where the user stands.
+    "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / f"spark-warehouse-{getpass.getuser()}"),
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
+    # A table's state in 50 tasks costs seconds on one machine.
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # One thread for each worker: workers already fill the cores.
+    "spark.executorEnv.OMP_NUM_THREADS": "1",
+    "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def session(settings: Mapping[str, str] | None = None) -> SparkSession:
+    """Return the active session, or start one.
+
+    Parameters
+    ----------
+    settings : mapping, optional
+        Spark settings, which go before the ones above. Used only when a session is started.
+    """
+    active = SparkSession.getActiveSession()
+    return active if active is not None else _start(dict(settings or {}))
+
+
+def _start(settings: dict[str, str]) -> SparkSession:
+    is_submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    chosen = {**DELTA, **settings} if is_submitted else {**DELTA, **LOCAL, **jars(), **settings}
+    if not is_submitted and "spark.remote" not in chosen and "SPARK_REMOTE" not in os.environ:
+        _launch(chosen)
+    builder = SparkSession.builder.appName("crm_spark")
+    for name, value in chosen.items():
+        builder = builder.config(name, value)
+    started = builder.getOrCreate()
+    if not is_submitted:
+        started.sparkContext.setLogLevel(os.environ.get("CRM_SPARK_LOG_LEVEL", "ERROR"))
+    return started
+
+
+def _launch(settings: dict[str, str]) -> None:
+    """Start Java; what it prints before its log level is set is no one's terminal's business.
+
+    `CRM_SPARK_LOG_LEVEL` lets it speak.
+    """
+    # Workers must run the interpreter of the session.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if "CRM_SPARK_LOG_LEVEL" in os.environ or SparkContext._gateway is not None:
+        return
+    with tempfile.TemporaryFile() as said:
+        try:
+            conf = SparkConf().setAll(list(settings.items()))
+            gateway = launch_gateway(conf, {"stdout": said, "stderr": said})  # type: ignore[no-untyped-call]
+        except Exception as error:
+            said.seek(0)
+            raise _no_java(said.read().decode(errors="replace")) from error
+    SparkContext._ensure_initialized(gateway=gateway)
+
+
+def _no_java(said: str) -> ConfigError:
+    """Say why Java did not start, in its own words where it has some."""
+    lines = [line.strip() for line in said.splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(("WARNING", "Picked up"))]
+    why = reasons[0] if reasons else "it ended without a word"
+    remedy = "it needs Java 17 or 21 (JAVA_HOME names it) and sound settings under `spark:`"
+    return ConfigError(f"Spark could not start Java: {why}; {remedy}")
+
+
+def jars() -> dict[str, str]:
+    """Delta's two JARs as local files where the set-up put them, else by their coordinates."""
+    beside = Path(str(files("crm_spark"))).parent / ".jars"
+    folder = Path(os.environ.get("CRM_JARS", beside))
+    found = sorted(str(path) for path in folder.glob("*.jar")) if folder.is_dir() else []
+    return {"spark.jars": ",".join(found)} if found else {"spark.jars.packages": PACKAGES}

@@ -1,0 +1,1 @@
+"""From conformed tables to one row per customer and day."""

@@ -1,0 +1,307 @@
+"""Write one batch: the records of all its feeds are judged first, then every table is written once.
+
+Every write is idempotent. An append bears the batch's number; where rows of older contents go, or records
+are taken up again, rows are merged by key. So a batch that died is simply written again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from crm_spark.core.contracts import Table
+from crm_spark.core.errors import QualityError
+from crm_spark.core.lake import Lake
+from crm_spark.ingest import entities, lookups, stage, versions
+from crm_spark.ingest.accounts import LOOKUPS, QUARANTINE, SUPERSEDED
+from crm_spark.ingest.conform import Context, ordinal
+from crm_spark.ingest.files import Inspected
+from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORDER_LINES
+from crm_spark.ingest.typed import sql_type
+
+RETURN_WITHOUT_SALE = "return_without_sale"
+COUNTS = ("records", "loaded", "quarantined", "duplicates")
+
+
+@dataclass
+class Part:
+    """The files of one feed in a batch, with the records staged from them.
+
+    Parameters
+    ----------
+    files : dict
+        The files by their number in the batch.
+    raw : callable
+        Reads their records.
+    """
+
+    context: Context
+    files: dict[int, Inspected]
+    raw: Callable[[], stage.Raw]
+    judged: DataFrame | None = None
+    held: DataFrame | None = None
+    counted: dict[int, Row] = field(default_factory=dict)
+    warned: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def staged(self) -> DataFrame:
+        """The judged records."""
+        if self.judged is None:
+            raise RuntimeError(f"{self.context.feed_name} is written before it is judged")
+        return self.judged
+
+    def total(self, name: str) -> int:
+        """The sum of one count over the files."""
+        return sum(row[name] for row in self.counted.values())
+
+    def writes(self, table: str) -> bool:
+        """Whether the feed brings rows to a table, by its mapping or by naming a customer or product in another."""
+        if table in self.context.feed.tables:
+            return True
+        facts = [target for name, target in self.context.feed.tables.items() if name not in HISTORIES]
+        return table in HISTORIES and any(entities.NAMES_ONE[table] in target.columns for target in facts)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files of one source that are loaded together.
+
+    Parameters
+    ----------
+    number : int
+        Rises with every batch of the lake; an append bears it.
+    parts : sequence of Part
+        Those of look-up feeds first.
+    removed : sequence of str
+        Hashes of contents whose rows go: replaced, withdrawn, or loaded anew.
+    retried : DataFrame of QUARANTINE, optional
+        The records that are taken up again, where these and not whole files are loaded.
+    """
+
+    lake: Lake
+    source: str
+    number: int
+    run_id: str
+    parts: Sequence[Part]
+    removed: Sequence[str] = ()
+    retried: DataFrame | None = None
+
+    def load(self) -> dict[int, dict[str, Any]]:
+        """Load all records and give, for each file's number, its counts for the accounts.
+
+        Raises
+        ------
+        QualityError
+            Records break a rule that fails the batch; no conformed table was written.
+        """
+        is_looked_up = [part for part in self.parts if part.context.feed.key]
+        for part in is_looked_up:
+            self._judge(part)
+        self._write_lookups(is_looked_up)
+        for part in self.parts:
+            if part.judged is None:
+                self._judge(part)
+        self._write()
+        for part in self.parts:
+            if part.held is not None:
+                part.held.unpersist()
+        return {number: _counts(part, number) for part in self.parts for number in part.files}
+
+    # -- judging
+
+    def _judge(self, part: Part) -> None:
+        """Stage the records of a feed, held once for all tables, and count what becomes of them."""
+        looked = lookups.read(self.lake, part.context.source, part.context.source.uses(part.context.feed_name))
+        part.held = stage.stage(part.raw(), part.context, looked).persist()
+        part.counted = stage.count(part.held, list(part.context.feed.tables))
+        if part.total("failing"):
+            raise self._failed(part, stage.tally(part.held, "fails"))
+        if part.total("warned"):
+            part.warned = stage.tally(part.held, "warnings")
+        part.judged = self._partnered(part, part.held)
+
+    def _partnered(self, part: Part, staged: DataFrame) -> DataFrame:
+        """Judge returns by whether their sale is there: of this feed's batch or loaded before."""
+        rules = {rule.name: rule.severity for rule in part.context.rules()}
+        severity = rules.get(RETURN_WITHOUT_SALE, "off")
+        if severity == "off" or not part.total("returns"):
+            return staged
+        unsold = stage.unsold(staged, self.lake.current(ORDER_LINES))
+        if severity == "warn":
+            for row in unsold.groupBy("file").count().collect():
+                part.warned.setdefault(row["file"], {})[RETURN_WITHOUT_SALE] = row["count"]
+            return staged
+        return stage.awaiting(staged, unsold, "no sale of it yet")
+
+    def _failed(self, part: Part, broken: Mapping[int, Mapping[str, int]]) -> QualityError:
+        told = [
+            f"{part.files[number].found.path}: {count} records break {rule}"
+            for number, rules in sorted(broken.items())
+            for rule, count in sorted(rules.items())
+        ]
+        subject = "nothing of the batch is loaded; mend the files or the rule's severity"
+        return QualityError.listing(f"{part.context.feed_name}: {subject}", told)
+
+    # -- writing
+
+    def _write(self) -> None:
+        """Write every table that the batch touches; quarantine last: what still waits there is told to the end."""
+        for name, table in CONFORMED.items():
+            bringing = [part for part in self.parts if name in part.context.feed.tables]
+            if name not in HISTORIES and self._touches(bringing):
+                self._write_facts(table, bringing)
+        for name in HISTORIES:
+            bringing = [part for part in self.parts if part.writes(name)]
+            if self._touches(bringing):
+                self._write_entity(name, bringing)
+        if self.retried is not None or self.removed or any(part.total("quarantined") for part in self.parts):
+            self._write_quarantine()
+
+    def _touches(self, bringing: list[Part]) -> bool:
+        return bool(bringing) and (bool(self.removed) or any(part.total("loaded") for part in bringing))
+
+    def _write_facts(self, table: Table, bringing: list[Part]) -> None:
+        named: list[DataFrame] = []
+        plain: list[DataFrame] = []
+        for part in bringing:
+            target = part.context.feed.tables[table.name]
+            rows = stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now))
+            has_natural_key = bool(target.key) or table.key[0] in target.columns
+            (named if has_natural_key else plain).append(self._told(rows).select(*table.names))
+        if plain:
+            self._put(table, _union(plain))
+        if named:
+            self._write_versions(table, _union(named))
+
+    def _write_entity(self, name: str, bringing: list[Part]) -> None:
+        """Write what was said of customers or products, then bring their table up to date."""
+        history, table = HISTORIES[name], CONFORMED[name]
+        said = _union(
+            [entities.observed(rows, name) for part in bringing for rows in _statements(part, name)]
+        ).persist()
+        now = bringing[0].context.now
+        self._put(history, self._told(said).withColumn("loaded_at", F.lit(now)).select(*history.names))
+        whole = self.lake.current(history)
+        if self.removed:
+            keys = self.lake.current(table).select(*table.key).unionByName(whole.select(*table.key))
+            self._merge(table, entities.latest(whole, name), keys)
+        else:
+            touched = said.select(*table.key).distinct()
+            self._merge(table, entities.latest(whole.join(touched, list(table.key), "left_semi"), name))
+        said.unpersist()
+
+    def _write_lookups(self, bringing: list[Part]) -> None:
+        if not self._touches(bringing):
+            return
+        rows = _union([_looked_up(part) for part in bringing])
+        self._put(LOOKUPS, self._told(rows).select(*LOOKUPS.names).dropDuplicates(list(LOOKUPS.key)))
+
+    def _write_quarantine(self) -> None:
+        """Keep refused records with their text and reason."""
+        rows = [
+            part.staged.where(F.col("reason").isNotNull()).withColumn("quarantined_at", F.lit(part.context.now))
+            for part in self.parts
+        ]
+        narrow = [refused.select(*stage.REFUSED, "quarantined_at") for refused in rows]
+        chosen = self._told(_union(narrow)).select(*QUARANTINE.names)
+        if self.retried is not None:
+            self._merge(QUARANTINE, chosen, self.retried)
+        else:
+            self._put(QUARANTINE, chosen)
+
+    def _write_versions(self, table: Table, rows: DataFrame) -> None:
+        """Let the latest version of each named row stand. What is outranked is kept before it goes."""
+        self.lake.prepare(table)
+        self.lake.prepare(SUPERSEDED)
+        removed = versions.of_files(self.removed)
+        held, kept = self.lake.current(table), versions.unpacked(self.lake.current(SUPERSEDED), table)
+        gone = held.where(removed).select(*table.key)
+        ids = rows.select(*table.key).unionByName(gone).distinct()
+        near = held.unionByName(kept).where(~removed).join(ids, list(table.key), "left_semi")
+        ranks = versions.ranked(rows.unionByName(near), table).persist()
+        outranked = versions.packed(ranks.where(F.col("rank") > 1), table)
+        standing = ranks.where(F.col("rank") == 1).drop("rank")
+        if not outranked.isEmpty():
+            self._merge(SUPERSEDED, outranked)
+        self._merge(table, standing.select(*table.names), ids)
+        if self.removed:
+            gone = self.lake.current(SUPERSEDED).where((F.col("table_name") == table.name) & removed)
+            stale = gone.select(*SUPERSEDED.key).unionByName(versions.packed(standing, table).select(*SUPERSEDED.key))
+            self._merge(SUPERSEDED, outranked, stale.unionByName(outranked.select(*SUPERSEDED.key)))
+        ranks.unpersist()
+
+    # -- one table
+
+    def _put(self, table: Table, rows: DataFrame) -> None:
+        """Add rows to a table once; rows of removed contents go in the same commit."""
+        if self.retried is None and not self.removed:
+            self.lake.prepare(table)
+            transaction = (f"ingest {self.source}", self.number)
+            self.lake.append(table, table.conform(rows), self.run_id, transaction)
+            return
+        old = self.lake.current(table).where(versions.of_files(self.removed))
+        self._merge(table, rows, rows.select(*table.key).unionByName(old.select(*table.key)))
+
+    def _merge(self, table: Table, rows: DataFrame, keys: DataFrame | None = None) -> None:
+        self.lake.prepare(table)
+        self.lake.merge(table, table.conform(rows), self.run_id, keys=keys)
+
+    def _told(self, rows: DataFrame) -> DataFrame:
+        """Add what is the same for all records of a file."""
+        files = [
+            (number, file.content, file.found.path, list(file.header), part.context.feed_name)
+            for part in self.parts
+            for number, file in part.files.items()
+        ]
+        columns = "file int, file_hash string, path string, header array<string>, feed string"
+        origin = self.lake.spark.createDataFrame(files, columns)
+        return rows.join(F.broadcast(origin), "file").withColumns(
+            {"source": F.lit(self.source), "run_id": F.lit(self.run_id)}
+        )
+
+
+def _counts(part: Part, number: int) -> dict[str, Any]:
+    row = part.counted.get(number)
+    told: dict[str, Any] = {name: row[name] if row else 0 for name in COUNTS}
+    return {**told, "warnings": dict(sorted(part.warned.get(number, {}).items()))}
+
+
+def _union(parts: Sequence[DataFrame]) -> DataFrame:
+    return reduce(lambda both, part: both.unionByName(part), parts)
+
+
+def _statements(part: Part, name: str) -> list[DataFrame]:
+    """What a feed says of an entity: by its own mapping, else by naming it in another table."""
+    feed = part.context.feed
+    if name in feed.tables:
+        keep = dict.fromkeys([*CONFORMED[name].key, "known_at", *feed.tables[name].columns])
+        return [stage.loaded(part.staged, name).select("file", *keep)]
+    return [
+        entities.mentioned(stage.loaded(part.staged, fact), CONFORMED[fact], name)
+        for fact, target in feed.tables.items()
+        if fact not in HISTORIES and entities.NAMES_ONE[name] in target.columns
+    ]
+
+
+def _looked_up(part: Part) -> DataFrame:
+    """Rows of LOOKUPS that a look-up feed brings."""
+    feed, fields = part.context.feed, F.col("fields")
+    version = F.lit(None).cast("decimal(38,9)")
+    if feed.version is not None:
+        version = ordinal(fields.getField(feed.version), sql_type(feed.columns[feed.version]))
+    key = [fields.getField(name).cast("string").alias(name) for name in feed.key]
+    told = part.staged.where(F.col("reason").isNull() & ~F.col("duplicate")).select(
+        "file",
+        "row_hash",
+        F.to_json(F.struct(*key)).alias("row_key"),
+        version.alias("row_version"),
+        F.to_json(fields).alias("fields"),
+    )
+    return told.withColumn("fields_hash", _short_hash(F.col("fields")))
+
+
+def _short_hash(text: Column) -> Column:
+    return F.substring(F.sha2(text, 256), 1, 32)

@@ -1,0 +1,88 @@
+"""Keep the accounts of one source: what is known of its files, and what became of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from crm_spark.core.lake import Lake
+from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
+from crm_spark.ingest.plan import HOLDS, BatchFile, Known
+
+NOTHING = {
+    "records": 0,
+    "loaded": 0,
+    "quarantined": 0,
+    "duplicates": 0,
+    "warnings": {},
+    "replaces": None,
+    "reason": None,
+}
+
+
+@dataclass(frozen=True)
+class Books:
+    """The accounts of one source."""
+
+    lake: Lake
+    source: str
+    run_id: str
+
+    def known(self) -> Known:
+        """Every file of the source that was ever seen, by feed and path."""
+        mine = self.lake.current(ACCOUNTS).where(F.col("source") == self.source)
+        known: Known = {}
+        for row in mine.collect():
+            known.setdefault(row["feed"], {})[row["path"]] = _with_zone(row.asDict())
+        return known
+
+    def last_batch(self) -> int:
+        """The number of the lake's newest batch; 0 before the first."""
+        newest = self.lake.current(ACCOUNTS).agg(F.max("batch")).collect()
+        return int(newest[0][0] or 0)
+
+    def row(self, file: BatchFile, status: str, batch: int, **told: Any) -> dict[str, Any]:
+        """One row of the accounts for a file as it lies there."""
+        named = {"feed": file.feed, "path": file.path, "status": status, "batch": batch}
+        return {**NOTHING, **named, **self.seen(file), "file_hash": file.inspected.content, **told}
+
+    def seen(self, file: BatchFile) -> dict[str, Any]:
+        """By what a file is taken for unchanged."""
+        return {"bytes": file.inspected.found.bytes, "modified_at": file.inspected.found.modified_at}
+
+    def refused(self, file: BatchFile, batch: int) -> dict[str, Any]:
+        """The row of a file that is refused whole: one record, quarantined."""
+        return self.row(file, "refused", batch, reason=file.inspected.refusal, records=1, quarantined=1)
+
+    def write(self, rows: Sequence[dict[str, Any]], forget: Sequence[tuple[str, str]] = ()) -> None:
+        """Write rows and drop those of a (feed, path) that is forgotten, in one commit."""
+        if not rows and not forget:
+            return
+        told = {"source": self.source, "run_id": self.run_id, "at": datetime.now(UTC)}
+        values = [tuple({**row, **told}[name] for name in ACCOUNTS.names) for row in rows]
+        written = self.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
+        self.lake.prepare(ACCOUNTS)
+        if not forget:
+            self.lake.merge(ACCOUNTS, written, self.run_id)
+            return
+        paths = [(self.source, feed, path) for feed, path in [*forget, *[(row["feed"], row["path"]) for row in rows]]]
+        keys = self.lake.spark.createDataFrame(paths, "source string, feed string, path string")
+        self.lake.merge(ACCOUNTS, written, self.run_id, keys=keys)
+
+    def recount(self, known: Known, hashes: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of files whose quarantined records were taken up, with counts as they are now."""
+        mine = self.lake.current(QUARANTINE).where(F.col("source") == self.source)
+        left = {row["file_hash"]: row["count"] for row in mine.groupBy("file_hash").count().collect()}
+        rows = [row for feed in known.values() for row in feed.values() if row["file_hash"] in hashes]
+        return [_recounted(row, left.get(row["file_hash"], 0)) for row in rows if row["status"] in HOLDS]
+
+
+def _recounted(row: dict[str, Any], quarantined: int) -> dict[str, Any]:
+    return {**row, "quarantined": quarantined, "loaded": row["records"] - row["duplicates"] - quarantined}
+
+
+def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
+    """Spark hands a time without zone, on the clock of this process."""
+    return {**row, "modified_at": row["modified_at"].astimezone(UTC)}

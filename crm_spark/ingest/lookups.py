@@ -1,0 +1,44 @@
+"""Look-up feeds: rows found by a declared key, of which the latest version speaks."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from crm_spark.core.lake import Lake
+from crm_spark.ingest.accounts import LOOKUPS
+from crm_spark.ingest.mapping import Feed, Source
+from crm_spark.ingest.typed import sql_type
+
+
+def read(lake: Lake, source: Source, feeds: Sequence[str]) -> dict[str, DataFrame]:
+    """Give the rows of look-up feeds as they are now, typed, one for each key."""
+    rows = lake.current(LOOKUPS) if feeds else None
+    return {name: _typed(_best(rows, source, name), source.feeds[name]) for name in feeds if rows is not None}
+
+
+def best(lake: Lake, source: Source, feed: str) -> DataFrame:
+    """Give `row_key` and `fields_hash` of a look-up feed as it is now, one row for each key."""
+    return _best(lake.current(LOOKUPS), source, feed)
+
+
+def has_changed(before: DataFrame, after: DataFrame) -> bool:
+    """Whether a key that was there has other values now."""
+    old = before.select("row_key", F.col("fields_hash").alias("old_hash"))
+    joined = after.join(old, "row_key", "full")
+    is_other = F.col("old_hash").isNotNull() & ~F.col("old_hash").eqNullSafe(F.col("fields_hash"))
+    return joined.where(is_other).limit(1).count() > 0
+
+
+def _best(rows: DataFrame, source: Source, feed: str) -> DataFrame:
+    """At one version, the larger hash speaks, never the later arrival."""
+    mine = rows.where((F.col("source") == source.source) & (F.col("feed") == feed))
+    order = F.struct("row_version", "fields_hash")
+    return mine.groupBy("row_key").agg(
+        F.max_by("fields", order).alias("fields"), F.max_by("fields_hash", order).alias("fields_hash")
+    )
+
+
+def _typed(rows: DataFrame, feed: Feed) -> DataFrame:
+    named = ", ".join("`" + name.replace("`", "``") + "` " + sql_type(raw) for name, raw in feed.columns.items())
+    return rows.select(F.from_json("fields", named).alias("it")).select("it.*")

@@ -1,0 +1,215 @@
+"""The conformed tables: what every source is brought to, whatever its files look like.
+
+Ids are text and stay as they came. Money is in the lake's one currency. An instant (`…_at`) is UTC; the
+business day (`…_on`) is the date in the lake's business zone, and days are counted by that column alone.
+"""
+
+from crm_spark.core.contracts import Field, Table
+
+ORIGIN = [
+    Field("source", "string", "the source that said it"),
+    Field("file_hash", "string", "the file that held it: SHA-256 of its uncompressed bytes"),
+    Field("row_version", "decimal(38,9)", "what orders versions of a row with a natural key", nullable=True),
+    Field("row_hash", "string", "hash of the raw record; breaks ties between versions"),
+    Field("run_id", "string", "the run that loaded it"),
+    Field("loaded_at", "timestamp", "when it was loaded"),
+]
+ORIGIN_NAMES = [column.name for column in ORIGIN]
+
+CUSTOMERS = Table(
+    "customers",
+    "Who the customers are: each attribute as last known by the time of the event that told it.",
+    owns="keys",
+    key=["customer_id"],
+    columns=[
+        Field("customer_id", "string", "the customer", personal=True),
+        Field("name", "string", "full name", nullable=True, personal=True),
+        Field("email", "string", "e-mail address", nullable=True, personal=True),
+        Field("phone", "string", "telephone number", nullable=True, personal=True),
+        Field("birth_date", "date", "day of birth", nullable=True, personal=True),
+        Field("gender", "string", "gender as the source says it", nullable=True, personal=True),
+        Field("street", "string", "street and number", nullable=True, personal=True),
+        Field("postcode", "string", "postal code", nullable=True, personal=True),
+        Field("city", "string", "town", nullable=True, personal=True),
+        Field("region", "string", "state or region", nullable=True),
+        Field("country", "string", "country as the source says it", nullable=True),
+        Field("segment", "string", "group that the source itself puts the customer in", nullable=True),
+        Field("age_group", "string", "age group as the source says it", nullable=True),
+        Field("income_group", "string", "income group as the source says it", nullable=True),
+        Field("household", "string", "make-up of the household as the source says it", nullable=True),
+        Field("registered_on", "date", "day of registration", nullable=True),
+    ],
+)
+
+PRODUCTS = Table(
+    "products",
+    "What is sold: each attribute as last known by the time of the event that told it.",
+    owns="keys",
+    key=["product_id"],
+    columns=[
+        Field("product_id", "string", "the product"),
+        Field("title", "string", "what it is called", nullable=True),
+        Field("category", "string", "group of products", nullable=True),
+        Field("subcategory", "string", "group within the category", nullable=True),
+        Field("brand", "string", "brand", nullable=True),
+        Field("supplier", "string", "who makes or delivers it", nullable=True),
+        Field("size", "string", "package size as the source says it", nullable=True),
+        Field("cost", "decimal(18,4)", "what one piece costs the shop", unit="money", nullable=True),
+    ],
+)
+
+CUSTOMER_HISTORY = Table(
+    "customer_history",
+    "What each file said of a customer, and at what time: from it `customers` is made.",
+    owns="batch",
+    key=["customer_id", "known_at", "row_hash", "file_hash"],
+    columns=[
+        CUSTOMERS["customer_id"],
+        Field("known_at", "timestamp", "when it held"),
+        *[column for column in CUSTOMERS.columns if column.nullable],
+        *[column for column in ORIGIN if column.name != "row_version"],
+    ],
+)
+
+PRODUCT_HISTORY = Table(
+    "product_history",
+    "What each file said of a product, and at what time: from it `products` is made.",
+    owns="batch",
+    key=["product_id", "known_at", "row_hash", "file_hash"],
+    columns=[
+        PRODUCTS["product_id"],
+        Field("known_at", "timestamp", "when it held"),
+        *[column for column in PRODUCTS.columns if column.nullable],
+        *[column for column in ORIGIN if column.name != "row_version"],
+    ],
+)
+
+ORDER_LINES = Table(
+    "order_lines",
+    "Every line of every order: a sale, a return or an adjustment. The only order table.",
+    owns="keys",
+    key=["line_id"],
+    cluster_by=["ordered_on"],
+    changes=True,
+    columns=[
+        Field("line_id", "string", "the line: a hash of its natural key, or of file, record and copy"),
+        Field("order_id", "string", "the order or invoice"),
+        Field("line_number", "int", "the line's place in its order", nullable=True),
+        Field("customer_id", "string", "who bought; missing for anonymous buyers", nullable=True, personal=True),
+        Field("product_id", "string", "what was bought", nullable=True),
+        Field("kind", "string", "sale, return or adjustment"),
+        Field("ordered_at", "timestamp", "when"),
+        Field("ordered_on", "date", "business day", unit="day"),
+        Field("quantity", "decimal(18,4)", "pieces; negative for a return", unit="piece"),
+        Field("unit_price", "decimal(18,4)", "price of one piece", unit="money", nullable=True),
+        Field("discount", "decimal(18,4)", "what was taken off the line", unit="money", nullable=True),
+        Field("amount", "decimal(18,4)", "what the line brings; negative for a return", unit="money"),
+        Field("channel", "string", "web, store, app, …", nullable=True),
+        Field("store_id", "string", "where", nullable=True),
+        Field("campaign_id", "string", "the campaign it is put down to", nullable=True),
+        *ORIGIN,
+    ],
+)
+
+EVENTS = Table(
+    "events",
+    "What people do on site and in the app.",
+    owns="keys",
+    key=["event_id"],
+    cluster_by=["occurred_on"],
+    changes=True,
+    columns=[
+        Field("event_id", "string", "the event: a hash of its natural key, or of file, record and copy"),
+        Field("session_id", "string", "the visit", nullable=True),
+        Field("customer_id", "string", "who, where known", nullable=True, personal=True),
+        Field("visitor_id", "string", "cookie or device, where known", nullable=True, personal=True),
+        Field("kind", "string", "view, cart, search, purchase, …"),
+        Field("occurred_at", "timestamp", "when"),
+        Field("occurred_on", "date", "business day", unit="day"),
+        Field("product_id", "string", "the product it is about", nullable=True),
+        Field("page", "string", "page or screen", nullable=True),
+        Field("channel", "string", "web, app, …", nullable=True),
+        Field("value", "double", "a number that the event bears", nullable=True),
+        *ORIGIN,
+    ],
+)
+
+FEEDBACK = Table(
+    "feedback",
+    "What customers say: ratings, complaints, text.",
+    owns="keys",
+    key=["feedback_id"],
+    changes=True,
+    columns=[
+        Field("feedback_id", "string", "the statement: a hash of its natural key, or of file, record and copy"),
+        Field("customer_id", "string", "who, where known", nullable=True, personal=True),
+        Field("product_id", "string", "about what", nullable=True),
+        Field("order_id", "string", "about which order", nullable=True),
+        Field("kind", "string", "rating, complaint, review, survey, …"),
+        Field("given_at", "timestamp", "when"),
+        Field("given_on", "date", "business day", unit="day"),
+        Field("rating", "double", "the rating, on the source's scale", nullable=True),
+        Field("text", "string", "what was said", nullable=True, personal=True),
+        *ORIGIN,
+    ],
+)
+
+CAMPAIGNS = Table(
+    "campaigns",
+    "What was done to win and keep customers.",
+    owns="keys",
+    key=["campaign_id"],
+    columns=[
+        Field("campaign_id", "string", "the campaign"),
+        Field("title", "string", "what it is called", nullable=True),
+        Field("kind", "string", "mailing, coupon, call, …", nullable=True),
+        Field("channel", "string", "by which way", nullable=True),
+        Field("starts_on", "date", "first day", nullable=True),
+        Field("ends_on", "date", "last day", nullable=True),
+        Field("budget", "decimal(18,4)", "what it may cost", unit="money", nullable=True),
+        *ORIGIN,
+    ],
+)
+
+CONTACTS = Table(
+    "contacts",
+    "Who was addressed by which campaign, with which variant, at what cost.",
+    owns="keys",
+    key=["contact_id"],
+    changes=True,
+    columns=[
+        Field("contact_id", "string", "the contact: a hash of its natural key, or of file, record and copy"),
+        Field("campaign_id", "string", "the campaign"),
+        Field("customer_id", "string", "who was addressed", personal=True),
+        Field("contacted_at", "timestamp", "when", nullable=True),
+        Field("contacted_on", "date", "business day", unit="day", nullable=True),
+        Field("variant", "string", "which variant; a control group is one too", nullable=True),
+        Field("channel", "string", "by which way", nullable=True),
+        Field("cost", "decimal(18,4)", "what it cost", unit="money", nullable=True),
+        *ORIGIN,
+    ],
+)
+
+RESPONSES = Table(
+    "responses",
+    "Who answered which campaign.",
+    owns="keys",
+    key=["response_id"],
+    changes=True,
+    columns=[
+        Field("response_id", "string", "the response: a hash of its natural key, or of file, record and copy"),
+        Field("campaign_id", "string", "the campaign"),
+        Field("customer_id", "string", "who answered", personal=True),
+        Field("responded_at", "timestamp", "when", nullable=True),
+        Field("responded_on", "date", "business day", unit="day", nullable=True),
+        Field("kind", "string", "redeemed, clicked, opted out, …", nullable=True),
+        Field("coupon_id", "string", "the coupon that was used", nullable=True),
+        Field("product_id", "string", "the product it is about", nullable=True),
+        *ORIGIN,
+    ],
+)
+
+CONFORMED = {
+    table.name: table for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES)
+}
+HISTORIES = {"customers": CUSTOMER_HISTORY, "products": PRODUCT_HISTORY}

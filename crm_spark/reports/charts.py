@@ -1,0 +1,112 @@
+"""Pictures, drawn with Plotly and written as JSON; the page draws them.
+
+The unit of the values stands above the picture, where it costs a narrow screen no width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from crm_spark.core.sections import Bars, Heat, Lines, Rows
+from crm_spark.reports import bars
+from crm_spark.reports.cells import Head, drawn, is_number, short
+from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, values
+
+DASHES = ["solid", "dash", "dot", "dashdot"]
+SHADES = [[0.0, "#F1F6FA"], [1.0, "#5FA3D0"]]  # dark text can be read on every one of them
+MOST_CELLS = 120  # cells of a map that have room for their number
+MOST_MARKERS = 31  # points of a line that are worth a mark each
+
+
+def figure(picture: Lines | Bars | Heat, rows: Rows, heads: Mapping[str, Head]) -> str:
+    """Draw rows.
+
+    Returns
+    -------
+    str
+        The JSON of a Plotly figure; equal for equal input. Plotly writes `<` as an escape in it, so that
+        no text can end the script element that holds it.
+    """
+    if isinstance(picture, Lines):
+        figure = _lines(picture, rows, heads)
+    elif isinstance(picture, Bars):
+        figure = bars.draw(picture, rows, heads)
+    else:
+        figure = _heat(picture, rows, heads)
+    figure.update_layout(template=LOOK)
+    return str(figure.to_json(engine="json"))
+
+
+def shortfall(picture: Lines | Bars | Heat | None, rows: Rows) -> str:
+    """Say what a picture leaves out; nothing where it shows all."""
+    if not isinstance(picture, Bars):
+        return ""
+    named = len(values(rows, picture.x))
+    is_cut = named > bars.MOST_BARS and not is_dated(rows, picture.x)
+    return f"The picture shows the first {bars.MOST_BARS} of {named:,}; the table has all." if is_cut else ""
+
+
+def _lines(picture: Lines, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
+    empty = [name for name in picture.y if not any(row[name] for row in rows)]
+    told = [name for name in picture.y if name not in empty] or list(picture.y)[:1]
+    x = [escaped(row[picture.x]) if isinstance(row[picture.x], str) else drawn(row[picture.x]) for row in rows]
+    figure = go.Figure()
+    for place, name in enumerate(told):
+        figure.add_scatter(
+            x=x,
+            y=[drawn(row[name]) for row in rows],
+            name=escaped(heads[name].name),
+            mode="lines+markers" if len(rows) <= MOST_MARKERS else "lines",
+            line={"width": 2, "dash": DASHES[place % len(DASHES)]},
+            hovertemplate="%{y:,.2f}" if heads[name].is_money else "%{y:,}",
+        )
+    figure.update_layout(height=340, hovermode="x unified", showlegend=len(told) > 1)
+    figure.update_layout(title_text=escaped(_shared([heads[name] for name in told])))
+    figure.update_yaxes(rangemode="tozero")
+    return figure.update_xaxes(**axis(rows, picture.x, heads[picture.x]))
+
+
+def _shared(heads: list[Head]) -> str:
+    """Name an axis that serves several columns: by their common unit."""
+    units = {head.unit for head in heads}
+    return heads[0].title if len(heads) == 1 else units.pop() if len(units) == 1 else ""
+
+
+def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
+    across, up = _steps(rows, picture.x), _steps(rows, picture.y)
+    up = up if all(is_number(step) for step in up) else up[::-1]  # names are read from the top
+    cells = {(row[picture.x], row[picture.y]): row[picture.value] for row in rows}
+    table = [[cells.get((x, y)) for x in across] for y in up]
+    counted = [float(value) for value in cells.values() if drawn(value) is not None]
+    least, most = min(counted, default=0.0), max(counted, default=0.0)
+    has_room = len(cells) <= MOST_CELLS
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=[broken(step, bars.NARROW) for step in across],
+        y=[broken(step, bars.NARROW) for step in up],
+        z=[[drawn(value) for value in line] for line in table],
+        zmin=min(0.0, least),
+        text=[[short(value, heads[picture.value], max(most, -least)) for value in line] for line in table],
+        texttemplate="%{text}" if has_room else None,
+        textfont={"color": INK},
+        colorscale=SHADES,
+        showscale=not has_room,
+        xgap=2,
+        ygap=2,
+        hovertemplate=_hover(picture, heads),
+    )
+    figure.update_layout(title_text=escaped(heads[picture.value].title))
+    figure.update_layout(height=max(240, 120 + 44 * min(len(up), 12)))
+    figure.update_xaxes(type="category", title_text=escaped(heads[picture.x].title), showgrid=False)
+    return figure.update_yaxes(type="category", title_text=escaped(heads[picture.y].title), showgrid=False)
+
+
+def _hover(picture: Heat, heads: Mapping[str, Head]) -> str:
+    names = [escaped(heads[name].title) for name in (picture.x, picture.y, picture.value)]
+    return "{}: %{{x}}<br>{}: %{{y}}<br>{}: %{{text}}<extra></extra>".format(*names)
+
+
+def _steps(rows: Rows, name: str) -> list[Any]:
+    steps = values(rows, name)
+    return sorted(steps) if all(is_number(step) for step in steps) else steps

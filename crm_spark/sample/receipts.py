@@ -1,0 +1,89 @@
+"""The till's books: returns among the sales, numbers in order of time, value in euros, text."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from crm_spark.sample import text
+from crm_spark.sample.orders import NOBODY, RETURN, Receipts, clock
+from crm_spark.sample.process import Ints
+from crm_spark.sample.rates import CURRENCIES
+
+RETURNED = 0.04
+COLUMNS = [
+    "order_no", "line_no", "sku", "qty", "unit_price", "currency", "customer_no", "sold_at", "kind",
+    "refers_to", "channel", "discount",
+]  # fmt: skip
+CHANNELS, KINDS = ["web", "store", "app"], ["S", "R"]
+
+
+def take_back(draws: np.random.Generator, sold: Receipts, days: int) -> Receipts:
+    """Add the returns: one line of a sale comes back whole, some days later, as an order of its own.
+
+    Only lines without a discount come back, so that a return's money is the sale's.
+    """
+    full = np.flatnonzero(sold.lines["discount"] == 0)
+    back = full[draws.random(len(full)) < RETURNED * len(sold.orders) / max(1, len(full))]
+    lines = sold.lines.iloc[back]
+    orders = sold.orders.iloc[lines["order"]]
+    orders = orders.assign(
+        day=orders["day"].to_numpy() + 1 + draws.geometric(0.12, len(back)),
+        second=clock(draws, len(back)),
+        kind=RETURN,
+        refers=lines["order"].to_numpy(),
+    )
+    seen = (orders["day"] < days).to_numpy()
+    orders, lines = orders[seen], lines[seen]
+    lines = lines.assign(
+        order=len(sold.orders) + np.arange(len(lines)),
+        line=1,
+        quantity=-lines["quantity"],
+        day=orders["day"].to_numpy(),
+        second=orders["second"].to_numpy(),
+    )
+    return Receipts(
+        pd.concat([sold.orders, orders], ignore_index=True), pd.concat([sold.lines, lines], ignore_index=True)
+    )
+
+
+def number(receipts: Receipts) -> Receipts:
+    """Give the orders numbers that rise with time; lines follow by day, then order."""
+    by_time = np.lexsort((receipts.orders["second"], receipts.orders["day"]))
+    new = np.full(len(by_time) + 1, NOBODY)  # one more: at -1, the last, nobody stays nobody
+    new[by_time] = np.arange(len(by_time))
+    orders = receipts.orders.iloc[by_time].reset_index(drop=True)
+    lines = receipts.lines.assign(order=new[receipts.lines["order"]])
+    lines = lines.sort_values(["day", "order", "line"], ignore_index=True)
+    return Receipts(orders.assign(refers=new[orders["refers"]]), lines)
+
+
+def euros(receipts: Receipts, rates: Ints) -> Ints:
+    """Value every line in hundredths of a cent, at the rate of its own day; exact."""
+    lines = receipts.lines
+    currency = receipts.orders["currency"].to_numpy()[lines["order"]]
+    cents = lines["quantity"] * lines["unit_price"] - lines["discount"]
+    return cents.to_numpy() * rates[lines["day"], currency]
+
+
+def lines(receipts: Receipts, products: pd.DataFrame, start: date) -> pa.Array:
+    """Write each line of a receipt as a row of CSV; no field needs quotes."""
+    rows = receipts.lines
+    orders = receipts.orders.iloc[rows["order"]]
+    sold_at = text.joined(text.dates(rows["day"], start, "%d.%m.%Y"), " ", text.times(rows["second"]))
+    return text.lines(
+        text.ids(rows["order"], width=8),
+        text.spelled(rows["line"], str),
+        text.chosen(rows["product"], products["sku"].to_list()),
+        text.spelled(rows["quantity"], str),
+        text.money(rows["unit_price"]),
+        text.chosen(orders["currency"], CURRENCIES),
+        text.ids(orders["customer"]),
+        sold_at,
+        text.chosen(orders["kind"], KINDS),
+        text.ids(orders["refers"], width=8),
+        text.chosen(orders["channel"], CHANNELS),
+        text.money(rows["discount"]),
+        between=",",
+    )

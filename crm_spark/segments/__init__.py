@@ -1,0 +1,1 @@
+"""Who the customers are, in groups that can be acted on."""

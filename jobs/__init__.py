@@ -1,0 +1,1 @@
+"""One file per job, named after the table it makes."""

@@ -1,0 +1,77 @@
+"""`crm clean`: few files, and only the versions that a reader still needs."""
+
+import json
+import os
+import re
+import shutil
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from crm_spark.cli import clean
+from crm_spark.core.lake import Lake
+
+
+def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders, tmp_path):
+    fresh.add(("4", "bob", date(2026, 1, 4), None))
+    file = tmp_path / "place.yaml"
+    file.write_text("keep_days: 1\n")
+    ended = fresh.at("clean", "--config", str(file), "--json")
+    assert ended.exit_code == 0, ended.output
+    told = {table["table"]: table for table in json.loads(ended.stdout)["tables"]}
+    assert (told["toy_orders"]["files_before"], told["toy_orders"]["files"]) == (2, 1)
+    assert (told["toy_orders"]["keep_hours"], told["toy_orders"]["because"]) == (24, "keep_days")
+    assert len(fresh.rows(orders)) == 4
+
+
+def test_a_dry_run_changes_nothing(fresh, files):
+    before = files()
+    ended = fresh.at("clean", "--dry-run")
+    assert ended.exit_code == 0
+    assert "nothing was changed (--dry-run)" in ended.stdout
+    assert files() == before
+
+
+def test_versions_that_a_job_has_yet_to_read_stay_however_old():
+    now = datetime.now(UTC)
+    month, week = now - timedelta(days=30), now - timedelta(days=6)
+    assert clean.hours(7, {}, now) == (168, "keep_days")
+    assert clean.hours(7, {"quick": week}, now) == (168, "keep_days")
+    assert clean.hours(7, {"quick": week, "slow": month}, now) == (721, "slow has yet to read changes")
+
+
+def test_a_job_waits_since_the_first_version_that_it_has_not_read():
+    now = datetime.now(UTC)
+    history = [{"version": version, "timestamp": now - timedelta(days=9 - version)} for version in (4, 3, 2)]
+    assert clean.waiting_since(history, 2) == now - timedelta(days=6)
+    assert clean.waiting_since(history, 4) is None
+    assert clean.waiting_since(history, None) is None
+
+
+def test_an_old_version_stays_readable_for_as_long_as_was_asked_and_no_longer(spark, orders, tmp_path):
+    written = Lake(spark, str(tmp_path / "written"))
+    written.prepare(orders)
+    rows = spark.createDataFrame([("1", "ann", date(2026, 1, 1), None)], orders.nullable_ddl).coalesce(1)
+    written.overwrite(orders, rows, "first")
+    written.overwrite(orders, rows, "second")
+
+    def left(days: int, keep_hours: int) -> int:
+        folder = aged(tmp_path / "written", tmp_path / f"aged_{days}", days)
+        Lake(spark, str(folder)).vacuum(orders, keep_hours)
+        return len(list((folder / orders.name).glob("*.parquet")))
+
+    assert left(days=3, keep_hours=24) == 1
+    assert left(days=20, keep_hours=720) == 2
+
+
+def aged(written: Path, lake: Path, days: int) -> Path:
+    """Copy a lake, as if all in it had been done some days ago; a copy, as Delta keeps what it has read."""
+    shutil.copytree(written, lake)
+    then = time.time() - days * 86_400
+    for file in lake.rglob("*.json"):
+        told = re.sub(r'"deletionTimestamp":\d+', f'"deletionTimestamp":{then * 1000:.0f}', file.read_text())
+        file.with_name(f".{file.name}.crc").unlink()
+        file.write_text(told)
+    for file in lake.rglob("*.parquet"):
+        os.utime(file, (then, then))
+    return lake

@@ -1,0 +1,109 @@
+"""`crm doctor`: each fault with its remedy."""
+
+import subprocess
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from crm_spark.cli import lakeside, machine
+from crm_spark.cli.catalog import Known
+from crm_spark.cli.desk import Desk, Given
+from crm_spark.core import runs
+from crm_spark.ingest.accounts import ACCOUNTS
+
+
+def told(crm):
+    """What was found, by what was looked at."""
+    return {finding["what"]: finding for finding in crm.json("doctor")["findings"]}
+
+
+def test_a_sound_lake_has_no_problems(fresh):
+    ended = fresh.at("doctor")
+    assert ended.exit_code == 0, ended.output
+    lines = [line.split() for line in ended.stdout.splitlines()]
+    assert {line[0] for line in lines[1:]} == {"ok"}
+    assert ["ok", "table", "toy_orders", "version", "1", "keeps", "its", "contract", "-"] in lines
+
+
+def test_a_lake_that_is_not_there_is_a_warning_and_not_made(nowhere, files):
+    found = told(nowhere)
+    assert (found["lake"]["state"], found["lake"]["remedy"]) == ("warning", "`crm ingest` makes it")
+    assert files() == []
+
+
+def test_a_table_of_another_shape_is_a_problem_that_ends_with_3(fresh, orders):
+    fresh.lake.spark.sql(f"ALTER TABLE {fresh.lake.name(orders)} ADD COLUMNS (stranger int)")
+    ended = fresh.at("doctor")
+    assert ended.exit_code == 3
+    assert "stranger: not promised" in ended.stdout
+
+
+def test_broken_values_are_looked_at_only_where_that_is_asked_for(crm, toys, day_counts):
+    crm.lake.spark.sql(f"INSERT INTO {crm.lake.name(day_counts)} SELECT * FROM {crm.lake.name(day_counts)}")
+    desk = Desk(toys, Given(lake=crm.lake.location))
+    assert lakeside.table(desk, Known(day_counts, "toy_days"), values=False).state == "ok"
+    found = lakeside.table(desk, Known(day_counts, "toy_days"), values=True)
+    assert (found.state, found.said) == ("problem", "several rows have one day: 2 rows")
+    assert found.remedy == "`crm rebuild toy_days --as-of DATE`"
+
+
+def test_a_run_that_began_and_never_ended_is_told(empty, toys):
+    runs.record(empty.lake, "f00", "toy_days", "started", "-", as_of=date(2026, 1, 2))
+    runs.record(empty.lake, "f01", "toy_scores", "started", "-", as_of=date(2026, 1, 2))
+    runs.record(empty.lake, "f01", "toy_scores", "done", "-", as_of=date(2026, 1, 2))
+    (found,) = lakeside.unfinished_runs(Desk(toys, Given(lake=empty.lake.location)))
+    assert found.state == "warning"
+    assert "toy_days began at" in found.said
+    assert "`crm run toy_days --as-of 2026-01-02`" in found.remedy
+
+
+def test_files_whose_loading_began_and_never_ended_are_told(empty, toys):
+    empty.lake.prepare(ACCOUNTS)
+    known = {"source": "shop", "feed": "orders", "path": "a.csv", "bytes": 1, "batch": 1, "status": "started"}
+    counts = dict.fromkeys(("records", "loaded", "quarantined", "duplicates"), 0)
+    now = datetime.now(UTC)
+    row = known | counts | {"warnings": {}, "run_id": "f00", "modified_at": now, "at": now}
+    begun = [tuple(row.get(name) for name in ACCOUNTS.names)]
+    rows = empty.lake.spark.createDataFrame(begun, ACCOUNTS.nullable_ddl)
+    empty.lake.append(ACCOUNTS, rows, "f00", ("test", 1))
+
+    (found,) = lakeside.unfinished_batches(Desk(toys, Given(lake=empty.lake.location)))
+    assert found.said == "loading 1 files of shop began and did not end"
+    assert "finishes them first" in found.remedy
+
+
+def test_a_wrong_configuration_is_a_problem_and_the_lake_is_left_alone(nowhere, tmp_path):
+    file = tmp_path / "place.yaml"
+    file.write_text("zone: Mars/Base\njobs: {toy_scores: {least: -1}}\n")
+    ended = nowhere.at("doctor", "--config", str(file))
+    assert ended.exit_code == 2
+    assert "'Mars/Base' is no time zone" in ended.stdout
+    assert "mend what stands above first" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("printed", "state", "said"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', "ok", "17.0.15"),
+        ('java version "1.8.0_402"', "problem", "version 8; Spark needs 17 or 21"),
+        ('openjdk version "25" 2025-09-16', "problem", "version 25; Spark needs 17 or 21"),
+        ("something else", "problem", "version unknown; Spark needs 17 or 21"),
+    ],
+)
+def test_only_a_java_that_spark_runs_on_will_do(monkeypatch, printed, state, said):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="", stderr=printed))
+    found = machine.java()
+    assert (found.state, found.said) == (state, said)
+
+
+def test_a_missing_java_is_told_with_its_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    found = machine.java()
+    assert found.said == f"'{tmp_path}/bin/java' does not run"
+    assert found.remedy == "install Java 17 or 21 and set JAVA_HOME to it"
+
+
+def test_a_package_of_another_version_is_told(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: ["pyspark==1.0", "numpy>=1", "nope>2; extra == 'x'"])
+    assert machine.packages().said.startswith("pyspark==1.0 (found 4.")

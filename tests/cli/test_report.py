@@ -1,0 +1,53 @@
+"""The page of a lake."""
+
+import re
+from datetime import date
+
+from crm_spark.cli.report import assemble
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.job import job
+from crm_spark.core.lake import Lake
+from crm_spark.core.pipeline import Pipeline
+from crm_spark.core.runs import record
+from crm_spark.core.sections import Bars, Section
+from crm_spark.ingest.tables import ORDER_LINES
+
+TOTALS = Table("totals", "Totals.", owns="table", key=["kind"], columns=[Field("kind", "string", "the kind")])
+
+
+def kinds(totals):
+    rows = totals.groupBy("kind").count()
+    return Section("Kinds", rows, lambda rows: f"There are {len(rows)} kinds.", Bars("kind", "count"))
+
+
+@job(reads=[ORDER_LINES], writes=[TOTALS], sections=[kinds])
+def totals(order_lines):
+    return order_lines.select("kind").distinct()
+
+
+def text(page):
+    """What a reader sees: the page without scripts and mark-up."""
+    bare = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", "", bare).split())
+
+
+def test_the_page_of_an_empty_lake_names_what_is_missing_and_what_makes_it(lake, place):
+    told = text(assemble(lake, Pipeline([totals]), place, "Shop"))
+    assert "Revenue over time order_lines is not there yet: run crm ingest." in told
+    assert "Kinds totals is not there yet: run crm run totals." in told
+    assert "as of: no run yet" in told
+
+
+def test_sections_stand_in_the_order_of_the_pipeline_with_the_numbers_of_their_tables(lake, place, spark):
+    lake.prepare(TOTALS)
+    lake.overwrite(TOTALS, spark.createDataFrame([("sale",), ("return",)], "kind string"), "run")
+    record(lake, "run", "totals", "done", "", as_of=date(2026, 1, 31))
+    told = text(assemble(lake, Pipeline([totals]), place, "Shop"))
+    assert told.index("Revenue over time") < told.index("There are 2 kinds.")
+    assert "as of: 2026-01-31" in told
+    assert f"lake: {lake.location}" in told
+
+
+def test_a_lake_that_is_not_there_is_not_made_by_the_page(lake: Lake, place, tmp_path):
+    assemble(lake, Pipeline([totals]), place, "Shop")
+    assert list(tmp_path.iterdir()) == []

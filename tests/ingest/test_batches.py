@@ -1,0 +1,155 @@
+"""Exactly once: batches that died, changed files, replaced files, records that wait, rules that fail."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame
+
+from crm_spark.core.contracts import Table
+from crm_spark.core.errors import ConfigError, QualityError
+from crm_spark.core.lake import Lake
+from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
+from tests.ingest.conftest import ORDERS, Raw
+from tests.ingest.test_order import PRICED, PRICES
+
+Same = Callable[[DataFrame], list[str]]
+FIRST = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00"
+SECOND = "2,1,c2,p1,1,3.00,2025-01-02 10:00:00"
+
+
+class Died(Exception):
+    """Stands for a driver that is gone."""
+
+
+@pytest.mark.parametrize("dies_after", ["ingest_accounts", "order_lines", "customer_history", "customers"])
+def test_a_batch_that_died_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch, dies_after: str) -> None:
+    raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
+    write = Lake._write
+
+    def write_and_die(self: Lake, table: Table, work: Callable[[], object]) -> None:
+        write(self, table, work)
+        if table.name == dies_after:
+            raise Died
+
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(Lake, "_write", write_and_die)
+        raw.load()
+    assert raw.accounts()["orders/1.csv"][0] == "started"
+    raw.load()
+
+    assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",)]
+    assert raw.rows(CUSTOMERS, "customer_id") == [("c1",), ("c2",)]
+    assert raw.reasons() == [("orders/1.csv", 4, "pieces is not a decimal(18,4)")]
+
+
+def test_a_changed_file_is_told_and_replaced_only_on_demand(raw: Raw) -> None:
+    raw.orders("1.csv", FIRST, SECOND)
+    raw.load()
+    raw.orders("1.csv", SECOND.replace("3.00", "4.00"), "3,1,c3,p1,1,1.00,2025-01-03 10:00:00", "bad")
+
+    told = raw.load()
+    assert told.notes == [
+        "orders/1.csv changed since it was loaded; `crm ingest --replace orders/1.csv` swaps its rows"
+    ]
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",)]
+
+    raw.load(replace=["orders/1.csv"])
+    assert [(order, str(price)) for order, price in raw.rows(ORDER_LINES, "order_id", "unit_price")] == [
+        ("2", "4.0000"),
+        ("3", "1.0000"),
+    ]
+    assert raw.rows(CUSTOMERS, "customer_id") == [("c2",), ("c3",)]
+    assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
+    assert raw.load().files == {}, "nothing is new now"
+
+
+def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
+    raw.orders("1.csv", FIRST)
+    with pytest.raises(ConfigError, match="till has no file orders/9.csv"):
+        raw.load(replace=["orders/9.csv"])
+
+
+def test_a_record_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
+    raw.feeds = {"orders": PRICED, "prices": PRICES}
+    raw.orders("1.csv", FIRST)
+    raw.load()
+    assert raw.reasons() == [("orders/1.csv", 2, "no partner in prices yet")]
+
+    raw.write("prices/1.csv", "product,off,day\np1,0.5,2025-01-01\n")
+    raw.load()
+
+    assert raw.reasons() == []
+    assert raw.accounts()["orders/1.csv"] == ("loaded", 1, 1, 0, 0)
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
+
+
+def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
+    raw.orders("1.csv", FIRST, SECOND.replace("2025-01-02 10:00:00", "02.01.2025"))
+    raw.write("orders/2.csv", "order,line\n9,1\n")
+    raw.load()
+    assert {row[0] for row in raw.accounts().values()} == {"loaded", "refused"}
+
+    columns = {**ORDERS["columns"], "at": "string"}
+    at = "coalesce(try_to_timestamp(at, 'yyyy-MM-dd HH:mm:ss'), try_to_timestamp(at, 'dd.MM.yyyy'), TIMESTAMP '2025-01-09')"
+    mapped = {**ORDERS["tables"]["order_lines"]["columns"], "ordered_at": at, "quantity": "coalesce(pieces, 1)"}
+    optional = ["customer", "product", "pieces", "price", "at"]
+    table: dict[str, Any] = {"columns": {**mapped, "amount": "coalesce(price, 0)"}}
+    raw.feeds = {"orders": {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}}
+    raw.load(retry=True)
+
+    assert raw.accounts() == {"orders/1.csv": ("loaded", 2, 2, 0, 0), "orders/2.csv": ("loaded", 1, 1, 0, 0)}
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("9",)]
+    assert raw.reasons() == []
+
+
+def test_a_rule_that_fails_stops_the_batch_and_leaves_nothing(raw: Raw) -> None:
+    rules = [{"name": "known_buyer", "check": "customer IS NOT NULL", "severity": "fail"}]
+    raw.feeds = {"orders": {**ORDERS, "rules": rules}}
+    raw.orders("1.csv", FIRST, SECOND.replace("c2", ""))
+
+    with pytest.raises(QualityError, match=r"orders/1.csv: 1 records break known_buyer"):
+        raw.load()
+
+    assert raw.accounts() == {}
+    assert raw.rows(ORDER_LINES, "order_id") == []
+
+
+def test_exact_repeats_are_judged_within_one_file(raw: Raw) -> None:
+    raw.feeds = {"orders": {**ORDERS, "duplicates": "drop"}}
+    raw.orders("1.csv", FIRST, SECOND, FIRST)
+    raw.orders("2.csv", FIRST)
+    raw.write("orders/3.csv", (raw.folder / "orders/1.csv").read_bytes())
+    raw.load()
+
+    assert raw.accounts() == {
+        "orders/1.csv": ("loaded", 3, 2, 0, 1),
+        "orders/2.csv": ("loaded", 1, 1, 0, 0),
+        "orders/3.csv": ("repeated", 0, 0, 0, 0),
+    }
+    assert len(raw.rows(ORDER_LINES, "order_id")) == 3
+
+
+def test_foreign_money_needs_a_dated_rate(raw: Raw) -> None:
+    columns = {**ORDERS["columns"], "currency": "string"}
+    rates = {
+        "files": "rates/*",
+        "columns": {"date": "date", "currency": "string", "rate": "decimal(18,8)"},
+        "key": ["currency", "date"],
+    }
+    raw.feeds = {"orders": {**ORDERS, "columns": columns, "currency": "currency"}, "rates": rates}
+    raw.source = {"rates": {"feed": "rates"}}
+    raw.write("rates/1.csv", "date,currency,rate\n2025-01-01,GBP,1.2\n")
+    header = ",".join(columns)
+    raw.write(
+        "orders/1.csv",
+        f"{header}\n{FIRST},GBP\n{FIRST.replace('1,1,c1', '2,1,c1')},EUR\n{SECOND.replace('2,1', '3,1')},GBP\n",
+    )
+    raw.load()
+
+    assert [(order, str(amount)) for order, amount in raw.rows(ORDER_LINES, "order_id", "amount")] == [
+        ("1", "2.4000"),
+        ("2", "2.0000"),
+    ]
+    assert raw.reasons() == [("orders/1.csv", 4, "no rate for its currency and day yet")]

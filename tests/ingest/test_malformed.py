@@ -1,0 +1,97 @@
+"""What bad input gets: a case for each kind, all in one call, nothing lost and nothing doubled."""
+
+import gzip
+import json
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crm_spark.ingest.tables import ORDER_LINES
+from tests.ingest.conftest import HEADER, ORDERS, Raw
+
+GOOD = "1,1,c1,p1,2,1.50,2025-01-01 10:00:00"
+JSONL = {"files": "json/*", "format": "jsonl", **{name: ORDERS[name] for name in ("columns", "tables")}}
+PARQUET = {"files": "parquet/*", "format": "parquet", **{name: ORDERS[name] for name in ("columns", "tables")}}
+WHOLE = {
+    "order": "1",
+    "line": 1,
+    "customer": "c",
+    "product": "p",
+    "pieces": 2,
+    "price": 1.5,
+    "at": "2025-01-01 10:00:00",
+}
+
+# file, what it holds after the header and a good line, what is told of its second record
+RECORDS = {
+    "bad_number.csv": ("2,1,c,p,12x,1,2025-01-01 10:00:00", "pieces is not a decimal(18,4)"),
+    "bad_day.csv": ("2,1,c,p,1,1,2025-02-31 10:00:00", "at is not a time"),
+    "nan.csv": ("2,1,c,p,NaN,1,2025-01-01 10:00:00", "pieces is not a decimal(18,4)"),
+    "infinity.csv": ("2,1,c,p,1,Infinity,2025-01-01 10:00:00", "price is not a decimal(18,4)"),
+    "short.csv": ("2,1,c", "another number of fields than the header"),
+    "long.csv": ("2,1,c,p,1,1,2025-01-01 10:00:00,more", "another number of fields than the header"),
+    "negative_price.csv": ("2,1,c,p,1,-1,2025-01-01 10:00:00", "negative_price"),
+    "future.csv": ("2,1,c,p,1,1,2999-01-01 10:00:00", "future_date"),
+    "no_order.csv": (",1,c,p,1,1,2025-01-01 10:00:00", "order_id is missing"),
+    "two_faults.csv": ("2,x,c,p,y,1,2025-01-01 10:00:00", "line is not a whole number; pieces is not a decimal(18,4)"),
+}
+
+
+def test_each_bad_record_is_quarantined_with_its_reason_and_the_rest_is_loaded(raw: Raw) -> None:
+    for name, (line, _) in RECORDS.items():
+        raw.orders(name, GOOD.replace("1,1,c1", f"{name},1,c1", 1), line)
+
+    raw.load()
+
+    told = {path.removeprefix("orders/"): (position, reason) for path, position, reason in raw.reasons()}
+    assert told == {
+        name: (3, reason if name not in ("short.csv", "long.csv") else told[name][1])
+        for name, (_, reason) in RECORDS.items()
+    }
+    assert all(told[name][1].startswith(RECORDS[name][1]) for name in ("short.csv", "long.csv"))
+    assert set(raw.accounts().values()) == {("loaded", 2, 1, 1, 0)}
+    assert len(raw.rows(ORDER_LINES, "order_id")) == len(RECORDS)
+
+
+def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw) -> None:
+    raw.feeds = {"orders": ORDERS, "json": JSONL, "parquet": PARQUET}
+    good, whole = f"{HEADER}{GOOD}\n", json.dumps(WHOLE)
+    packed = gzip.compress((good * 50).encode())
+    cases: dict[str, tuple[str | bytes, tuple[str, int, int, int, int]]] = {
+        "orders/01_empty.csv": ("", ("loaded", 0, 0, 0, 0)),
+        "orders/02_header.csv": (HEADER + "\n", ("loaded", 0, 0, 0, 0)),
+        "orders/03_mark.csv": ("﻿" + good.replace("1,1,c1", "03,1,c1"), ("loaded", 1, 1, 0, 0)),
+        "orders/04_crlf.csv": (good.replace("1,1,c1", "04,1,c1").replace("\n", "\r\n"), ("loaded", 1, 1, 0, 0)),
+        "orders/05_nul.csv": (good.replace("c1", "c\0"), ("loaded", 1, 0, 1, 0)),
+        "orders/06_quote.csv": (f'{HEADER}1,1,"c1,p,1,1,2025-01-01 10:00:00\n{GOOD}\n', ("loaded", 2, 1, 1, 0)),
+        "orders/07_long_line.csv": (f"{good}2,1,{'c' * 10_000_000},p,1,1,2025-01-01 10:00:00\n", ("loaded", 2, 1, 1, 0)),
+        "orders/08_cut.csv.gz": (packed[: len(packed) // 2], ("refused", 1, 0, 1, 0)),
+        "orders/09_magic.csv.gz": (good.encode(), ("refused", 1, 0, 1, 0)),
+        "orders/10_wrong_header.csv": (good.replace("price", "prize"), ("refused", 1, 0, 1, 0)),
+        "orders/11_extra_column.csv": (f"more,{HEADER}x,{GOOD}\n", ("refused", 1, 0, 1, 0)),
+        "orders/12_missing_column.csv": ("order,line,customer,product,pieces,price\n1,1,c,p,1,1\n", ("refused", 1, 0, 1, 0)),
+        "orders/13_other_order.csv": ("at,price,pieces,product,customer,line,order\n2025-01-01 10:00:00,1,1,p,c,1,13\n", ("loaded", 1, 1, 0, 0)),
+        "orders/14_mixed.csv": (good.encode() + "2,1,é,p,1,1,2025-01-01 10:00:00\n".encode("latin-1"), ("loaded", 2, 1, 1, 0)),
+        "json/15_cut.jsonl": (f'{whole}\n{whole[:30]}\n[1]\n', ("loaded", 3, 1, 2, 0)),
+        "json/16_deep.jsonl": ('{"order": ' + "[" * 5000 + "]" * 5000 + "}\n", ("loaded", 1, 0, 1, 0)),
+        "json/17_stranger.jsonl": (whole.replace('"line"', '"lime"') + "\n", ("loaded", 1, 0, 1, 0)),
+        "json/18_exact.jsonl": (whole.replace('"1"', '"0018"').replace("1.5", "12345678901234.1235") + "\n", ("loaded", 1, 1, 0, 0)),
+        "parquet/19_no_footer.parquet": (b"PAR1 nothing more", ("refused", 1, 0, 1, 0)),
+    }  # fmt: skip
+    for path, (content, _) in cases.items():
+        raw.write(path, content)
+    text = {name: pa.array([str(value)]) for name, value in WHOLE.items()}
+    pq.write_table(pa.table({**text, "order": pa.array(["0020"])}), raw.folder / "parquet" / "20_good.parquet")
+
+    raw.load()
+
+    assert raw.accounts() == {
+        **{path: outcome for path, (_, outcome) in cases.items()},
+        "parquet/20_good.parquet": ("loaded", 1, 1, 0, 0),
+    }
+    whole_files = {path for path, position, _ in raw.reasons() if position == 0}
+    assert whole_files == {path for path, (_, outcome) in cases.items() if outcome[0] == "refused"}
+    orders = dict(raw.rows(ORDER_LINES, "order_id", "unit_price"))
+    assert set(orders) == {"1", "03", "04", "13", "0018", "0020"}
+    assert orders["0018"] == Decimal("12345678901234.1235")

@@ -1,0 +1,142 @@
+"""The same tables whatever the order: all at once, file by file, shuffled, repeated under other names."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from crm_spark.core.config import Place
+from crm_spark.core.lake import Lake
+from crm_spark.ingest.accounts import ACCOUNTS
+from crm_spark.ingest.tables import CONFORMED, CUSTOMERS, EVENTS, ORDER_LINES
+from tests.ingest.conftest import ORDERS, Raw
+
+Same = Callable[[DataFrame], list[str]]
+EVENT_FEED: dict[str, Any] = {
+    "files": "events/*",
+    "columns": {"event": "string", "version": "int", "customer": "string", "kind": "string", "at": "instant"},
+    "tables": {
+        "events": {
+            "columns": {"customer_id": "customer", "kind": "kind", "occurred_at": "at", "session_id": "event"},
+            "key": ["session_id"],
+            "version": "version",
+        }
+    },
+}
+PEOPLE: dict[str, Any] = {
+    "files": "people/*",
+    "columns": {"customer": "string", "city": "string", "email": "string", "at": "timestamp"},
+    "tables": {
+        "customers": {"columns": {"customer_id": "customer", "city": "city", "email": "email", "known_at": "at"}}
+    },
+}
+PRICED: dict[str, Any] = {**ORDERS, "lookups": {"listed": {"feed": "prices", "by": {"product": "product"}}}}
+PRICED["tables"] = {
+    "order_lines": {"columns": {**ORDERS["tables"]["order_lines"]["columns"], "discount": "listed.off"}}
+}
+PRICES: dict[str, Any] = {
+    "files": "prices/*",
+    "columns": {"product": "string", "off": "decimal(18,4)", "day": "date"},
+    "key": ["product"],
+    "version": "day",
+}
+
+
+def _days() -> dict[str, tuple[str, ...]]:
+    """Files of a week: orders, versions of events, statements on people, and prices that come late and change."""
+    files: dict[str, tuple[str, ...]] = {}
+    for day in range(1, 7):
+        at = f"2025-01-0{day}"
+        files[f"orders/{day}.csv"] = (
+            ",".join(ORDERS["columns"]),
+            f"{day},1,c{day % 3},p{day % 2},1,2.00,{at} 10:00:00",
+            f"{day},1,c{day % 3},p{day % 2},1,2.00,{at} 10:00:00",  # an exact copy is a second line
+            f"{day},2,,p0,1,3.00,{at} 11:00:00",
+        )
+        files[f"events/{day}.csv"] = (
+            "event,version,customer,kind,at",
+            f"e1,{7 - day},c1,kind{day},{at}T10:00:00Z",
+            f"e{day},3,c2,view,{at}T10:00:00+02:00",
+        )
+        files[f"people/{day}.csv"] = (
+            "customer,city,email,at",
+            f"c1,town{day},,{at} 00:00:00",
+            f"c2,,m{day}@example.com,2025-01-01",
+        )
+    files["prices/1.csv"] = ("product,off,day", "p0,0.10,2025-01-01")
+    files["prices/2.csv"] = ("product,off,day", "p1,0.20,2025-01-02", "p0,0.30,2025-01-03")
+    return files
+
+
+def _tables(lake: Lake, same: Same) -> dict[str, list[str]]:
+    return {name: same(lake.current(table)) for name, table in CONFORMED.items()}
+
+
+@pytest.fixture
+def lakes(spark: SparkSession, tmp_path: Path) -> Callable[[str], Raw]:
+    """Make a fresh lake with its folder of raw files."""
+
+    def make(name: str) -> Raw:
+        (tmp_path / name / "raw").mkdir(parents=True)
+        location = str(tmp_path / name / "lake")
+        raw = Raw(Lake(spark, location), tmp_path / name / "raw", Place(lake=location, currency="EUR", zone="UTC"))
+        raw.feeds = {"orders": PRICED, "events": EVENT_FEED, "people": PEOPLE, "prices": PRICES}
+        return raw
+
+    return make
+
+
+def test_any_order_and_any_number_of_runs_give_equal_tables(lakes: Callable[[str], Raw], same: Same) -> None:
+    files = _days()
+    once, spread = lakes("once"), lakes("spread")
+    for path, lines in files.items():
+        once.write(path, "\n".join(lines) + "\n")
+    once.load()
+
+    shuffled = sorted(files)
+    random.Random(7).shuffle(shuffled)
+    for run in range(3):
+        for path in shuffled[run::3]:
+            spread.write(path, "\n".join(files[path]) + "\n")
+        for path in shuffled[run::9]:
+            spread.write(path.replace(".csv", "_again.csv"), "\n".join(files[path]) + "\n")
+        spread.load()
+
+    assert _tables(spread.lake, same) == _tables(once.lake, same)
+    assert once.rows(EVENTS, "session_id", "kind")[0] == ("e1", "kind1"), "version 6 of e1 is the first day's"
+    assert once.rows(CUSTOMERS, "customer_id", "city", "email")[1:] == [
+        ("c1", "town6", None),
+        ("c2", None, "m6@example.com"),
+    ]
+    assert {str(discount) for (discount,) in once.rows(ORDER_LINES, "discount")} == {"0.3000", "0.2000"}
+    assert len(once.rows(ORDER_LINES, "line_id")) == 18
+    told = spread.lake.current(ACCOUNTS).where("status = 'loaded'").selectExpr("sum(records) = sum(loaded)").collect()
+    assert told[0][0], "nothing waits any more"
+
+
+def test_an_instant_and_its_business_day_do_not_depend_on_the_session_zone(
+    lakes: Callable[[str], Raw], same: Same, spark: SparkSession
+) -> None:
+    def load(name: str) -> list[str]:
+        raw = lakes(name)
+        raw.feeds = {"orders": ORDERS}
+        raw.source = {"zone": "America/New_York"}
+        raw.place = raw.place.model_copy(update={"zone": "Asia/Tokyo"})
+        raw.orders("1.csv", "1,1,c,p,1,1,2025-03-09 01:30:00", "2,1,c,p,1,1,2025-11-02 12:00:00")
+        raw.load()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        return same(raw.lake.current(ORDER_LINES))
+
+    try:
+        spark.conf.set("spark.sql.session.timeZone", "America/Los_Angeles")
+        there = load("there")
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    here = load("here")
+
+    assert there == here
+    assert "datetime.datetime(2025, 3, 9, 6, 30" in here[0]
+    assert "datetime.date(2025, 11, 3)" in here[1]

@@ -1,0 +1,124 @@
+"""What the page tells of ingestion."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from crm_spark.ingest import sections
+from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
+from crm_spark.ingest.tables import ORDER_LINES
+from crm_spark.reports.page import EMPTY, gather
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def table(spark, contract, rows):
+    """Rows of a contract, of which each names what matters; the rest is missing."""
+    full = [tuple(row.get(name) for name in contract.names) for row in rows]
+    return spark.createDataFrame(full, contract.nullable_ddl)
+
+
+def file(feed, status, records, loaded, quarantined=0, duplicates=0, **told):
+    counts = {"records": records, "loaded": loaded, "quarantined": quarantined, "duplicates": duplicates}
+    return {"source": "shop", "feed": feed, "status": status, "at": NOW, **counts, "warnings": {}, **told}
+
+
+def line(day, amount, kind="sale", customer="c1"):
+    return {"ordered_on": day, "amount": Decimal(amount), "kind": kind, "customer_id": customer}
+
+
+def test_loads_add_up_for_every_feed_and_a_repeated_file_counts_once(spark):
+    accounts = table(
+        spark,
+        ACCOUNTS,
+        [
+            file("orders", "loaded", 90, 80, quarantined=6, duplicates=4, warnings={"late": 2, "odd": 1}),
+            file("orders", "refused", 10, 0, quarantined=10),
+            file("orders", "repeated", 90, 80, quarantined=6, duplicates=4),
+            file("orders", "started", 0, 0),
+            file("products", "loaded", 100, 100),
+        ],
+    )
+    told = gather(sections.loads(accounts))
+    names = [
+        "feed",
+        "files",
+        "files_refused",
+        "files_repeated",
+        *sections.COUNTS,
+        "warnings",
+        "refused_share",
+    ]
+    assert [tuple(row[name] for name in names) for row in told.rows] == [
+        ("shop / orders", 4, 1, 1, 100, 80, 16, 4, 3, 16.0),
+        ("shop / products", 1, 0, 0, 100, 100, 0, 0, 0, 0.0),
+    ]
+    assert told.sentence == (
+        "Of 200 records in 5 files, 90.0 % loaded, 16 refused or waiting; the largest share in shop / orders, 16.0 %."
+    )
+
+
+def test_a_load_without_refusals_and_a_load_of_nothing_are_told(spark):
+    clean = table(spark, ACCOUNTS, [file("orders", "loaded", 1, 1)])
+    empty = table(spark, ACCOUNTS, [file("orders", "loaded", 0, 0)])
+    assert gather(sections.loads(clean)).sentence == "Of 1 record in 1 file, 100.0 % loaded, none refused."
+    assert gather(sections.loads(empty)).sentence == "1 file held no records."
+
+
+def test_refusals_are_told_by_reason_and_never_by_what_stood_in_them(spark):
+    told = [("late", False), ("late", False), ("late", False), ("no partner", True)]
+    rows = [{"source": "shop", "reason": reason, "waits": waits, "raw": "Ada"} for reason, waits in told]
+    part = gather(sections.refusals(table(spark, QUARANTINE, rows)))
+    assert part.rows == [
+        {"source": "shop", "reason": "late", "records": 3, "waiting": 0},
+        {"source": "shop", "reason": "no partner", "records": 1, "waiting": 1},
+    ]
+    assert part.sentence == (
+        "The most frequent reason, “late” in shop, holds for 3 of 4 records; "
+        "1 of all wait for a partner and load by themselves."
+    )
+
+
+def test_revenue_tells_anonymous_buyers_apart_and_adjustments_from_revenue(spark):
+    first, last = date(2026, 1, 1), date(2026, 1, 3)
+    lines = [
+        line(first, "100"),
+        line(first, "50", customer=None),
+        line(last, "-20", "return"),
+        line(last, "-7", "adjustment", None),
+    ]
+    part = gather(sections.revenue(table(spark, ORDER_LINES, lines)))
+    assert [tuple(row.values()) for row in part.rows] == [
+        ("2026-01-01", 150, 100, 50, 150, 0, 0, 1),
+        ("2026-01-02", 0, 0, 0, 0, 0, 0, 0),
+        ("2026-01-03", -20, -20, 0, 0, -20, -7, 1),
+    ]
+    assert part.sentence == (
+        "From 2026-01-01 to 2026-01-03 the shop took 130 ¤, after returns of 20 ¤ (13.3 % of sales), "
+        "38.5 % of it from anonymous buyers."
+    )
+
+
+@pytest.mark.parametrize(("days", "periods"), [(399, 400), (400, 15)])
+def test_revenue_is_told_by_month_where_days_are_many(spark, days, periods):
+    first = date(2025, 1, 31)
+    lines = table(spark, ORDER_LINES, [line(first, "1"), line(first + timedelta(days=days), "2")])
+    part = gather(sections.revenue(lines))
+    assert len(part.rows) == periods
+    assert sum(row["revenue"] for row in part.rows) == 3
+    assert part.rows[0]["period"] == ("2025-01-31" if periods == 400 else "2025-01")
+
+
+def test_a_shop_with_one_order_and_a_shop_with_none_are_told(spark):
+    one = table(spark, ORDER_LINES, [line(date(2026, 1, 1), "5")])
+    assert gather(sections.revenue(one)).sentence == "On 2026-01-01 the shop took 5 ¤."
+    for make, contract in zip(sections.SECTIONS, (ACCOUNTS, QUARANTINE, ORDER_LINES), strict=True):
+        assert gather(make(table(spark, contract, []))).note == EMPTY
+
+
+def test_revenue_reads_the_order_lines_once(spark, tmp_path, capsys):
+    path = str(tmp_path / "lines")
+    table(spark, ORDER_LINES, [line(date(2026, 1, 1), "5")]).write.parquet(path)
+    sections.revenue(spark.read.parquet(path)).rows.explain()
+    assert capsys.readouterr().out.count("FileScan") == 1

@@ -1,0 +1,95 @@
+"""Rows to the JSON of a Plotly figure."""
+
+import json
+from datetime import date, timedelta
+from decimal import Decimal
+
+from crm_spark.core.sections import Bars, Heat, Lines
+from crm_spark.reports import bars, cells, charts
+
+
+def drawn(picture, rows, **labels):
+    return json.loads(charts.figure(picture, rows, cells.heads(rows, labels, "EUR")))
+
+
+def days(number):
+    first = date(2026, 1, 1)
+    return [
+        {"day": first + timedelta(days=place), "known": Decimal(place + 1), "anonymous": Decimal(0)}
+        for place in range(number)
+    ]
+
+
+def test_a_line_shows_every_number_of_its_rows():
+    figure = drawn(Lines("day", ["known"]), days(3), known="Revenue [money]")
+    assert figure["data"][0]["x"] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert figure["data"][0]["y"] == [1.0, 2.0, 3.0]
+    assert figure["layout"]["xaxis"]["type"] == "date"
+    assert figure["layout"]["title"]["text"] == "Revenue (EUR)"
+
+
+def test_a_line_that_is_zero_throughout_is_left_to_the_table():
+    figure = drawn(Lines("day", ["known", "anonymous"]), days(3))
+    assert [trace["name"] for trace in figure["data"]] == ["Known"]
+
+
+def test_a_single_day_is_a_point_that_can_be_seen():
+    figure = drawn(Lines("day", ["known"]), days(1))
+    assert figure["data"][0]["mode"] == "lines+markers"
+    assert figure["layout"]["xaxis"]["type"] == "category"
+
+
+def test_bars_of_one_name_are_stacked_and_their_total_is_written():
+    rows = [
+        {"reason": "late", "source": "shop", "records": 3},
+        {"reason": "late", "source": "partner", "records": 4},
+        {"reason": "early", "source": "shop", "records": 1},
+    ]
+    figure = drawn(Bars("reason", "records", stack="source", horizontal=True), rows)
+    assert [(trace["name"], trace["x"]) for trace in figure["data"]] == [
+        ("shop", [3, 1]),
+        ("partner", [4, None]),
+    ]
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["late", "early", "7", "1"]
+    assert figure["layout"]["barmode"] == "relative"
+
+
+def test_bars_reach_below_zero_where_numbers_do():
+    figure = drawn(Bars("segment", "moved"), [{"segment": "a", "moved": 10}, {"segment": "b", "moved": -5}])
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low < -5
+    assert high > 10
+
+
+def test_more_bars_than_a_reader_takes_in_are_cut_and_the_page_says_so():
+    rows = [{"reason": f"r{place}", "records": 1} for place in range(bars.MOST_BARS + 3)]
+    picture = Bars("reason", "records")
+    assert len(drawn(picture, rows)["data"][0]["x"]) == bars.MOST_BARS
+    assert charts.shortfall(picture, rows) == "The picture shows the first 20 of 23; the table has all."
+    assert charts.shortfall(picture, rows[:3]) == ""
+
+
+def test_a_map_is_ordered_by_score_and_leaves_out_what_is_not_there():
+    rows = [{"r": 2, "f": 1, "n": 7}, {"r": 1, "f": 2, "n": 5}, {"r": 1, "f": 1, "n": 1_234}]
+    figure = drawn(Heat("r", "f", "n"), rows)
+    trace = figure["data"][0]
+    assert (trace["x"], trace["y"]) == (["1", "2"], ["1", "2"])
+    assert trace["z"] == [[1234, 7], [5, None]]
+    assert trace["text"] == [["1,234", "7"], ["5", ""]]
+
+
+def test_numbers_that_are_none_or_no_number_break_no_picture():
+    rows = [{"x": "a", "y": "b", "n": float("nan")}, {"x": "b", "y": "b", "n": None}]
+    for picture in (Heat("x", "y", "n"), Bars("x", "n"), Bars("x", "n", horizontal=True), Lines("x", ["n"])):
+        assert "NaN" not in charts.figure(picture, rows, cells.heads(rows, {}, "EUR"))
+
+
+def test_text_is_not_read_as_mark_up_by_plotly_nor_by_the_page():
+    rows = [{"reason": "<a href='x'>no</a> & <b>so on</b>", "source": "</script>", "records": 1}]
+    rows = [*rows, {"reason": "other", "source": "shop", "records": 2}]
+    told = "&lt;a href='x'&gt;no&lt;/a&gt; &amp; &lt;b&gt;so on&lt;/b&gt;"
+    lying = Bars("reason", "records", stack="source", horizontal=True)
+    assert drawn(lying, rows)["layout"]["annotations"][0]["text"] == told
+    assert drawn(Lines("reason", ["records"]), rows)["data"][0]["x"][0] == told
+    for picture in (lying, Lines("reason", ["records"]), Heat("reason", "source", "records")):
+        assert "<" not in charts.figure(picture, rows, cells.heads(rows, {}, "EUR"))
