@@ -121,7 +121,7 @@ def emptiness(desk: Desk, job: Job, result: Result, as_of: date) -> list[str]:
     answers = [table.name for table in job.writes if table.owns == "as_of" and result.rows.get(table.name) == 0]
     if not answers:
         return []
-    told = f"{', '.join(answers)} has no rows for that day"
+    told = f"no rows for that day in {', '.join(answers)}"
     if any(_has_data(desk, table, result.versions_read.get(table.name), as_of) for table in job.reads):
         return [f"{as_of}: {told}"]
     return [f"no data on or before {as_of}: {told}"]

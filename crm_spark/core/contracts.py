@@ -79,6 +79,8 @@ class Table:
         Whether readers may ask for only what changed between two versions.
     version : int, default 1
         Rises by one when a nullable column is added.
+    loaded : bool, default False
+        Whether its rows come from raw files, and so cannot be computed anew from other tables.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Table:
     cluster_by: Sequence[str] = ()
     changes: bool = False
     version: int = 1
+    loaded: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -113,9 +114,14 @@ def job(
     return decorate
 
 
+def _name(module: ModuleType) -> str:
+    """The module's name; of a file that runs as a program, what it is called when imported."""
+    return f"crm_spark.jobs.{Path(module.__file__ or '').stem}" if module.__name__ == "__main__" else module.__name__
+
+
 def _modules(module: ModuleType, found: dict[str, ModuleType]) -> dict[str, ModuleType]:
     """Collect a module and the domain modules that it names, and they in turn; `core` is the platform."""
-    found[module.__name__] = module
+    found[_name(module)] = module
     for value in vars(module).values():
         named = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
         if named is None or named.__name__ in found or named.__name__.startswith("crm_spark.core"):

@@ -23,11 +23,11 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ContractError, LakeBusy
+from crm_spark.core.pruning import spans, within
 
 SCHEMA = re.compile(r"\w+\.\w+")
 VERSION_PROPERTY = "crm.contract.version"
 DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
-MOST_LITERALS = 1_000  # values of a clustering column that a merge names to skip files
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Lake:
         broken = [fault for fault in table.differences(schema) if fault.split(":")[0] not in added]
         if broken:
             # A contract does not know who fills its table.
-            remedy = f"`crm rebuild {table.name}` where a job makes it, by a named migration where it was loaded"
+            remedy = "the migration that CHANGELOG.md names" if table.loaded else f"`crm rebuild {table.name}`"
             raise ContractError.listing(
                 f"{table.name} on disk is not what its contract promises; mend it by {remedy}", broken
             )
@@ -210,10 +210,10 @@ class Lake:
         insert = {name: F.col(f"key_{name}") for name in table.key} | update
         writer = source.mergeInto(self.name(table), self._pruned(table, source) & is_same_key)
         if keys is not None:
-            writer = writer.whenMatched(F.col("new_row").isNull()).delete()
-        writer = writer.whenMatched(F.col("new_row") & differs).update(update)
+            writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
+        writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
         self._note(run_id)
-        self._write(table, writer.whenNotMatched(F.col("new_row")).insert(insert).merge)
+        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge)
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
@@ -275,13 +275,13 @@ class Lake:
         self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", run_id)
 
     def _pruned(self, table: Table, source: DataFrame) -> Column:
-        """Name the clustering values that a merge touches, so that it opens no other file."""
+        """Name the spans of clustering values that a merge touches, so that it opens no other file."""
         clustering = [name for name in table.cluster_by if name in table.key and not table[name].personal]
         if not clustering:
             return F.lit(True)
         name = clustering[0]
-        values = source.select(f"key_{name}").distinct().limit(MOST_LITERALS + 1).collect()
-        return F.lit(True) if len(values) > MOST_LITERALS else F.col(name).isin([value[0] for value in values])
+        touched = spans(source.select(f"key_{name}"), f"key_{name}")
+        return F.lit(True) if touched is None else within(F.col(name), touched)
 
 
 def _grown(rows: DataFrame, table: Table) -> DataFrame:
@@ -295,7 +295,7 @@ def _marked(table: Table, rows: DataFrame, keys: DataFrame | None) -> DataFrame:
     """Rename the columns, so that in a merge a plain name means the table's, and mark what is there."""
     values = [name for name in table.names if name not in table.key]
     marked = rows.select(
-        *table.key, *[F.col(name).alias(f"new_{name}") for name in values], F.lit(True).alias("new_row")
+        *table.key, *[F.col(name).alias(f"new_{name}") for name in values], F.lit(True).alias("_is_there")
     )
     wanted = marked if keys is None else keys.select(*table.key).distinct().join(marked, list(table.key), "left")
     return wanted.withColumnsRenamed({name: f"key_{name}" for name in table.key})

@@ -66,7 +66,7 @@ def _start(settings: dict[str, str]) -> SparkSession:
     for name, value in chosen.items():
         builder = builder.config(name, value)
     started = builder.getOrCreate()
-    if not is_submitted:
+    if not is_submitted and "SPARK_REMOTE" not in os.environ:
         started.sparkContext.setLogLevel(os.environ.get("CRM_SPARK_LOG_LEVEL", "ERROR"))
     return started
 

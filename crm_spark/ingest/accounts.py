@@ -15,6 +15,7 @@ ACCOUNTS = Table(
     "ingest_accounts",
     "Every raw file that was seen: what it held and what became of it.",
     owns="keys",
+    loaded=True,
     key=["source", "feed", "path"],
     columns=[
         Field("source", "string", "the source"),
@@ -50,6 +51,7 @@ QUARANTINE = Table(
     "quarantine",
     "Records that were refused, each with its reason. Their text is kept for a configured time.",
     owns="keys",
+    loaded=True,
     key=["source", "feed", "row_id"],
     columns=[
         Field("source", "string", "the source"),
@@ -83,6 +85,7 @@ SUPERSEDED = Table(
     "superseded",
     "Versions of rows with a natural key that a later version took the place of.",
     owns="keys",
+    loaded=True,
     key=["table_name", "row_key", "row_hash", "file_hash"],
     columns=[
         Field("table_name", "string", "the table"),
@@ -98,6 +101,7 @@ LOOKUPS = Table(
     "lookups",
     "What look-up files said: every version of every row, found by its key.",
     owns="keys",
+    loaded=True,
     key=["source", "feed", "row_key", "row_hash", "file_hash"],
     columns=[
         Field("source", "string", "the source"),
@@ -106,7 +110,7 @@ LOOKUPS = Table(
         Field("row_version", "decimal(38,9)", "what orders its versions", nullable=True),
         Field("row_hash", "string", "hash of the raw record"),
         Field("file_hash", "string", "the file that held it"),
-        Field("fields", "string", "its typed columns, as JSON"),
+        Field("fields", "string", "its typed columns, as JSON", personal=True),
         Field("fields_hash", "string", "hash of them"),
     ],
 )

@@ -79,6 +79,8 @@ class Batch:
         Hashes of contents whose rows go: replaced, withdrawn, or loaded anew.
     retried : DataFrame of QUARANTINE, optional
         The records that are taken up again, where these and not whole files are loaded.
+    is_forced : bool
+        Whether retried records are written even where none loads: their reasons may have changed.
     """
 
     lake: Lake
@@ -88,6 +90,7 @@ class Batch:
     parts: Sequence[Part]
     removed: Sequence[str] = ()
     retried: DataFrame | None = None
+    is_forced: bool = False
 
     def load(self) -> dict[int, dict[str, Any]]:
         """Load all records and give, for each file's number, its counts for the accounts.
@@ -104,7 +107,8 @@ class Batch:
         for part in self.parts:
             if part.judged is None:
                 self._judge(part)
-        self._write()
+        if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
+            self._write()
         for part in self.parts:
             if part.held is not None:
                 part.held.unpersist()
@@ -130,6 +134,9 @@ class Batch:
         if severity == "off" or not part.total("returns"):
             return staged
         unsold = stage.unsold(staged, self.lake.current(ORDER_LINES))
+        if severity == "fail" and not unsold.isEmpty():
+            told = unsold.groupBy("file").count().collect()
+            raise self._failed(part, {row["file"]: {RETURN_WITHOUT_SALE: row["count"]} for row in told})
         if severity == "warn":
             for row in unsold.groupBy("file").count().collect():
                 part.warned.setdefault(row["file"], {})[RETURN_WITHOUT_SALE] = row["count"]
@@ -208,7 +215,10 @@ class Batch:
         narrow = [refused.select(*stage.REFUSED, "quarantined_at") for refused in rows]
         chosen = self._told(_union(narrow)).select(*QUARANTINE.names)
         if self.retried is not None:
-            self._merge(QUARANTINE, chosen, self.retried)
+            # When it was first refused decides how long its text is kept.
+            first = ["quarantined_at", "run_id"]
+            kept = chosen.drop(*first).join(self.retried.select("row_id", *first), "row_id")
+            self._merge(QUARANTINE, kept.select(*QUARANTINE.names), self.retried)
         else:
             self._put(QUARANTINE, chosen)
 
@@ -242,7 +252,8 @@ class Batch:
             transaction = (f"ingest {self.source}", self.number)
             self.lake.append(table, table.conform(rows), self.run_id, transaction)
             return
-        old = self.lake.current(table).where(versions.of_files(self.removed))
+        is_mine = F.col("source") == self.source if "source" in table.names else F.lit(True)
+        old = self.lake.current(table).where(is_mine & versions.of_files(self.removed))
         self._merge(table, rows, rows.select(*table.key).unionByName(old.select(*table.key)))
 
     def _merge(self, table: Table, rows: DataFrame, keys: DataFrame | None = None) -> None:

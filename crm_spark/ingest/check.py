@@ -49,9 +49,13 @@ def _feed(spark: SparkSession, source: Source, name: str, feed: Feed, shipped: d
     wrong += [
         f"{name}: rule {rule.name}: {fault}" for rule in feed.rules for fault in _said(rows, rule.check, "boolean")
     ]
-    known = {rule.name for table in feed.tables for rule in shipped.get(table, [])}
+    known = {rule.name for rule in _shipped(feed, shipped)}
     strange = [rule for rule in feed.severities if rule not in known]
     return wrong + [f"{name}.severities: no shipped rule is called '{rule}'{near(rule, known)}" for rule in strange]
+
+
+def _shipped(feed: Feed, shipped: dict[str, list[Rule]]) -> list[Rule]:
+    return [rule for table in feed.tables for rule in shipped.get(table, [])]
 
 
 def _target(raw: DataFrame, name: str, target: Target) -> list[str]:

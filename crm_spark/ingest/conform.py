@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,7 +14,6 @@ from crm_spark.ingest.mapping import Feed, Rule, Source, Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
 from crm_spark.ingest.typed import FAULTS
 
-BROADCAST_ROWS = 500_000
 RATE = "_rate"
 NOW = "_now"
 SEPARATOR = "\x1f"  # stands between the parts of a key before they are hashed
@@ -272,11 +272,33 @@ def _judged(rows: DataFrame, context: Context, place: list[str]) -> DataFrame:
         duplicate.alias("duplicate"),
         F.when(~duplicate, F.coalesce(*kinds)).alias("reason"),
         (is_readable & waiting.isNotNull()).alias("waits"),
-        _broken(rules, "warn").alias("warnings"),
+        _phrases([_broken(rules, "warn"), *[_left_out(name) for name in _others(feed)]]).alias("warnings"),
         _broken(rules, "fail").alias("fails"),
-        *feed.tables,
+        *[_row_or_none(feed, name) for name in feed.tables],
         *([F.struct(*[F.col(f"`{name}`") for name in feed.columns]).alias("fields")] if feed.key else []),
     )
+
+
+def _others(feed: Feed) -> list[str]:
+    """Fact tables beside the main one: a row that lacks something is left out there, and counted as a warning."""
+    return [name for name in feed.tables if name != feed.main and name not in HISTORIES]
+
+
+def _left_out(name: str) -> Column:
+    return F.when(F.col(name).isNotNull() & ~_is_whole(name), F.lit(f"{name}_left_out"))
+
+
+def _row_or_none(feed: Feed, name: str) -> Column:
+    return F.when(_is_whole(name), F.col(name)).alias(name) if name in _others(feed) else F.col(name)
+
+
+def _is_whole(name: str) -> Column:
+    there = [F.col(name).getField(column).isNotNull() for column in _required(CONFORMED[name])]
+    return reduce(lambda both, one: both & one, there)
+
+
+def _required(table: Table) -> list[str]:
+    return [column.name for column in table.columns if not column.nullable and column.name not in ORIGIN_NAMES]
 
 
 def _phrases(found: Sequence[Column]) -> Column:
@@ -306,9 +328,10 @@ def _missing(context: Context) -> list[Column]:
     if feed.main is None:
         return keys
     table = HISTORIES.get(feed.main, CONFORMED[feed.main])
-    required = [column.name for column in table.columns if not column.nullable and column.name not in ORIGIN_NAMES]
     row = F.col(feed.main)
-    lacking = [F.when(row.isNotNull() & row.getField(name).isNull(), F.lit(f"{name} is missing")) for name in required]
+    lacking = [
+        F.when(row.isNotNull() & row.getField(name).isNull(), F.lit(f"{name} is missing")) for name in _required(table)
+    ]
     if feed.main in HISTORIES:
         lacking.append(F.when(row.isNull(), F.lit(f"{table.key[0]} is missing")))
     return keys + lacking

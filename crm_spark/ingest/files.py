@@ -1,20 +1,24 @@
 """The raw files of a feed: which are there, which are new, and what one look at each whole file tells."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
-from crm_spark.ingest.mapping import Feed
 from crm_spark.ingest.raw import Format, inspect
+
+if TYPE_CHECKING:  # executors have no pydantic, on which mappings stand
+    from crm_spark.ingest.mapping import Feed
 
 INSPECTED = "path string, content string, header array<string>, records bigint, refusal string"
 

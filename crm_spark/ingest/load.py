@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from pyspark.sql import DataFrame
 
 from crm_spark.core.config import Place
@@ -94,7 +95,10 @@ def ingest(
 def rules(place: Place) -> dict[str, list[Rule]]:
     """Read the shipped rules, or those of the place's own folder."""
     tree = read_rules("conformed.yaml", Path(place.rules) / "conformed.yaml" if place.rules else None)
-    return {table: [Rule(**rule) for rule in listed] for table, listed in tree.items()}
+    try:
+        return {table: [Rule(**rule) for rule in listed] for table, listed in tree.items()}
+    except (TypeError, AttributeError, ValidationError):
+        raise ConfigError("conformed.yaml must hold for each table a list of rules: name, check, severity") from None
 
 
 def _refuse_unknown(source: Source, replace: Collection[str], found: dict[str, list[Found]]) -> None:
@@ -271,7 +275,7 @@ class _Loading:
         held = waiting.persist()
         parts = quarantine.parts(self.lake.spark, held, self.contexts)
         if parts:
-            Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held).load()
+            Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
             rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
             risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
             self.books.write([row for row in rows if row != known[row["feed"]][row["path"]]])

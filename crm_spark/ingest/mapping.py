@@ -176,6 +176,8 @@ def read(file: Path) -> Source:
     except ValidationError as error:
         raise ConfigError.listing(str(file), faults(error, Source)) from None
     wrong = [fault for name, feed in source.feeds.items() for fault in _wrong(source, name, feed)]
+    if source.rates is not None and source.rates.feed not in source.feeds:
+        wrong.append(f"rates: '{source.rates.feed}' is no feed{near(source.rates.feed, source.feeds)}")
     if wrong:
         raise ConfigError.listing(str(file), wrong)
     return source
@@ -223,8 +225,13 @@ def _wrong_target(feed: str, table: str, target: Target) -> list[str]:
     if table not in CONFORMED:
         return [f"{feed}: '{table}' is no conformed table{near(table, CONFORMED)}"]
     allowed = [*CONFORMED[table].names, "known_at"] if table in ("customers", "products") else CONFORMED[table].names
-    return [
+    strange = [
         f"{feed}.{table}: '{column}' is no column of it{near(column, allowed)}"
         for column in (*target.columns, *target.key)
         if column not in allowed
+    ]
+    return strange + [
+        f"{feed}.{table}: key '{column}' is not among its columns: say what it is"
+        for column in target.key
+        if column in allowed and column not in target.columns
     ]

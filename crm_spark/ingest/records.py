@@ -1,7 +1,10 @@
 """The records of raw files as rows: place, copy, hashes and text; and quarantined records once more."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -9,9 +12,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType, TimestampType
 
 from crm_spark.ingest.files import Inspected, join
-from crm_spark.ingest.mapping import Feed
 from crm_spark.ingest.raw import Format
 from crm_spark.ingest.raw import records as raw_records
+
+if TYPE_CHECKING:  # executors have no pydantic, on which mappings stand
+    from crm_spark.ingest.mapping import Feed
 
 RECORDS = "file int, position bigint, copy int, row_hash string, row_id string, raw string, refusal string"
 ID_DIGITS = 32

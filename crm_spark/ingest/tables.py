@@ -20,6 +20,7 @@ CUSTOMERS = Table(
     "customers",
     "Who the customers are: each attribute as last known by the time of the event that told it.",
     owns="keys",
+    loaded=True,
     key=["customer_id"],
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
@@ -45,6 +46,7 @@ PRODUCTS = Table(
     "products",
     "What is sold: each attribute as last known by the time of the event that told it.",
     owns="keys",
+    loaded=True,
     key=["product_id"],
     columns=[
         Field("product_id", "string", "the product"),
@@ -62,6 +64,7 @@ CUSTOMER_HISTORY = Table(
     "customer_history",
     "What each file said of a customer, and at what time: from it `customers` is made.",
     owns="batch",
+    loaded=True,
     key=["customer_id", "known_at", "row_hash", "file_hash"],
     columns=[
         CUSTOMERS["customer_id"],
@@ -75,6 +78,7 @@ PRODUCT_HISTORY = Table(
     "product_history",
     "What each file said of a product, and at what time: from it `products` is made.",
     owns="batch",
+    loaded=True,
     key=["product_id", "known_at", "row_hash", "file_hash"],
     columns=[
         PRODUCTS["product_id"],
@@ -88,6 +92,7 @@ ORDER_LINES = Table(
     "order_lines",
     "Every line of every order: a sale, a return or an adjustment. The only order table.",
     owns="keys",
+    loaded=True,
     key=["line_id"],
     cluster_by=["ordered_on"],
     changes=True,
@@ -115,6 +120,7 @@ EVENTS = Table(
     "events",
     "What people do on site and in the app.",
     owns="keys",
+    loaded=True,
     key=["event_id"],
     cluster_by=["occurred_on"],
     changes=True,
@@ -138,6 +144,7 @@ FEEDBACK = Table(
     "feedback",
     "What customers say: ratings, complaints, text.",
     owns="keys",
+    loaded=True,
     key=["feedback_id"],
     changes=True,
     columns=[
@@ -158,6 +165,7 @@ CAMPAIGNS = Table(
     "campaigns",
     "What was done to win and keep customers.",
     owns="keys",
+    loaded=True,
     key=["campaign_id"],
     columns=[
         Field("campaign_id", "string", "the campaign"),
@@ -175,6 +183,7 @@ CONTACTS = Table(
     "contacts",
     "Who was addressed by which campaign, with which variant, at what cost.",
     owns="keys",
+    loaded=True,
     key=["contact_id"],
     changes=True,
     columns=[
@@ -194,6 +203,7 @@ RESPONSES = Table(
     "responses",
     "Who answered which campaign.",
     owns="keys",
+    loaded=True,
     key=["response_id"],
     changes=True,
     columns=[

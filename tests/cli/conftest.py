@@ -216,6 +216,7 @@ class Played:
         self.called: list[tuple[str, str]] = []
         self.errors: dict[str, CrmError] = {}
         self.rows = 1
+        self.versions: dict[str, int] = {}
 
     def __call__(self, job: Job, _: Lake, __: Place, as_of: date, listener: Listener) -> runner.Result:
         self.called.append((job.name, str(as_of)))
@@ -224,7 +225,7 @@ class Played:
             raise self.errors[job.name] from RuntimeError("a customer's value")
         listener(runner.Event("done", job.name, reason="played"))
         rows = {table.name: self.rows for table in job.writes}
-        return runner.Result("feed", job.name, "done", "played", rows=rows)
+        return runner.Result("feed", job.name, "done", "played", versions_read=self.versions, rows=rows)
 
 
 @pytest.fixture

@@ -74,13 +74,13 @@ def test_wrong_settings_are_all_told_before_anything_runs(empty, played):
 def test_a_day_before_any_data_is_done_with_a_warning(crm):
     ended = crm.at("run", "toy_scores", "--as-of", "1999-12-31")
     assert ended.exit_code == 0
-    assert "warning: no data on or before 1999-12-31: toy_scores has no rows for that day" in ended.stderr
+    assert "warning: no data on or before 1999-12-31: no rows for that day in toy_scores" in ended.stderr
 
 
 def test_a_day_with_data_and_no_answers_is_told_apart(crm, played):
-    played.rows = 0
+    played.rows, played.versions = 0, {"toy_days": 1}
     ended = crm.json("run", "toy_scores", "--as-of", "2026-01-02")
-    assert ended["warnings"] == ["no data on or before 2026-01-02: toy_scores has no rows for that day"]
+    assert ended["warnings"] == ["2026-01-02: no rows for that day in toy_scores"]
 
 
 def test_the_command_line_goes_before_the_configuration_file(empty, played, tmp_path):

@@ -26,10 +26,7 @@ class Line(NamedTuple):
     ordered_on: date
 
 
-LINES = (
-    "customer_id string, order_id string, kind string, ordered_at timestamp, amount decimal(18,4), "
-    "ordered_on date"
-)
+LINES = "customer_id string, order_id string, kind string, ordered_at timestamp, amount decimal(18,4), ordered_on date"
 
 
 def line(customer: str | None, order: str, at: str, amount: str, kind: str = "sale") -> Line:

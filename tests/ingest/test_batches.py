@@ -99,9 +99,9 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
     raw.feeds = {"orders": {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}}
     raw.load(retry=True)
 
+    assert raw.reasons() == []
     assert raw.accounts() == {"orders/1.csv": ("loaded", 2, 2, 0, 0), "orders/2.csv": ("loaded", 1, 1, 0, 0)}
     assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("9",)]
-    assert raw.reasons() == []
 
 
 def test_a_rule_that_fails_stops_the_batch_and_leaves_nothing(raw: Raw) -> None:

@@ -168,5 +168,7 @@ def rows_read(spark: SparkSession, act: Any) -> int:
 def _read_by_stage(spark: SparkSession) -> dict[int, int]:
     context = spark.sparkContext._jsc.sc()
     context.listenerBus().waitUntilEmpty()
-    stages = context.statusStore().stageList(None, False, False, spark.sparkContext._gateway.new_array(spark.sparkContext._jvm.double, 0), None)
+    stages = context.statusStore().stageList(
+        None, False, False, spark.sparkContext._gateway.new_array(spark.sparkContext._jvm.double, 0), None
+    )
     return {stages.apply(at).stageId(): stages.apply(at).inputRecords() for at in range(stages.size())}

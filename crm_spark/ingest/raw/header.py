@@ -29,8 +29,9 @@ def names(record: bytes, form: Format) -> tuple[str, ...]:
 
 
 def is_one(found: Sequence[str], form: Format) -> bool:
-    """Tell a header from a row in its place: it has half of the declared columns or more."""
-    return 2 * len(set(form.columns).intersection(found)) >= len(form.columns)
+    """Tell a header from a row in its place: it has half of the declared columns or more, or no other."""
+    declared = set(form.columns)
+    return 2 * len(declared.intersection(found)) >= len(declared) or declared.issuperset(found)
 
 
 def refusal(found: Sequence[str], form: Format, is_header: bool) -> str | None:

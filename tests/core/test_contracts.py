@@ -1,0 +1,55 @@
+"""Contracts: what they promise, and how every difference is told at once."""
+
+import pytest
+from pyspark.sql import SparkSession
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.errors import ContractError
+
+THINGS = Table(
+    "things",
+    "Some things.",
+    owns="table",
+    key=["thing_id"],
+    columns=[
+        Field("thing_id", "string", "the thing"),
+        Field("amount", "decimal(18,4)", "what it brings", unit="money"),
+        Field("note", "string", "a remark", nullable=True, personal=True),
+    ],
+)
+
+
+def test_every_difference_is_told_in_one_error(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([], "thing_id bigint, note string, amout double")
+    with pytest.raises(ContractError) as told:
+        THINGS.conform(rows)
+    assert str(told.value).splitlines() == [
+        "things breaks its contract:",
+        "  thing_id: promised string, found bigint",
+        "  amount: promised decimal(18,4), found nothing",
+        "  amout: not promised; did you mean 'amount'?",
+    ]
+
+
+def test_conforming_rows_come_back_in_the_promised_order(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([], "note string, amount decimal(18,4), thing_id string")
+    assert THINGS.conform(rows).columns == ["thing_id", "amount", "note"]
+
+
+def test_faults_count_missing_values_and_doubled_keys_and_show_none(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(
+        [("a", 1, "x"), ("a", None, None), ("b", None, None)], "thing_id string, amount int, note string"
+    )
+    found = {row["fault"]: row["rows"] for row in THINGS.faults(rows).collect()}
+    assert found == {"amount is missing": 2, "several rows have one thing_id": 1}
+
+
+def test_names_types_keys_and_clustering_are_checked_when_a_contract_is_written() -> None:
+    with pytest.raises(ValueError, match="lower case"):
+        Field("Amount", "string", "x")
+    with pytest.raises(ValueError, match="type 'text'"):
+        Field("amount", "text", "x")
+    with pytest.raises(ValueError, match="names no column: other"):
+        Table("t", "x", owns="table", key=["other"], columns=[Field("a", "int", "x")])
+    with pytest.raises(ValueError, match="needs that column"):
+        Table("t", "x", owns="as_of", key=["a"], columns=[Field("a", "int", "x")])

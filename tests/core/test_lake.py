@@ -1,0 +1,133 @@
+"""The lake: every way of writing is idempotent, reads are pinned, contracts grow; a folder and a schema alike."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.errors import ContractError
+from crm_spark.core.lake import VERSION_PROPERTY, Lake
+
+KEYED = Table(
+    "keyed",
+    "Rows by key; it's quoted.",
+    owns="keys",
+    key=["name", "day"],
+    cluster_by=["day"],
+    changes=True,
+    columns=[
+        Field("name", "string", "the one"),
+        Field("day", "date", "when", unit="day"),
+        Field("told", "map<string,bigint>", "what else", nullable=True),
+        Field("number", "int", "how many"),
+    ],
+)
+SNAPSHOT = Table(
+    "snapshot",
+    "A day's rows.",
+    owns="as_of",
+    key=["as_of", "name"],
+    columns=[Field("as_of", "date", "the day"), Field("name", "string", "the one")],
+)
+FIRST, SECOND = date(2025, 1, 1), date(2025, 1, 2)
+
+
+@pytest.fixture(params=["folder", "schema"])
+def any_lake(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> Iterator[Lake]:
+    """Give the same lake as a folder and as a catalog schema."""
+    if request.param == "folder":
+        yield Lake(spark, str(tmp_path / "it's a lake"))
+        return
+    spark.sql("CREATE SCHEMA IF NOT EXISTS spark_catalog.crm_test")
+    yield Lake(spark, "spark_catalog.crm_test")
+    spark.sql("DROP SCHEMA spark_catalog.crm_test CASCADE")
+
+
+def keyed(spark: SparkSession, *rows: tuple[str, date, int]) -> DataFrame:
+    told = [(name, day, {"a": 1}, number) for name, day, number in rows]
+    return spark.createDataFrame(told, KEYED.nullable_ddl)
+
+
+def rows(lake: Lake, table: Table) -> list[tuple[object, ...]]:
+    return sorted(tuple(row) for row in lake.current(table).drop("told").collect())
+
+
+def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> None:
+    lake = any_lake
+    lake.prepare(KEYED)
+    lake.prepare(SNAPSHOT)
+    for _ in range(2):
+        lake.append(KEYED, keyed(spark, ("a", FIRST, 1), ("b", FIRST, 2)), "run", ("me", 1))
+        for day, name in ((FIRST, "x"), (SECOND, "y")):
+            lake.replace_as_of(SNAPSHOT, spark.createDataFrame([(day, name)], SNAPSHOT.nullable_ddl), day, "run")
+    assert rows(lake, KEYED) == [("a", FIRST, 1), ("b", FIRST, 2)]
+    assert rows(lake, SNAPSHOT) == [(FIRST, "x"), (SECOND, "y")]
+
+    # A merge changes what differs, adds what is new, and deletes a key that has no row any more.
+    changed = keyed(spark, ("a", FIRST, 1), ("b", FIRST, 5), ("c", SECOND, 6))
+    before = lake.version(KEYED)
+    lake.merge(KEYED, changed, "run")
+    assert rows(lake, KEYED) == [("a", FIRST, 1), ("b", FIRST, 5), ("c", SECOND, 6)]
+    seen = lake.changes(KEYED, before, lake.version(KEYED))
+    assert sorted((row["name"], row["_change_type"]) for row in seen.collect()) == [
+        ("b", "update_postimage"), ("b", "update_preimage"), ("c", "insert"),
+    ]  # fmt: skip
+    lake.merge(KEYED, keyed(spark, ("c", SECOND, 6)), "run", keys=changed.select("name", "day").where("name <> 'a'"))
+    assert rows(lake, KEYED) == [("a", FIRST, 1), ("c", SECOND, 6)]
+    assert sorted(tuple(row) for row in lake.read(KEYED, before).select("name", "number").collect()) == [
+        ("a", 1),
+        ("b", 2),
+    ]
+    assert lake.history(KEYED, most=1)[0]["userMetadata"] == "run"
+
+
+def test_a_contract_grows_by_a_nullable_column_and_refuses_any_other_difference(
+    any_lake: Lake, spark: SparkSession
+) -> None:
+    lake = any_lake
+    lake.prepare(SNAPSHOT)
+    lake.replace_as_of(SNAPSHOT, spark.createDataFrame([(FIRST, "x")], SNAPSHOT.nullable_ddl), FIRST, "run")
+    grown = replace(SNAPSHOT, columns=[*SNAPSHOT.columns, Field("extra", "int", "new", nullable=True)], version=2)
+    again = Lake(spark, lake.location)
+
+    assert again.growth(grown).added == ["extra"]
+    assert again.current(grown).collect()[0]["extra"] is None, "an old lake is read as if it had grown"
+    again.prepare(grown)
+    again.replace_as_of(grown, spark.createDataFrame([(SECOND, "y", 7)], grown.nullable_ddl), SECOND, "run")
+    assert sorted(again.current(grown).collect())[1]["extra"] == 7
+    properties = spark.sql("SHOW TBLPROPERTIES " + again.name(grown)).collect()
+    assert {row["key"]: row["value"] for row in properties}[VERSION_PROPERTY] == "2"
+
+    other = replace(SNAPSHOT, columns=[SNAPSHOT["as_of"], Field("name", "int", "another type")])
+    with pytest.raises(ContractError) as told:
+        Lake(spark, lake.location).prepare(other)
+    assert str(told.value).splitlines() == [
+        "snapshot on disk is not what its contract promises; mend it by `crm rebuild snapshot`:",
+        "  name: promised int, found string",
+        "  extra: not promised",
+    ]
+
+
+def test_a_missing_value_is_told_by_column_without_a_row(lake: Lake, spark: SparkSession) -> None:
+    lake.prepare(KEYED)
+    with pytest.raises(ContractError) as told:
+        lake.append(KEYED, spark.createDataFrame([("secret", FIRST, {}, None)], KEYED.nullable_ddl), "run", ("me", 1))
+    assert str(told.value) == "keyed breaks its contract:\n  number: promised a value in every row, found rows without"
+
+
+def test_a_table_that_is_not_there_reads_as_no_rows(lake: Lake) -> None:
+    assert lake.version(KEYED) is None
+    assert lake.current(KEYED).collect() == []
+    assert lake.read(KEYED, None).columns == KEYED.names
+
+
+def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSession) -> None:
+    lake.prepare(KEYED)
+    described = {row["col_name"]: row["comment"] for row in spark.sql("DESCRIBE TABLE " + lake.name(KEYED)).collect()}
+    assert described["day"] == "when [day]"
+    detail = spark.sql("DESCRIBE DETAIL " + lake.name(KEYED)).collect()[0]
+    assert (detail["description"], detail["clusteringColumns"]) == ("Rows by key; it's quoted.", ["day"])

@@ -1,0 +1,82 @@
+"""Real data with published answers, by their mappings alone. Skipped where the data are not beside the checkout."""
+
+import uuid
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from crm_spark.core import runner
+from crm_spark.core.config import Place
+from crm_spark.core.lake import Lake
+from crm_spark.core.pipeline import discover
+from crm_spark.ingest import mapping
+from crm_spark.ingest.accounts import ACCOUNTS
+from crm_spark.ingest.load import ingest
+from crm_spark.ingest.tables import CAMPAIGNS, CONTACTS, CUSTOMERS, ORDER_LINES, PRODUCTS, RESPONSES
+from crm_spark.segments import rfm
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published data are not beside the checkout")
+CLEAN = "customer_id IS NOT NULL AND kind = 'sale'"
+
+
+def load(lake: Lake, place: Place, name: str, folder: Path) -> None:
+    ingest(lake, place, mapping.read(Path(f"conf/sources/{name}.yaml")), str(folder), uuid.uuid4().hex[:12])
+
+
+@needs_data
+def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_path: Path) -> None:
+    place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP")
+    lake = Lake(spark, place.lake)
+    load(lake, place, "online_retail", DATA / "online_retail" / "by-day")
+
+    totals = lake.current(ACCOUNTS).agg(F.count("*"), F.sum("records"), F.sum("loaded"), F.sum("quarantined"))
+    assert tuple(totals.collect()[0]) == (305, 541_909, 541_909, 0)
+    clean = lake.current(ORDER_LINES).where(CLEAN).persist()
+    once = clean.dropDuplicates(["file_hash", "row_hash"])
+    for lines, expected in ((clean, (397_884, Decimal("8911407.9040"))), (once, (392_692, Decimal("8887208.8940")))):
+        assert tuple(lines.agg(F.count("*"), F.sum("amount")).collect()[0]) == expected
+    counts = clean.agg(F.countDistinct("customer_id"), F.countDistinct("order_id")).collect()
+    assert tuple(counts[0]) == (4_338, 18_532)
+    assert (lake.current(CUSTOMERS).count(), lake.current(PRODUCTS).count()) == (4_372, 4_070)
+
+    for job in discover().choose(["rfm_scores"], upstream=True):
+        runner.run(job, lake, place, date(2011, 12, 9))
+    scores = {row["customer_id"]: row for row in lake.current(rfm.SCORES).collect()}
+    assert len(scores) == 4_338
+    published = {"12346": (1, "77183.6000", 325), "12347": (7, "4310.0000", 2), "14646": (73, "280206.0200", 1)}
+    found = {
+        name: (scores[name]["frequency"], str(scores[name]["monetary"]), scores[name]["recency"]) for name in published
+    }
+    assert found == published
+    clean.unpersist()
+
+
+@needs_data
+def test_complete_journey_fills_the_tables_and_its_references_hold(spark: SparkSession, tmp_path: Path) -> None:
+    place = Place(lake=str(tmp_path / "lake"), zone="America/New_York", currency="USD")
+    lake = Lake(spark, place.lake)
+    load(lake, place, "complete_journey", DATA / "complete_journey")
+
+    lines = lake.current(ORDER_LINES)
+    counts = lines.agg(
+        F.count("*"), F.countDistinct("customer_id"), F.countDistinct("order_id"), F.countDistinct("product_id"),
+        F.countDistinct("store_id"), F.sum("amount"),
+    )  # fmt: skip
+    assert tuple(counts.collect()[0]) == (75_000, 2_377, 47_243, 20_902, 293, Decimal("233935.2400"))
+    contacts, responses = lake.current(CONTACTS), lake.current(RESPONSES)
+    assert (lake.current(CAMPAIGNS).count(), contacts.count(), responses.count()) == (27, 6_589, 2_102)
+    assert contacts.select("customer_id").distinct().count() == 1_559
+    responders = responses.agg(F.countDistinct("customer_id"), F.countDistinct("campaign_id")).collect()
+    assert tuple(responders[0]) == (410, 26)
+    keys = ["campaign_id", "customer_id"]
+    assert responses.join(contacts, keys, "left_anti").isEmpty(), "every redemption has its contact"
+    for rows, key, table in (
+        (lines, "customer_id", CUSTOMERS), (lines, "product_id", PRODUCTS),
+        (contacts, "customer_id", CUSTOMERS), (contacts, "campaign_id", CAMPAIGNS),
+    ):  # fmt: skip
+        assert rows.join(lake.current(table), key, "left_anti").isEmpty(), f"{key} leads to a row of {table.name}"
