@@ -105,6 +105,7 @@ def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch) -> Day:
 
     done = Day(as_of)
     for index, job in enumerate(jobs):
+        watch.run_id = None  # a job that is refused before it starts has none
         try:
             result = runner.run(job, desk.lake, desk.place, as_of, watch.take)
         except CrmError as error:

@@ -62,7 +62,7 @@ def _blocks(wanted: DataFrame, by: str) -> list[Block] | None:
     is_text = isinstance(wanted.schema[by].dataType, StringType)
     sizes = [F.left(by, F.length(by) - F.lit(tail)) for tail in TAILS] if is_text else [F.col(by)]
     for block in sizes:
-        blocks = wanted.groupBy(block).agg(F.min(by), F.max(by), F.count("*"))
+        blocks = wanted.where(F.col(by).isNotNull()).groupBy(block).agg(F.min(by), F.max(by), F.count("*"))
         found = [(row[1], row[2], row[3]) for row in blocks.limit(MOST_BLOCKS + 1).collect()]
         if len(found) <= MOST_BLOCKS:
             return found

@@ -18,7 +18,7 @@ from crm_spark.cli.app import app_for
 from crm_spark.core import log, runner
 from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Field, Table
-from crm_spark.core.errors import CrmError
+from crm_spark.core.errors import ContractError, CrmError
 from crm_spark.core.job import Job, Update, job
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import Pipeline
@@ -143,9 +143,16 @@ def computed(spark: SparkSession, toys: Pipeline, loaded: Path, tmp_path_factory
     """Make a lake on which all toys ran for 2026-01-02, once; tests take copies."""
     folder = tmp_path_factory.mktemp("toys") / "lake"
     shutil.copytree(loaded, folder)
-    ended = Crm(toys, Lake(spark, str(folder))).at("run", "--as-of", "2026-01-02")
+    ended = Crm(toys, Lake(spark, str(folder))).at("run", "--as-of", "2026-01-02", "--json")
     assert ended.exit_code == 0, ended.output
+    (folder.parent / "answer.json").write_text(ended.stdout)
     return folder
+
+
+@pytest.fixture
+def answer(computed: Path) -> dict[str, Any]:
+    """What that run of all toys answered."""
+    return json.loads((computed.parent / "answer.json").read_text())
 
 
 @pytest.fixture
@@ -220,6 +227,8 @@ class Played:
 
     def __call__(self, job: Job, _: Lake, __: Place, as_of: date, listener: Listener) -> runner.Result:
         self.called.append((job.name, str(as_of)))
+        if isinstance(self.errors.get(job.name), ContractError):
+            raise self.errors[job.name]  # as the runner does, before there is a run
         listener(runner.Event("started", job.name))
         if job.name in self.errors:
             raise self.errors[job.name] from RuntimeError("a customer's value")

@@ -12,15 +12,13 @@ from crm_spark.cli import clean
 from crm_spark.core.lake import Lake
 
 
-def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders, tmp_path):
+def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders):
     fresh.add(("4", "bob", date(2026, 1, 4), None))
-    file = tmp_path / "place.yaml"
-    file.write_text("keep_days: 1\n")
-    ended = fresh.at("clean", "--config", str(file), "--json")
+    ended = fresh.at("clean", "--json")
     assert ended.exit_code == 0, ended.output
     told = {table["table"]: table for table in json.loads(ended.stdout)["tables"]}
     assert (told["toy_orders"]["files_before"], told["toy_orders"]["files"]) == (2, 1)
-    assert (told["toy_orders"]["keep_hours"], told["toy_orders"]["because"]) == (24, "keep_days")
+    assert (told["toy_orders"]["keep_hours"], told["toy_orders"]["because"]) == (168, "keep_days")
     assert len(fresh.rows(orders)) == 4
 
 

@@ -7,13 +7,6 @@ import pytest
 from crm_spark.core.errors import JobFailed
 
 
-def test_a_rebuilt_table_is_computed_from_all_whatever_ran_before(crm, day_counts):
-    before = crm.rows(day_counts)
-    ended = crm.json("rebuild", "toy_days", "--as-of", "2026-01-02")
-    assert [run["status"] for run in ended["runs"]] == ["done"]
-    assert crm.rows(day_counts) == before
-
-
 def test_a_rebuild_mends_a_table_that_broke_its_contract_and_says_which_days_are_gone(crm, scores):
     crm.lake.spark.sql(f"ALTER TABLE {crm.lake.name(scores)} ADD COLUMNS (stranger int)")
     refused = crm.at("run", "toy_scores", "--as-of", "2026-01-03")
@@ -27,10 +20,12 @@ def test_a_rebuild_mends_a_table_that_broke_its_contract_and_says_which_days_are
     assert crm.rows(scores) == [(date(2026, 1, 3), 3)]
 
 
-def test_a_rebuild_that_failed_leaves_nothing_to_skip(crm, played):
+def test_a_rebuild_that_failed_leaves_nothing_to_skip(crm, played, day_counts):
     played.errors["toy_days"] = JobFailed("it failed")
     assert crm.at("rebuild", "toy_days", "--as-of", "2026-01-02").exit_code == 4
-    assert crm.json("plan", "toy_days", "--as-of", "2026-01-02")["steps"][0]["would"] == "run"
+    planned = crm.json("plan", "toy_days", "--as-of", "2026-01-02")["steps"][0]
+    assert (planned["would"], planned["reason"]) == ("run", "first run: everything is computed")
+    assert crm.rows(day_counts) == []
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ import pytest
 from crm_spark.core.errors import ContractError, JobFailed, LakeBusy
 
 
-def test_a_run_does_all_jobs_in_order_and_says_what_each_wrote(fresh, scores):
-    ended = fresh.json("run", "--as-of", "2026-01-02")
-    told = [(run["job"], run["status"], run["rows"]) for run in ended["runs"]]
+def test_a_run_does_all_jobs_in_order_and_says_what_each_wrote(crm, answer, scores):
+    told = [(run["job"], run["status"], run["rows"]) for run in answer["runs"]]
     assert told == [("toy_days", "done", {"toy_days": 2}), ("toy_scores", "done", {"toy_scores": 1})]
-    assert (ended["not_run"], ended["warnings"]) == ([], [])
-    assert fresh.rows(scores) == [(date(2026, 1, 2), 2)]
+    assert (answer["not_run"], answer["warnings"]) == ([], [])
+    assert crm.rows(scores) == [(date(2026, 1, 2), 2)]
 
 
 def test_a_second_run_skips_a_job_for_which_nothing_is_new(crm):
@@ -43,7 +42,7 @@ def test_a_person_gets_a_line_for_each_job_and_log_lines_apart(empty, played):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(JobFailed("it failed"), 4), (ContractError("it broke"), 3), (LakeBusy("it waits"), 5)],
+    [(JobFailed("it failed"), 4), (LakeBusy("it waits"), 5)],
 )
 def test_the_first_failure_stops_the_run_with_its_exit_code_and_names_what_was_not_run(empty, played, error, code):
     played.errors["toy_days"] = error
@@ -53,6 +52,13 @@ def test_the_first_failure_stops_the_run_with_its_exit_code_and_names_what_was_n
     assert "not run: toy_scores" in ended.stderr
     assert "Traceback" not in ended.output
     assert played.called == [("toy_days", "2026-01-02")]
+
+
+def test_a_job_that_is_refused_before_it_starts_has_no_run_to_look_for(empty, played):
+    played.errors["toy_scores"] = ContractError("it broke")
+    ended = empty.at("run", "--as-of", "2026-01-02")
+    assert ended.exit_code == 3
+    assert ended.stderr.endswith("crm: it broke\n")
 
 
 def test_a_traceback_is_shown_where_it_is_asked_for(empty, played, monkeypatch):
