@@ -65,7 +65,9 @@ def _lines(lines: DataFrame) -> DataFrame:
 
 def _newest(lines: DataFrame, key: str, attribute: str) -> DataFrame:
     rows = lines.where(F.col(key).isNotNull())
-    return rows.groupBy(key).agg(F.max_by(attribute, F.when(F.col(attribute).isNotNull(), F.col("InvoiceDate"))))
+    return rows.groupBy(key).agg(
+        F.max_by(attribute, F.when(F.col(attribute).isNotNull(), F.col("InvoiceDate"))).alias(attribute)
+    )
 
 
 def _sales(spark: SparkSession, rows: int) -> DataFrame:

@@ -42,8 +42,9 @@ class Config(Settings):
 def rfm_scores(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame]:
     rules = read_rules("rfm_segments.yaml", config.segments)
     rfm.check(rules, customer_days)
-    measures = rfm.measure(customer_days, config.as_of, config.net)
-    cuts = rfm.cut_points(measures, config.bins, config.cuts)
+    # Both are used more than once: the days are read and gathered once.
+    measures = rfm.measure(customer_days, config.as_of, config.net).localCheckpoint()
+    cuts = rfm.cut_points(measures, config.bins, config.cuts).localCheckpoint()
     return rfm.score(measures, cuts, config.as_of, config.bins, rules), rfm.listed(cuts, config.as_of)
 
 
