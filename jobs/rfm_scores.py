@@ -1,9 +1,11 @@
 """Score every customer by recency, frequency and monetary value."""
 
+from math import isfinite
 from pathlib import Path
+from typing import cast
 
 from pydantic import Field, field_validator, model_validator
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
@@ -26,7 +28,7 @@ class Config(Settings):
         for measure, points in cuts.items():
             if measure not in rfm.MEASURES:
                 raise ValueError(f"no measure is called '{measure}'; there are {', '.join(rfm.MEASURES)}")
-            if points != sorted(set(points)):
+            if points != sorted(set(points)) or not all(isfinite(point) for point in points):
                 raise ValueError(f"cut points of {measure} must ascend, got {points}")
         return cuts
 
@@ -37,15 +39,26 @@ class Config(Settings):
                 raise ValueError(f"{self.bins} bins need {self.bins - 1} cut points of {measure}, got {len(points)}")
         return self
 
+    @model_validator(mode="after")
+    def _rules_stand(self) -> "Config":
+        """Refuse the rules before the run starts; only Spark can read them."""
+        active = SparkSession.getActiveSession()
+        if active is not None:
+            rfm.check(self.rules, active.range(0))
+        return self
+
+    @property
+    def rules(self) -> rfm.SegmentRules:
+        return cast(rfm.SegmentRules, read_rules("rfm_segments.yaml", self.segments))
+
 
 @job(reads=[CUSTOMER_DAYS], writes=[rfm.SCORES, rfm.CUTS], sections=[rfm.scores_map, rfm.segments])
 def rfm_scores(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame]:
-    rules = read_rules("rfm_segments.yaml", config.segments)
-    rfm.check(rules, customer_days)
-    # Both are used more than once: the days are read and gathered once.
+    # Both tables are made of these: they are computed once.
     measures = rfm.measure(customer_days, config.as_of, config.net).localCheckpoint()
     cuts = rfm.cut_points(measures, config.bins, config.cuts).localCheckpoint()
-    return rfm.score(measures, cuts, config.as_of, config.bins, rules), rfm.listed(cuts, config.as_of)
+    scores = rfm.score(measures, cuts, config.as_of, config.bins, config.rules)
+    return scores, rfm.listed(cuts, config.as_of)
 
 
 if __name__ == "__main__":

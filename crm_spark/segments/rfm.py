@@ -164,6 +164,8 @@ def check(rules: SegmentRules, like: DataFrame) -> None:
     ------
     ConfigError
     """
+    if not _are_rules(rules):
+        raise ConfigError("the rules that name segments must be a list of {name: text, when: text}")
     shares = like.sparkSession.createDataFrame([], SHARES)
     wrong = [
         f"{rule['name']}: '{rule['when']}' is no condition over r, f, m and fm"
@@ -204,12 +206,22 @@ def _shared(scored: DataFrame, bins: int) -> DataFrame:
     return scored.withColumns(shares).withColumn("fm", (F.col("f") + F.col("m")) / 2)
 
 
+def _are_rules(given: object) -> bool:
+    return isinstance(given, Sequence) and all(_is_rule(rule) for rule in given)
+
+
+def _is_rule(rule: object) -> bool:
+    if not isinstance(rule, Mapping) or set(rule) != {"name", "when"}:
+        return False
+    return all(isinstance(text, str) for text in rule.values())
+
+
 def _stands(rule: Mapping[str, str], shares: DataFrame) -> bool:
     try:
-        found = shares.select(F.expr(rule["when"]).alias("it")).schema.fields[0].dataType.simpleString()
+        shares.where(F.expr(rule["when"])).schema  # noqa: B018 (it is what asks Spark)
     except AnalysisException:  # a ParseException is one
         return False
-    return found == "boolean"
+    return True
 
 
 # -- the page

@@ -1,7 +1,6 @@
 """Fewer files are opened, and the rows stay the same."""
 
 from datetime import date, timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
