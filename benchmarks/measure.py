@@ -1,11 +1,12 @@
 """Time a figure and its peer in turn, in one session, and hold their answers against each other."""
 
 import json
-import resource
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -56,6 +57,18 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def _peak_mb() -> int:
-    """The largest process so far, of this one and those it waited for (the JVM counts when the session ends)."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) // 1024
+    """The most memory that this process, its JVM and their Python workers ever held, each at its own peak."""
+    below: dict[int, list[int]] = {}
+    peaks: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            told = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:  # it ended meanwhile
+            continue
+        number = int(status.parent.name)
+        below.setdefault(int(told["PPid"]), []).append(number)
+        peaks[number] = int(told.get("VmHWM", "0 kB").split()[0])
+    tree = [os.getpid()]
+    for number in tree:
+        tree += below.get(number, [])
+    return sum(peaks.get(number, 0) for number in tree) // 1024

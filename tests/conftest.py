@@ -1,10 +1,10 @@
 """What the tests share: one Spark session, a scratch lake, a place."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
@@ -17,10 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; run with --slow")
+    config.addinivalue_line(
+        "markers", "first: takes a minute; is begun first, so that no process waits for it at the end"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="slow: run with --slow")
+    items.sort(key=lambda item: "first" not in item.keywords)
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(skip)
@@ -31,19 +35,33 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Start one session for the whole run; its options halve its processor time.
 
     Compiled code needs room: where the first compiler works alone Java sets too little aside, and sweeps
-    it without end. Plans that were compiled once are kept.
+    it without end. Plans of a few rows are neither compiled nor planned anew on the way; the tests of
+    whole shops and of published data do both, as users' sessions do.
     """
     started = session(
         {
             "spark.master": "local[2]",
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.adaptive.enabled": "false",
             "spark.sql.codegen.cache.maxEntries": "2000",
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m",
         }
     )
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="module")
+def as_users_run(spark: SparkSession) -> Iterator[None]:
+    """Compile plans and plan them anew on the way, for the tests of a module."""
+    names = ("spark.sql.codegen.wholeStage", "spark.sql.adaptive.enabled")
+    for name in names:
+        spark.conf.set(name, "true")
+    yield
+    for name in names:
+        spark.conf.set(name, "false")
 
 
 @pytest.fixture
@@ -54,3 +72,15 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 @pytest.fixture
 def place(lake: Lake) -> Place:
     return Place(lake=lake.location)
+
+
+@pytest.fixture
+def same() -> Callable[[DataFrame], list[str]]:
+    """Give what "the same table" compares: all rows without the columns of origin."""
+    origin = {"file_hash", "run_id", "loaded_at", "row_hash"}
+
+    def rows(table: DataFrame) -> list[str]:
+        kept = [name for name in table.columns if name not in origin]
+        return sorted(str(tuple(row)) for row in table.select(*kept).collect())
+
+    return rows

@@ -1,12 +1,15 @@
 """Real data with published answers, by their mappings alone. Skipped where the data are not beside the checkout."""
 
+import shutil
 import uuid
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crm_spark.core import runner
@@ -16,19 +19,23 @@ from crm_spark.core.pipeline import discover
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
-from crm_spark.ingest.tables import CAMPAIGNS, CONTACTS, CUSTOMERS, ORDER_LINES, PRODUCTS, RESPONSES
+from crm_spark.ingest.tables import CAMPAIGNS, CONFORMED, CONTACTS, CUSTOMERS, ORDER_LINES, PRODUCTS, RESPONSES
 from crm_spark.segments import rfm
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published data are not beside the checkout")
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason="the published data are not beside the checkout"),
+    pytest.mark.usefixtures("as_users_run"),
+    pytest.mark.first,
+]
 CLEAN = "customer_id IS NOT NULL AND kind = 'sale'"
 
 
 def load(lake: Lake, place: Place, name: str, folder: Path) -> None:
+    """Load what is new of a source."""
     ingest(lake, place, mapping.read(Path(f"conf/sources/{name}.yaml")), str(folder), uuid.uuid4().hex[:12])
 
 
-@needs_data
 def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_path: Path) -> None:
     place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP")
     lake = Lake(spark, place.lake)
@@ -56,7 +63,6 @@ def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_
     clean.unpersist()
 
 
-@needs_data
 def test_complete_journey_fills_the_tables_and_its_references_hold(spark: SparkSession, tmp_path: Path) -> None:
     place = Place(lake=str(tmp_path / "lake"), zone="America/New_York", currency="USD")
     lake = Lake(spark, place.lake)
@@ -80,3 +86,41 @@ def test_complete_journey_fills_the_tables_and_its_references_hold(spark: SparkS
         (contacts, "customer_id", CUSTOMERS), (contacts, "campaign_id", CAMPAIGNS),
     ):  # fmt: skip
         assert rows.join(lake.current(table), key, "left_anti").isEmpty(), f"{key} leads to a row of {table.name}"
+
+
+def lakes(spark: SparkSession, folder: Path, name: str) -> tuple[Lake, Place, Path]:
+    """Make an empty lake with an empty folder of raw files."""
+    (folder / name / "raw").mkdir(parents=True)
+    place = Place(lake=str(folder / name / "lake"), zone="Europe/London", currency="GBP")
+    return Lake(spark, place.lake), place, folder / name / "raw"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("days", "runs", "repeated"), [(305, 7, 3), (20, 20, 0)], ids=["7 runs", "by day"])
+def test_online_retail_gives_equal_tables_in_any_order(
+    spark: SparkSession, tmp_path: Path, same: Callable[[DataFrame], list[str]], days: int, runs: int, repeated: int
+) -> None:
+    """All at once, against many runs with a third of the files again under other names, on another session clock."""
+    files = sorted((DATA / "online_retail" / "by-day").glob("*"))[:days]
+    once, place, raw = lakes(spark, tmp_path, "once")
+    for file in files:
+        shutil.copy(file, raw)
+    load(once, place, "online_retail", raw)
+
+    spread, place, raw = lakes(spark, tmp_path, "spread")
+    order = list(files)
+    if repeated:
+        Random(7).shuffle(order)
+    try:
+        spark.conf.set("spark.sql.session.timeZone", "Pacific/Auckland")
+        for run in range(runs):
+            for number, file in enumerate(order[run::runs]):
+                shutil.copy(file, raw)
+                if repeated and number % repeated == 0:
+                    shutil.copy(file, raw / file.name.replace(".", "-again.", 1))
+            load(spread, place, "online_retail", raw)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+    for table in CONFORMED.values():
+        assert same(spread.current(table)) == same(once.current(table)), table.name

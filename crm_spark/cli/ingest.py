@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,9 +41,10 @@ def ingest(
     rows = [(name, result.status, *_counts(told), f"{result.seconds:.1f} s") for name, result, told in done]
     names = ["source", "status", "files", "records", "loaded", "quarantined", "duplicates", "time"]
     desk.answer(data, say.grid(names, rows))
-    for _, _, told in done:
-        for note in told.notes:
-            say.warn(note)
+    if sys.stderr.isatty():  # elsewhere they stood among the log lines
+        for _, _, told in done:
+            for note in told.notes:
+                say.warn(note)
     return 0
 
 

@@ -22,7 +22,10 @@ from pydantic_settings import (
 
 from crm_spark.core.errors import ConfigError, near
 
-SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|private[._-]?key", re.IGNORECASE)
+SECRET = re.compile(
+    r"secret|passw(or)?d|token|credential|(access|account|api|encryption|private|shared|storage)[._-]?key|\bsas\b",
+    re.IGNORECASE,
+)
 CURRENCY = r"[A-Z]{3}"
 
 
@@ -94,7 +97,8 @@ def load(file: Path | None = None, **given: Any) -> Place:
     chosen = file if file is not None else Path("conf/local.yaml")
     if file is not None and not file.is_file():
         raise ConfigError(f"there is no configuration file {file}; write one like conf/local.yaml")
-    _refuse_secrets(chosen)
+    _refuse_secrets(str(chosen), _tree(chosen))
+    _refuse_secrets("the command line", given.get("jobs") or {})
 
     class Here(Place):
         model_config = SettingsConfigDict(yaml_file=chosen if chosen.is_file() else None)
@@ -127,19 +131,23 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{where} must be {said}{given}" if found["msg"].startswith("Input should be") else f"{where}: {said}{given}"
 
 
-def _refuse_secrets(file: Path) -> None:
+def _tree(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        return
+        return {}
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
-    found = [name for name in _paths(tree) if SECRET.search(name)]
-    if found:
-        listed = [f"{name} looks like a secret" for name in found]
-        raise ConfigError.listing(f"{file} must hold no secret; take it from the environment or the platform", listed)
+    return tree
+
+
+def _refuse_secrets(where: str, tree: dict[str, Any]) -> None:
+    """A file is copied, a command line is listed by the system: secrets come from the environment or the platform."""
+    listed = [f"{name} looks like a secret" for name in _paths(tree) if SECRET.search(name)]
+    if listed:
+        raise ConfigError.listing(f"{where} must hold no secret; take it from the environment or the platform", listed)
 
 
 def _paths(tree: dict[str, Any], above: str = "") -> list[str]:

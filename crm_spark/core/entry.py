@@ -30,12 +30,23 @@ def main(job: Job, arguments: Sequence[str] | None = None) -> int:
         place = config.load(told.config, lake=told.lake, jobs={job.name: settings(told.set)} if told.set else None)
         configure(place.logs)
         lake = Lake(session(place.spark), place.lake)
+        _need_tables(job, lake)
         result = runner.run(job, lake, place, day(told.as_of), lambda event: log.info("%s %s", event.job, event.step))
     except CrmError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     log.info("%s %s in %.1f s: %s", result.job, result.status, result.seconds, result.reason)
     return 0
+
+
+def _need_tables(job: Job, lake: Lake) -> None:
+    """A lake that is not there is a wrong path: it is not made by a job."""
+    if all(lake.version(table) is None for table in job.reads):
+        names = ", ".join(table.name for table in job.reads)
+        raise ConfigError(
+            f"the lake {lake.location} has none of the tables that {job.name} reads: {names}; "
+            "ingestion and the jobs before it make them"
+        )
 
 
 def day(text: str) -> date:

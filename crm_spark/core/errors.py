@@ -52,5 +52,7 @@ class LakeBusy(CrmError):
 
 def near(name: str, allowed: Iterable[str]) -> str:
     """Give the hint `; did you mean 'x'?` where an allowed name is near, else nothing."""
-    close = difflib.get_close_matches(name, list(allowed), n=1)
+    names = list(allowed)
+    begun = [known for known in names if known.startswith(name)]
+    close = difflib.get_close_matches(name, names, n=1) or (begun if len(begun) == 1 else [])
     return f"; did you mean '{close[0]}'?" if close else ""

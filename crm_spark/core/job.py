@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from crm_spark import __version__
-from crm_spark.core.config import Settings
+from crm_spark.core.config import SECRET, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.sections import Section
 
@@ -74,8 +74,9 @@ class Job:
         return {table.name: table for table in (*self.reads, *self.writes)}
 
     def fingerprint(self, config: Settings) -> str:
-        """Hash the code of its module and of the domains it calls, with its settings but the day."""
-        settings = config.model_dump(mode="json", exclude={"as_of"})
+        """Hash the code of its module and of the domains it calls, with its settings but the day and secrets."""
+        secrets = {name for name in type(config).model_fields if SECRET.search(name)}
+        settings = config.model_dump(mode="json", exclude={"as_of", *secrets})
         modules = _modules(sys.modules[self.function.__module__], {})
         code = [inspect.getsource(module) for _, module in sorted(modules.items())]
         told = "\n".join([__version__, json.dumps(settings, sort_keys=True), *code])

@@ -53,6 +53,7 @@ class Lake:
         self.location = location.rstrip("/")
         self.is_schema = SCHEMA.fullmatch(self.location) is not None
         self._ready: set[str] = set()
+        self._made: set[str] = set()
         self._written: set[str] = set()
 
     # -- names and state
@@ -167,6 +168,7 @@ class Lake:
         state = self.growth(table)
         if not state.exists:
             self._create(table)
+            self._made.add(table.name)
         elif state.added:
             self._grow(table, state.added)
         self._ready.add(table.name)
@@ -202,6 +204,12 @@ class Lake:
         keys : DataFrame, optional
             Keys whose rows are replaced: those that `rows` lacks are deleted. Default: those of `rows`.
         """
+        if table.name in self._made:
+            # It was made for these rows: there is nothing to hold them against.
+            self._write(
+                table, rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id).append
+            )
+            return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
         is_same_key = _all([F.col(name) == F.col(f"key_{name}") for name in table.key])
@@ -251,6 +259,7 @@ class Lake:
 
     def _write(self, table: Table, write: Callable[[], object]) -> None:
         _guarded(table, write)
+        self._made.discard(table.name)
         self._written.add(table.name)
 
     def _sql(self, statement: str, table: Table) -> DataFrame:

@@ -39,6 +39,8 @@ LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     # A table's state in 50 tasks costs seconds on one machine.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Delta's own store for a local folder; its default forks a process some ten times for each commit.
+    "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",

@@ -6,7 +6,7 @@ are taken up again, rows are merged by key. So a batch that died is simply writt
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row
@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import QualityError
 from crm_spark.core.lake import Lake
+from crm_spark.core.together import together
 from crm_spark.ingest import entities, lookups, stage, versions
 from crm_spark.ingest.accounts import LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.conform import Context, ordinal
@@ -101,12 +102,10 @@ class Batch:
             Records break a rule that fails the batch; no conformed table was written.
         """
         is_looked_up = [part for part in self.parts if part.context.feed.key]
-        for part in is_looked_up:
-            self._judge(part)
+        looks_up = [part for part in self.parts if not part.context.feed.key]
+        together([partial(self._judge, part) for part in is_looked_up])
         self._write_lookups(is_looked_up)
-        for part in self.parts:
-            if part.judged is None:
-                self._judge(part)
+        together([partial(self._judge, part) for part in looks_up])
         if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
             self._write()
         for part in self.parts:
@@ -156,35 +155,48 @@ class Batch:
 
     def _write(self) -> None:
         """Write every table that the batch touches; quarantine last: what still waits there is told to the end."""
-        for name, table in CONFORMED.items():
-            bringing = [part for part in self.parts if name in part.context.feed.tables]
-            if name not in HISTORIES and self._touches(bringing):
-                self._write_facts(table, bringing)
-        for name in HISTORIES:
-            bringing = [part for part in self.parts if part.writes(name)]
-            if self._touches(bringing):
-                self._write_entity(name, bringing)
+        facts = [table for name, table in CONFORMED.items() if name not in HISTORIES]
+        together(
+            [
+                *[partial(self._write_plain, table) for table in facts],
+                # All of these keep what is outranked in one table.
+                partial(_in_turn, [partial(self._write_named, table) for table in facts]),
+                *[partial(self._write_entity, name) for name in HISTORIES],
+            ]
+        )
         if self.retried is not None or self.removed or any(part.total("quarantined") for part in self.parts):
             self._write_quarantine()
 
     def _touches(self, bringing: list[Part]) -> bool:
         return bool(bringing) and (bool(self.removed) or any(part.total("loaded") for part in bringing))
 
-    def _write_facts(self, table: Table, bringing: list[Part]) -> None:
-        named: list[DataFrame] = []
-        plain: list[DataFrame] = []
-        for part in bringing:
-            target = part.context.feed.tables[table.name]
-            rows = stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now))
-            has_natural_key = bool(target.key) or table.key[0] in target.columns
-            (named if has_natural_key else plain).append(self._told(rows).select(*table.names))
-        if plain:
-            self._put(table, _union(plain))
-        if named:
-            self._write_versions(table, _union(named))
+    def _write_plain(self, table: Table) -> None:
+        """Add rows whose key is the hash of their record."""
+        bringing = [part for part in self._bringing(table) if not _has_natural_key(part, table)]
+        if self._touches(bringing):
+            self._put(table, self._rows(table, bringing))
 
-    def _write_entity(self, name: str, bringing: list[Part]) -> None:
+    def _write_named(self, table: Table) -> None:
+        """Bring in rows whose key is theirs by nature: of each its latest version stands."""
+        bringing = [part for part in self._bringing(table) if _has_natural_key(part, table)]
+        if self._touches(bringing):
+            self._write_versions(table, self._rows(table, bringing))
+
+    def _bringing(self, table: Table) -> list[Part]:
+        return [part for part in self.parts if table.name in part.context.feed.tables]
+
+    def _rows(self, table: Table, bringing: Sequence[Part]) -> DataFrame:
+        """The rows that some feeds bring to a table."""
+        rows = [
+            stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now)) for part in bringing
+        ]
+        return _union([self._told(brought).select(*table.names) for brought in rows])
+
+    def _write_entity(self, name: str) -> None:
         """Write what was said of customers or products, then bring their table up to date."""
+        bringing = [part for part in self.parts if part.writes(name)]
+        if not self._touches(bringing):
+            return
         history, table = HISTORIES[name], CONFORMED[name]
         said = _union(
             [entities.observed(rows, name) for part in bringing for rows in _statements(part, name)]
@@ -272,6 +284,16 @@ class Batch:
         return rows.join(F.broadcast(origin), "file").withColumns(
             {"source": F.lit(self.source), "run_id": F.lit(self.run_id)}
         )
+
+
+def _in_turn(tasks: Sequence[Callable[[], None]]) -> None:
+    for task in tasks:
+        task()
+
+
+def _has_natural_key(part: Part, table: Table) -> bool:
+    target = part.context.feed.tables[table.name]
+    return bool(target.key) or table.key[0] in target.columns
 
 
 def _counts(part: Part, number: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.lake import Lake
@@ -38,10 +39,9 @@ class Books:
             known.setdefault(row["feed"], {})[row["path"]] = _with_zone(row.asDict())
         return known
 
-    def last_batch(self) -> int:
-        """The number of the lake's newest batch; 0 before the first."""
-        newest = self.lake.current(ACCOUNTS).agg(F.max("batch")).collect()
-        return int(newest[0][0] or 0)
+    def next_batch(self) -> int:
+        """A number above that of every batch before, of one that failed too: each wrote to the accounts."""
+        return (self.lake.version(ACCOUNTS) or 0) + 1
 
     def row(self, file: BatchFile, status: str, batch: int, **told: Any) -> dict[str, Any]:
         """One row of the accounts for a file as it lies there."""
@@ -56,20 +56,25 @@ class Books:
         """The row of a file that is refused whole: one record, quarantined."""
         return self.row(file, "refused", batch, reason=file.inspected.refusal, records=1, quarantined=1)
 
+    def open(self, rows: Sequence[dict[str, Any]], batch: int) -> None:
+        """Write down, once, the first rows of files that were never seen."""
+        if rows:
+            self.lake.prepare(ACCOUNTS)
+            self.lake.append(ACCOUNTS, self._told(rows), self.run_id, (f"open {self.source}", batch))
+
     def write(self, rows: Sequence[dict[str, Any]], forget: Sequence[tuple[str, str]] = ()) -> None:
         """Write rows and drop those of a (feed, path) that is forgotten, in one commit."""
         if not rows and not forget:
             return
+        self.lake.prepare(ACCOUNTS)
+        paths = [(self.source, feed, path) for feed, path in [*forget, *[(row["feed"], row["path"]) for row in rows]]]
+        keys = self.lake.spark.createDataFrame(paths, "source string, feed string, path string") if forget else None
+        self.lake.merge(ACCOUNTS, self._told(rows), self.run_id, keys=keys)
+
+    def _told(self, rows: Sequence[dict[str, Any]]) -> DataFrame:
         told = {"source": self.source, "run_id": self.run_id, "at": datetime.now(UTC)}
         values = [tuple({**row, **told}[name] for name in ACCOUNTS.names) for row in rows]
-        written = self.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
-        self.lake.prepare(ACCOUNTS)
-        if not forget:
-            self.lake.merge(ACCOUNTS, written, self.run_id)
-            return
-        paths = [(self.source, feed, path) for feed, path in [*forget, *[(row["feed"], row["path"]) for row in rows]]]
-        keys = self.lake.spark.createDataFrame(paths, "source string, feed string, path string")
-        self.lake.merge(ACCOUNTS, written, self.run_id, keys=keys)
+        return self.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
 
     def recount(self, known: Known, hashes: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of files whose quarantined records were taken up, with counts as they are now."""

@@ -89,7 +89,7 @@ def _looked_up(records: DataFrame, alias: str, on: Mapping[str, str], partners: 
     keys = partners.select(F.struct("*").alias(alias), *[F.col(name).alias(f"_key_{alias}_{name}") for name in on])
     wanted = records.withColumns({f"_on_{alias}_{name}": F.expr(expression) for name, expression in on.items()})
     same = [F.col(f"_on_{alias}_{name}") == F.col(f"_key_{alias}_{name}") for name in on]
-    joined = wanted.join(F.broadcast(keys), same, "left")
+    joined = wanted.join(keys, same, "left")
     return joined.drop(*[f"_on_{alias}_{name}" for name in on], *[f"_key_{alias}_{name}" for name in on])
 
 

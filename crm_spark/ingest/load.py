@@ -191,28 +191,24 @@ class _Loading:
 
     def _begin(self, made: Plan, known: Known) -> bool:
         """Write the new batch down before its first write, then load it; tell whether others aged by it."""
-        number = self.books.last_batch() + 1
+        number = self.books.next_batch()
         started = [self.books.row(file, "started", number, replaces=file.replaces) for file in made.batch]
         changed = [
             {**known[file.feed][file.path], **self.books.seen(file), "status": status}
             for status, listed in (("changed", made.changed), ("loaded", made.touched))
             for file in listed
         ]
-        self.books.write([*started, *changed])
+        new = [row for row in started if row["path"] not in known.get(row["feed"], {})]
+        self.books.open(new, number)
+        self.books.write([*[row for row in started if row not in new], *changed])
         for file in made.changed:
             self.told.note(
                 f"{file.path} changed since it was loaded; `crm ingest --replace {file.path}` swaps its rows"
             )
         removed = self._swapped([*made.batch, *made.repeated, *made.refused], known)
-        aged = self._write(made.batch, number, removed, known)
-        if made.refused:
-            quarantine.refuse(self.lake, self.source.source, self.run_id, made.refused)
-        refused = [self.books.refused(file, number) for file in made.refused]
-        repeated = [self.books.row(file, "repeated", 0) for file in made.repeated]
-        for row in repeated:
-            self.told.note(f"{row['path']} holds what another file held: it is not loaded again")
-        self._close([*refused, *repeated], aged)
-        return bool(aged)
+        for file in made.repeated:
+            self.told.note(f"{file.path} holds what another file held: it is not loaded again")
+        return bool(self._write(made.batch, number, removed, known, refused=made.refused, repeated=made.repeated))
 
     def _write(
         self,
@@ -220,14 +216,33 @@ class _Loading:
         number: int,
         removed: list[str],
         known: Known,
+        *,
+        refused: Sequence[BatchFile] = (),
+        repeated: Sequence[BatchFile] = (),
         forget: Sequence[tuple[str, str]] = (),
     ) -> list[dict[str, Any]]:
         """Load files and close their accounts; a batch that a rule fails leaves the books as they were.
 
         Returns rows of files that were loaded with a look-up's older values.
         """
-        if not chosen and not removed and not forget:
-            return []
+        loaded, aged = self._load(chosen, number, removed, known)
+        if refused:
+            quarantine.refuse(self.lake, self.source.source, self.run_id, refused)
+        closed = [
+            *loaded,
+            *[self.books.refused(file, number) for file in refused],
+            *[self.books.row(file, "repeated", 0) for file in repeated],
+        ]
+        self.books.write([*closed, *aged], forget)
+        self.told.add(closed)
+        return aged
+
+    def _load(
+        self, chosen: list[BatchFile], number: int, removed: list[str], known: Known
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Write the tables; give the rows of what was loaded, and of what aged by it."""
+        if not chosen and not removed:
+            return [], []
         numbers = count()
         parts = [
             self._part(name, [file for file in chosen if file.feed == name], numbers) for name in self.source.order
@@ -247,23 +262,12 @@ class _Loading:
             for part in needed
             for at, file in part.files.items()
         ]
-        aged = self._aged(before)
-        self._close(loaded, aged, forget)
-        return aged
+        return loaded, self._aged(before)
 
     def _part(self, name: str, chosen: list[BatchFile], numbers: Iterator[int]) -> Part:
         numbered = {next(numbers): file.inspected for file in chosen}
         context = self.contexts[name]
         return Part(context, numbered, lambda: stage.of_files(self.lake.spark, self.root, context, numbered))
-
-    def _close(
-        self,
-        rows: list[dict[str, Any]],
-        others: Sequence[dict[str, Any]] = (),
-        forget: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        self.books.write([*rows, *others], forget)
-        self.told.add(rows)
 
     def _take_up(self, known: Known, retry: bool) -> None:
         """Take up records that wait for a partner, and on `--retry` all that are quarantined."""
@@ -296,8 +300,9 @@ class _Loading:
             name for name, old in before.items() if lookups.has_changed(old, lookups.best(self.lake, self.source, name))
         ]
         users = [feed for feed in self.source.feeds if set(self.source.uses(feed)) & set(changed)]
-        if changed:
-            self.told.note(f"{', '.join(changed)} changed: files of {', '.join(users)} are loaded anew")
+        if not users:
+            return []
+        self.told.note(f"{', '.join(changed)} changed: files of {', '.join(users)} are loaded anew")
         known = self.books.known()
         rows = [row for feed in users for row in known.get(feed, {}).values() if row["status"] in plan.HOLDS]
         return [{**row, "status": "stale"} for row in rows]

@@ -10,11 +10,17 @@ from crm_spark.ingest.accounts import LOOKUPS
 from crm_spark.ingest.mapping import Feed, Source
 from crm_spark.ingest.typed import sql_type
 
+MOST_BYTES = 16_000_000  # in Delta's packed files; some ten times that in the memory of a worker
+
 
 def read(lake: Lake, source: Source, feeds: Sequence[str]) -> dict[str, DataFrame]:
-    """Give the rows of look-up feeds as they are now, typed, one for each key."""
-    rows = lake.current(LOOKUPS) if feeds else None
-    return {name: _typed(_best(rows, source, name), source.feeds[name]) for name in feeds if rows is not None}
+    """Give the rows of look-up feeds as they are now, typed, one for each key; small ones for a broadcast join."""
+    if not feeds:
+        return {}
+    rows = lake.current(LOOKUPS)
+    found = {name: _typed(_best(rows, source, name), source.feeds[name]) for name in feeds}
+    is_small = lake.version(LOOKUPS) is None or lake.size(LOOKUPS)[1] <= MOST_BYTES
+    return {name: F.broadcast(partners) if is_small else partners for name, partners in found.items()}
 
 
 def best(lake: Lake, source: Source, feed: str) -> DataFrame:

@@ -71,7 +71,7 @@ def plan(made: Plan, feed: str, inspected: Sequence[Inspected], known: Rows, rep
             made.changed.append(BatchFile(feed, file))
         elif file.refusal is not None:
             made.refused.append(BatchFile(feed, file, loaded))
-        elif is_held and not is_other and row is not None and row["status"] != "stale":
+        elif is_held and not is_other and row is not None and row["status"] != "stale" and path not in replace:
             made.touched.append(BatchFile(feed, file))
         elif held.get(file.content, path) != path:
             made.repeated.append(BatchFile(feed, file, loaded))

@@ -3,7 +3,9 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from crm_spark.core import runs
@@ -12,7 +14,8 @@ from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, CrmError, JobFailed, near
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID
-from crm_spark.core.runner import Event, Listener, Result
+from crm_spark.core.runner import Event, Listener, Result, written
+from crm_spark.core.together import together
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.load import Told, ingest
@@ -62,38 +65,59 @@ def run(
     if folder is None:
         raise ConfigError(f"{source.source}: say where its raw files are, with `--from` or `folder:` in its mapping")
     result = Result(uuid.uuid4().hex[:12], NAME, "done", f"source {source.source}")
-    token, began = RUN_ID.set(result.run_id), time.monotonic()
-    lake.forget_touched()
-    fingerprint = hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:16]
-    listener(Event("started", NAME))
+    token = RUN_ID.set(result.run_id)
     try:
-        told = ingest(lake, place, source, folder, result.run_id, replace, retry)
-    except Exception as error:
-        result.status = "failed"
-        result.reason = str(error).splitlines()[0] if isinstance(error, CrmError) else type(error).__name__
-        _record(lake, result, began, fingerprint)
-        listener(Event("failed", NAME, reason=result.reason))
-        if isinstance(error, CrmError):
-            raise
-        raise JobFailed(f"ingest {source.source} failed: {result.reason}") from error
+        return result, _Run(lake, source, result, listener).go(
+            lambda: ingest(lake, place, source, folder, result.run_id, replace, retry)
+        )
     finally:
         RUN_ID.reset(token)
-    if not told.files and not told.notes:
-        result.status, result.reason = "skipped", f"source {source.source}: nothing new"
-    _record(lake, result, began, fingerprint)
-    listener(Event(result.status, NAME, reason=result.reason))
-    return result, told
 
 
-def _record(lake: Lake, result: Result, began: float, fingerprint: str) -> None:
-    result.versions_written = {
-        table.name: version for table in lake.touched(WRITES) if (version := lake.version(table)) is not None
-    }
-    result.seconds = round(time.monotonic() - began, 3)
-    if result.status == "failed" and not result.versions_written:
-        return  # a refused call makes no lake
-    told = {name: getattr(result, name) for name in ("versions_written", "seconds")}
-    runs.record(lake, result.run_id, NAME, result.status, fingerprint, reason=result.reason, **told)
+@dataclass(frozen=True)
+class _Run:
+    lake: Lake
+    source: Source
+    result: Result
+    listener: Listener
+
+    def go(self, work: Callable[[], Told]) -> Told:
+        began = time.monotonic()
+        self.lake.forget_touched()
+        self._emit("started")
+        try:
+            told = work()
+        except Exception as error:
+            reason = str(error).splitlines()[0] if isinstance(error, CrmError) else type(error).__name__
+            self._end("failed", reason, began)
+            if isinstance(error, CrmError):
+                raise
+            raise JobFailed(f"ingest {self.source.source} failed: {reason}") from error
+        if told.files or told.notes:
+            self._end("done", f"source {self.source.source}", began)
+        else:
+            self._end("skipped", f"source {self.source.source}: nothing new", began)
+        return told
+
+    def _end(self, status: str, reason: str, began: float) -> None:
+        result = self.result
+        result.status, result.reason = status, reason
+        touched = self.lake.touched(WRITES)
+        for table, commits in zip(
+            touched, together([partial(self.lake.history, table) for table in touched]), strict=True
+        ):
+            mine = [commit for commit in commits if commit["userMetadata"] == result.run_id]
+            result.versions_written[table.name] = commits[0]["version"]
+            result.rows[table.name] = sum(written(commit["operationMetrics"]) for commit in mine)
+        result.seconds = round(time.monotonic() - began, 3)
+        if touched or status != "failed":  # a refused call makes no lake
+            fingerprint = hashlib.sha256(self.source.model_dump_json().encode()).hexdigest()[:16]
+            told = {name: getattr(result, name) for name in ("reason", "versions_written", "rows", "seconds")}
+            runs.record(self.lake, result.run_id, NAME, status, fingerprint, **told)
+        self._emit(status, reason)
+
+    def _emit(self, step: str, reason: str | None = None) -> None:
+        self.listener(Event(step, NAME, reason=reason))
 
 
 def read(place: Place, name: str) -> Source:

@@ -2,13 +2,11 @@
 
 import gzip
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame
 
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
@@ -92,15 +90,3 @@ def raw(lake: Lake, tmp_path: Path) -> Raw:
     folder = tmp_path / "raw"
     folder.mkdir()
     return Raw(lake, folder, Place(lake=lake.location, currency="EUR", zone="UTC"))
-
-
-@pytest.fixture
-def same() -> Callable[[DataFrame], list[str]]:
-    """Give what "the same table" compares: all rows without the columns of origin."""
-    origin = {"file_hash", "run_id", "loaded_at", "row_hash"}
-
-    def rows(table: DataFrame) -> list[str]:
-        kept = [name for name in table.columns if name not in origin]
-        return sorted(str(tuple(row)) for row in table.select(*kept).collect())
-
-    return rows

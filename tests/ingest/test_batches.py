@@ -22,20 +22,22 @@ class Died(Exception):
     """Stands for a driver that is gone."""
 
 
-@pytest.mark.parametrize("dies_after", ["ingest_accounts", "order_lines", "customer_history", "customers"])
-def test_a_batch_that_died_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch, dies_after: str) -> None:
+def test_a_batch_that_died_again_and_again_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
-    write = Lake._write
+    write, died = Lake._write, []
 
     def write_and_die(self: Lake, table: Table, work: Callable[[], object]) -> None:
         write(self, table, work)
         if table.name == dies_after:
+            died.append(table.name)
             raise Died
 
-    with monkeypatch.context() as patched, pytest.raises(Died):
-        patched.setattr(Lake, "_write", write_and_die)
-        raw.load()
-    assert raw.accounts()["orders/1.csv"][0] == "started"
+    for dies_after in ("ingest_accounts", "order_lines", "customer_history", "customers"):
+        with monkeypatch.context() as patched, pytest.raises(Died):
+            patched.setattr(Lake, "_write", write_and_die)
+            raw.load()
+        assert died[-1] == dies_after
+        assert raw.accounts()["orders/1.csv"][0] == "started"
     raw.load()
 
     assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
@@ -63,6 +65,11 @@ def test_a_changed_file_is_told_and_replaced_only_on_demand(raw: Raw) -> None:
     assert raw.rows(CUSTOMERS, "customer_id") == [("c2",), ("c3",)]
     assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
     assert raw.load().files == {}, "nothing is new now"
+
+    columns = {**ORDERS["tables"]["order_lines"]["columns"], "channel": "'till'"}
+    raw.feeds = {"orders": {**ORDERS, "tables": {"order_lines": {"columns": columns}}}}
+    raw.load(replace=["orders/1.csv"])
+    assert raw.rows(ORDER_LINES, "order_id", "channel") == [("2", "till"), ("3", "till")], "a mended mapping"
 
 
 def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
@@ -104,16 +111,21 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
     assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("9",)]
 
 
-def test_a_rule_that_fails_stops_the_batch_and_leaves_nothing(raw: Raw) -> None:
+def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) -> None:
     rules = [{"name": "known_buyer", "check": "customer IS NOT NULL", "severity": "fail"}]
-    raw.feeds = {"orders": {**ORDERS, "rules": rules}}
+    raw.feeds = {"orders": {**PRICED, "rules": rules}, "prices": PRICES}
     raw.orders("1.csv", FIRST, SECOND.replace("c2", ""))
+    raw.write("prices/1.csv", "product,off,day\np1,0.5,2025-01-01\n")
 
     with pytest.raises(QualityError, match=r"orders/1.csv: 1 records break known_buyer"):
         raw.load()
-
     assert raw.accounts() == {}
     assert raw.rows(ORDER_LINES, "order_id") == []
+
+    raw.orders("1.csv", FIRST, SECOND)
+    raw.write("prices/1.csv", "product,off,day\np1,0.6,2025-01-02\n")
+    raw.load()
+    assert [str(off) for (off,) in raw.rows(ORDER_LINES, "discount")] == ["0.6000", "0.6000"]
 
 
 def test_exact_repeats_are_judged_within_one_file(raw: Raw) -> None:
