@@ -32,11 +32,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Start one session for the whole run; its options halve its processor time.
+    """Start one session for the whole run.
 
-    Compiled code needs room: where the first compiler works alone Java sets too little aside, and sweeps
-    it without end. Plans of a few rows are neither compiled nor planned anew on the way; the tests of
-    whole shops and of published data do both, as users' sessions do.
+    Plans of a few rows are neither compiled nor planned anew on the way; the tests of whole shops and of
+    published data do both, as users' sessions do.
     """
     started = session(
         {
@@ -46,7 +45,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.adaptive.enabled": "false",
             "spark.sql.codegen.cache.maxEntries": "2000",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m",
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         }
     )
     yield started

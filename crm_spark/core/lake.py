@@ -76,8 +76,7 @@ class Lake:
 
     def history(self, table: Table, most: int = 20) -> list[Row]:
         """Give the newest versions of a table, newest first, with what wrote them."""
-        rows = self._sql("DESCRIBE HISTORY {table}", table)
-        return rows.orderBy(F.desc("version")).limit(most).collect()
+        return self._sql(f"DESCRIBE HISTORY {{table}} LIMIT {int(most)}", table).collect()
 
     def size(self, table: Table) -> tuple[int, int]:
         """Give the number of files of the newest version, and their bytes."""

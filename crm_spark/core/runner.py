@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -17,6 +18,7 @@ from crm_spark.core.errors import CrmError, JobFailed
 from crm_spark.core.job import Job, Update
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID, log
+from crm_spark.core.together import together
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,11 @@ def intend(job: Job, lake: Lake, place: Place, as_of: date) -> Intent:
     """
     settings = config.of_job(job.config, job.name, place, as_of)
     fingerprint = job.fingerprint(settings)
-    versions = {table.name: lake.version(table) for table in job.reads}
-    grown = {table.name: lake.growth(table).added for table in (*job.reads, *job.writes)}
-    pinned = {name: version for name, version in versions.items() if version is not None}
+    tables = [*job.reads, *job.writes]
+    versions = together([partial(lake.version, table) for table in job.reads])
+    growths = together([partial(lake.growth, table) for table in tables])
+    grown = {table.name: growth.added for table, growth in zip(tables, growths, strict=True)}
+    pinned = {table.name: version for table, version in zip(job.reads, versions, strict=True) if version is not None}
     since, reason, is_needed = _since(job, lake, fingerprint, pinned)
     return Intent(job, settings, fingerprint, pinned, grown, since, reason, is_needed)
 

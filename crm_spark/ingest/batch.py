@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any
 
+from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -24,6 +25,7 @@ from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORDER_LINES
 from crm_spark.ingest.typed import sql_type
 
 RETURN_WITHOUT_SALE = "return_without_sale"
+MOST_BYTES_IN_MEMORY = 20_000_000  # of raw files, which are often packed; staged they take some twenty times that
 COUNTS = ("records", "loaded", "quarantined", "duplicates")
 
 
@@ -57,6 +59,12 @@ class Part:
     def total(self, name: str) -> int:
         """The sum of one count over the files."""
         return sum(row[name] for row in self.counted.values())
+
+    @property
+    def storage(self) -> StorageLevel:
+        """Where its records are held. Many are read from disk again sooner than they push others out of memory."""
+        size = sum(file.found.bytes for file in self.files.values())
+        return StorageLevel.MEMORY_AND_DISK if size < MOST_BYTES_IN_MEMORY else StorageLevel.DISK_ONLY
 
     def writes(self, table: str) -> bool:
         """Whether the feed brings rows to a table, by its mapping or by naming a customer or product in another."""
@@ -118,7 +126,7 @@ class Batch:
     def _judge(self, part: Part) -> None:
         """Stage the records of a feed, held once for all tables, and count what becomes of them."""
         looked = lookups.read(self.lake, part.context.source, part.context.source.uses(part.context.feed_name))
-        part.held = stage.stage(part.raw(), part.context, looked).persist()
+        part.held = stage.stage(part.raw(), part.context, looked).persist(part.storage)
         part.counted = stage.count(part.held, list(part.context.feed.tables))
         if part.total("failing"):
             raise self._failed(part, stage.tally(part.held, "fails"))

@@ -81,7 +81,7 @@ def ingest(
         Records break a rule whose severity is `fail`: nothing of their batch is loaded.
     """
     shipped = rules(place)
-    with _utc(lake):
+    with _settings(lake):
         check(lake.spark, source, shipped)
         found = {name: files.find(root, source.feeds[name]) for name in source.order}
         _refuse_unknown(source, replace, found)
@@ -109,9 +109,16 @@ def _refuse_unknown(source: Source, replace: Collection[str], found: dict[str, l
 
 
 @contextmanager
-def _utc(lake: Lake) -> Iterator[None]:
-    """While loading, the session's clock is UTC and a bad cast gives null: an error would print the value."""
-    wanted = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "false"}
+def _settings(lake: Lake) -> Iterator[None]:
+    """While loading, the session's clock is UTC and a bad cast gives null: an error would print the value.
+
+    Staged records are wide: held in small batches they leave no holes in a heap of 2 GB.
+    """
+    wanted = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "false",
+        "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
+    }
     before = {name: lake.spark.conf.get(name) for name in wanted}
     try:
         for name, value in wanted.items():
