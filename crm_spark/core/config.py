@@ -23,7 +23,7 @@ from pydantic_settings import (
 from crm_spark.core.errors import ConfigError, near
 
 SECRET = re.compile(
-    r"secret|passw(or)?d|token|credential|(access|account|api|encryption|private|shared|storage)[._-]?key|\bsas\b",
+    r"secret|passw(or)?d|token|credential|(access|account|api|encryption|private|shared|storage)[._-]?key(?!size)|\bsas\b",
     re.IGNORECASE,
 )
 CURRENCY = r"[A-Z]{3}"
