@@ -29,9 +29,10 @@ def main(job: Job, arguments: Sequence[str] | None = None) -> int:
     try:
         place = config.load(told.config, lake=told.lake, jobs={job.name: settings(told.set)} if told.set else None)
         configure(place.logs)
+        as_of = day(told.as_of)
         lake = Lake(session(place.spark), place.lake)
         _need_tables(job, lake)
-        result = runner.run(job, lake, place, day(told.as_of), lambda event: log.info("%s %s", event.job, event.step))
+        result = runner.run(job, lake, place, as_of, lambda event: log.info("%s %s", event.job, event.step))
     except CrmError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -79,8 +79,13 @@ class Lake:
         return self._sql(f"DESCRIBE HISTORY {{table}} LIMIT {int(most)}", table).collect()
 
     def size(self, table: Table) -> tuple[int, int]:
-        """Give the number of files of the newest version, and their bytes."""
-        detail = self._sql("DESCRIBE DETAIL {table}", table).select("numFiles", "sizeInBytes").collect()[0]
+        """Give the number of files of the newest version, and their bytes; of a table that is not there none."""
+        try:
+            detail = self._sql("DESCRIBE DETAIL {table}", table).select("numFiles", "sizeInBytes").collect()[0]
+        except AnalysisException as error:
+            if _is_absent(error):
+                return 0, 0
+            raise
         return int(detail[0]), int(detail[1])
 
     def growth(self, table: Table) -> Growth:
@@ -205,9 +210,8 @@ class Lake:
         """
         if table.name in self._made:
             # It was made for these rows: there is nothing to hold them against.
-            self._write(
-                table, rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id).append
-            )
+            first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
+            self._write(table, first.append)
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)

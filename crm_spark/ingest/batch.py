@@ -6,7 +6,7 @@ are taken up again, rows are merged by key. So a batch that died is simply writt
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Any
 
 from pyspark import StorageLevel
@@ -107,13 +107,12 @@ class Batch:
         Raises
         ------
         QualityError
-            Records break a rule that fails the batch; no conformed table was written.
+            Records break a rule that fails the batch; nothing was written.
         """
-        is_looked_up = [part for part in self.parts if part.context.feed.key]
-        looks_up = [part for part in self.parts if not part.context.feed.key]
-        together([partial(self._judge, part) for part in is_looked_up])
-        self._write_lookups(is_looked_up)
-        together([partial(self._judge, part) for part in looks_up])
+        known = self.lake.current(LOOKUPS)
+        together([partial(self._judge, part, known) for part in self.parts if part.context.feed.key])
+        known = self._looked_up_then(known)
+        together([partial(self._judge, part, known) for part in self.parts if not part.context.feed.key])
         if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
             self._write()
         for part in self.parts:
@@ -123,9 +122,32 @@ class Batch:
 
     # -- judging
 
-    def _judge(self, part: Part) -> None:
-        """Stage the records of a feed, held once for all tables, and count what becomes of them."""
-        looked = lookups.read(self.lake, part.context.source, part.context.source.uses(part.context.feed_name))
+    @cached_property
+    def _lookup_bytes(self) -> int:
+        """How much there is to look up in, as it lies in files."""
+        files = [file for part in self.parts if part.context.feed.key for file in part.files.values()]
+        return self.lake.size(LOOKUPS)[1] + sum(file.found.bytes for file in files)
+
+    def _looked_up_then(self, known: DataFrame) -> DataFrame:
+        """Rows of LOOKUPS as they will be: nothing is written before all records are judged."""
+        is_removed = (F.col("source") == self.source) & versions.of_files(self.removed)
+        brought = [self._lookup_rows(part) for part in self.parts if part.context.feed.key]
+        return _union([known.where(~is_removed), *brought])
+
+    def _lookup_rows(self, part: Part) -> DataFrame:
+        return self._told(_looked_up(part)).select(*LOOKUPS.names)
+
+    def _judge(self, part: Part, known: DataFrame) -> None:
+        """Stage the records of a feed, held once for all tables, and count what becomes of them.
+
+        Parameters
+        ----------
+        known : DataFrame of LOOKUPS
+            What its look-ups say.
+        """
+        source = part.context.source
+        uses = source.uses(part.context.feed_name)
+        looked = lookups.read(known, source, uses, self._lookup_bytes) if uses else {}
         part.held = stage.stage(part.raw(), part.context, looked).persist(part.storage)
         part.counted = stage.count(part.held, list(part.context.feed.tables))
         if part.total("failing"):
@@ -164,41 +186,39 @@ class Batch:
     def _write(self) -> None:
         """Write every table that the batch touches; quarantine last: what still waits there is told to the end."""
         facts = [table for name, table in CONFORMED.items() if name not in HISTORIES]
-        together(
-            [
-                *[partial(self._write_plain, table) for table in facts],
-                # All of these keep what is outranked in one table.
-                partial(_in_turn, [partial(self._write_named, table) for table in facts]),
-                *[partial(self._write_entity, name) for name in HISTORIES],
-            ]
-        )
+        named = [table for table in facts if any(_has_natural_key(part, table) for part in self._bringing(table))]
+        writes: list[Callable[[], None]] = [
+            *[partial(self._write_facts, table) for table in facts if table not in named],
+            # What is outranked in any of these goes into one table.
+            partial(_in_turn, [partial(self._write_facts, table) for table in named]),
+            *[partial(self._write_entity, name) for name in HISTORIES],
+            self._write_lookups,
+        ]
+        together(writes)
         if self.retried is not None or self.removed or any(part.total("quarantined") for part in self.parts):
             self._write_quarantine()
 
     def _touches(self, bringing: list[Part]) -> bool:
         return bool(bringing) and (bool(self.removed) or any(part.total("loaded") for part in bringing))
 
-    def _write_plain(self, table: Table) -> None:
-        """Add rows whose key is the hash of their record."""
-        bringing = [part for part in self._bringing(table) if not _has_natural_key(part, table)]
-        if self._touches(bringing):
-            self._put(table, self._rows(table, bringing))
-
-    def _write_named(self, table: Table) -> None:
-        """Bring in rows whose key is theirs by nature: of each its latest version stands."""
-        bringing = [part for part in self._bringing(table) if _has_natural_key(part, table)]
-        if self._touches(bringing):
-            self._write_versions(table, self._rows(table, bringing))
+    def _write_facts(self, table: Table) -> None:
+        bringing = self._bringing(table)
+        if not self._touches(bringing):
+            return
+        named = [self._rows(part, table) for part in bringing if _has_natural_key(part, table)]
+        plain = [self._rows(part, table) for part in bringing if not _has_natural_key(part, table)]
+        if plain:
+            self._put(table, _union(plain))
+        if named:
+            self._write_versions(table, _union(named))
 
     def _bringing(self, table: Table) -> list[Part]:
         return [part for part in self.parts if table.name in part.context.feed.tables]
 
-    def _rows(self, table: Table, bringing: Sequence[Part]) -> DataFrame:
-        """The rows that some feeds bring to a table."""
-        rows = [
-            stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now)) for part in bringing
-        ]
-        return _union([self._told(brought).select(*table.names) for brought in rows])
+    def _rows(self, part: Part, table: Table) -> DataFrame:
+        """The rows that a feed brings to a table."""
+        rows = stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now))
+        return self._told(rows).select(*table.names)
 
     def _write_entity(self, name: str) -> None:
         """Write what was said of customers or products, then bring their table up to date."""
@@ -220,11 +240,11 @@ class Batch:
             self._merge(table, entities.latest(whole.join(touched, list(table.key), "left_semi"), name))
         said.unpersist()
 
-    def _write_lookups(self, bringing: list[Part]) -> None:
-        if not self._touches(bringing):
-            return
-        rows = _union([_looked_up(part) for part in bringing])
-        self._put(LOOKUPS, self._told(rows).select(*LOOKUPS.names).dropDuplicates(list(LOOKUPS.key)))
+    def _write_lookups(self) -> None:
+        bringing = [part for part in self.parts if part.context.feed.key]
+        if self._touches(bringing):
+            rows = _union([self._lookup_rows(part) for part in bringing])
+            self._put(LOOKUPS, rows.dropDuplicates(list(LOOKUPS.key)))
 
     def _write_quarantine(self) -> None:
         """Keep refused records with their text and reason."""

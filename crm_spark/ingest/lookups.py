@@ -10,17 +10,20 @@ from crm_spark.ingest.accounts import LOOKUPS
 from crm_spark.ingest.mapping import Feed, Source
 from crm_spark.ingest.typed import sql_type
 
-MOST_BYTES = 16_000_000  # in Delta's packed files; some ten times that in the memory of a worker
+MOST_BYTES = 16_000_000  # in packed files; some ten times that in the memory of a worker
 
 
-def read(lake: Lake, source: Source, feeds: Sequence[str]) -> dict[str, DataFrame]:
-    """Give the rows of look-up feeds as they are now, typed, one for each key; small ones for a broadcast join."""
-    if not feeds:
-        return {}
-    rows = lake.current(LOOKUPS)
-    found = {name: _typed(_best(rows, source, name), source.feeds[name]) for name in feeds}
-    is_small = lake.version(LOOKUPS) is None or lake.size(LOOKUPS)[1] <= MOST_BYTES
-    return {name: F.broadcast(partners) if is_small else partners for name, partners in found.items()}
+def read(known: DataFrame, source: Source, feeds: Sequence[str], size: int) -> dict[str, DataFrame]:
+    """Give the rows of look-up feeds, typed, one for each key; small ones for a broadcast join.
+
+    Parameters
+    ----------
+    known : DataFrame of LOOKUPS
+    size : int
+        Its bytes in files.
+    """
+    found = {name: _typed(_best(known, source, name), source.feeds[name]) for name in feeds}
+    return {name: F.broadcast(rows) if size <= MOST_BYTES else rows for name, rows in found.items()}
 
 
 def best(lake: Lake, source: Source, feed: str) -> DataFrame:

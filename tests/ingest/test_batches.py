@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.lake import Lake
+from crm_spark.ingest.accounts import LOOKUPS
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
-from tests.ingest.conftest import ORDERS, Raw
+from tests.ingest.conftest import HEADER, ORDERS, Raw
 from tests.ingest.test_order import PRICED, PRICES
 
 Same = Callable[[DataFrame], list[str]]
@@ -22,22 +23,20 @@ class Died(Exception):
     """Stands for a driver that is gone."""
 
 
-def test_a_batch_that_died_again_and_again_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dies_after", ["ingest_accounts", "order_lines", "customer_history", "customers"])
+def test_a_batch_that_died_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch, dies_after: str) -> None:
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
-    write, died = Lake._write, []
+    write = Lake._write
 
     def write_and_die(self: Lake, table: Table, work: Callable[[], object]) -> None:
         write(self, table, work)
         if table.name == dies_after:
-            died.append(table.name)
             raise Died
 
-    for dies_after in ("ingest_accounts", "order_lines", "customer_history", "customers"):
-        with monkeypatch.context() as patched, pytest.raises(Died):
-            patched.setattr(Lake, "_write", write_and_die)
-            raw.load()
-        assert died[-1] == dies_after
-        assert raw.accounts()["orders/1.csv"][0] == "started"
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(Lake, "_write", write_and_die)
+        raw.load()
+    assert raw.accounts()["orders/1.csv"][0] == "started"
     raw.load()
 
     assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
@@ -121,11 +120,29 @@ def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) ->
         raw.load()
     assert raw.accounts() == {}
     assert raw.rows(ORDER_LINES, "order_id") == []
+    assert raw.rows(LOOKUPS, "row_key") == [], "look-ups are of the batch too"
 
     raw.orders("1.csv", FIRST, SECOND)
-    raw.write("prices/1.csv", "product,off,day\np1,0.6,2025-01-02\n")
+    raw.write("prices/1.csv", "product,off,day\np1,0.6,2024-12-31\n")
     raw.load()
     assert [str(off) for (off,) in raw.rows(ORDER_LINES, "discount")] == ["0.6000", "0.6000"]
+    assert len(raw.rows(LOOKUPS, "row_key")) == 1
+
+
+def test_a_table_fed_with_and_without_ids_of_its_own_takes_both_when_files_are_replaced(raw: Raw) -> None:
+    columns = {**ORDERS["tables"]["order_lines"]["columns"], "line_id": "concat(order, '-', line)"}
+    web = {**ORDERS, "files": "web/*", "tables": {"order_lines": {"columns": columns}}}
+    raw.feeds = {"orders": ORDERS, "web": web}
+    raw.orders("1.csv", FIRST)
+    raw.write("web/1.csv", HEADER + SECOND + "\n")
+    raw.load()
+    raw.orders("1.csv", FIRST.replace("2.00", "5.00"))
+    raw.write("web/1.csv", HEADER + SECOND.replace("3.00", "6.00") + "\n")
+    raw.load(replace=["orders/1.csv", "web/1.csv"])
+
+    found = raw.rows(ORDER_LINES, "order_id", "unit_price", "line_id")
+    assert [(order, str(price)) for order, price, _ in found] == [("1", "5.0000"), ("2", "6.0000")]
+    assert found[1][2] == "2-1"
 
 
 def test_exact_repeats_are_judged_within_one_file(raw: Raw) -> None:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +99,10 @@ def test_any_order_and_any_number_of_runs_give_equal_tables(lakes: Callable[[str
 
     shuffled = sorted(files)
     random.Random(7).shuffle(shuffled)
-    for run in range(2):
-        for path in shuffled[run::2]:
+    for run in range(3):
+        for path in shuffled[run::3]:
             spread.write(path, "\n".join(files[path]) + "\n")
-        for path in shuffled[run::6]:
+        for path in shuffled[run::9]:
             spread.write(path.replace(".csv", "_again.csv"), "\n".join(files[path]) + "\n")
         spread.load()
 
@@ -118,17 +117,26 @@ def test_any_order_and_any_number_of_runs_give_equal_tables(lakes: Callable[[str
     assert told[0][0], "nothing waits any more"
 
 
-def test_an_instant_and_its_business_day_do_not_depend_on_the_session_zone(raw: Raw, spark: SparkSession) -> None:
-    raw.source = {"zone": "America/New_York"}
-    raw.place = raw.place.model_copy(update={"zone": "Asia/Tokyo"})
-    raw.orders("1.csv", "1,1,c,p,1,1,2025-03-09 01:30:00", "2,1,c,p,1,1,2025-11-02 12:00:00")
+def test_an_instant_and_its_business_day_do_not_depend_on_the_session_zone(
+    lakes: Callable[[str], Raw], same: Same, spark: SparkSession
+) -> None:
+    def load(name: str) -> list[str]:
+        raw = lakes(name)
+        raw.feeds = {"orders": ORDERS}
+        raw.source = {"zone": "America/New_York"}
+        raw.place = raw.place.model_copy(update={"zone": "Asia/Tokyo"})
+        raw.orders("1.csv", "1,1,c,p,1,1,2025-03-09 01:30:00", "2,1,c,p,1,1,2025-11-02 12:00:00")
+        raw.load()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        return same(raw.lake.current(ORDER_LINES))
+
     try:
         spark.conf.set("spark.sql.session.timeZone", "America/Los_Angeles")
-        raw.load()
+        there = load("there")
     finally:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
+    here = load("here")
 
-    assert raw.rows(ORDER_LINES, "order_id", "ordered_at", "ordered_on") == [
-        ("1", datetime(2025, 3, 9, 6, 30), date(2025, 3, 9)),  # 15:30 in Tokyo
-        ("2", datetime(2025, 11, 2, 17), date(2025, 11, 3)),
-    ]
+    assert there == here
+    assert "datetime.datetime(2025, 3, 9, 6, 30" in here[0]
+    assert "datetime.date(2025, 11, 3)" in here[1]
