@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; run with --slow")
     config.addinivalue_line(
-        "markers", "first: takes a minute; is begun first, so that no process waits for it at the end"
+        "markers", "first: takes minutes; is begun first, so that no process waits for it at the end"
     )
 
 

@@ -24,7 +24,7 @@ from crm_spark.sample import shop
 from crm_spark.segments import rfm
 
 DAYS = 20
-pytestmark = [pytest.mark.first, pytest.mark.xdist_group("shop")]  # one process makes the shop, once
+pytestmark = pytest.mark.first
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
 from tests.ingest.conftest import HEADER, ORDERS, Raw
 from tests.ingest.test_order import PRICED, PRICES
 
+pytestmark = pytest.mark.first
 Same = Callable[[DataFrame], list[str]]
 FIRST = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00"
 SECOND = "2,1,c2,p1,1,3.00,2025-01-02 10:00:00"

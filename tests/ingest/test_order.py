@@ -14,6 +14,7 @@ from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.tables import CONFORMED, CUSTOMERS, EVENTS, ORDER_LINES
 from tests.ingest.conftest import ORDERS, Raw
 
+pytestmark = pytest.mark.first
 Same = Callable[[DataFrame], list[str]]
 EVENT_FEED: dict[str, Any] = {
     "files": "events/*",
@@ -89,7 +90,6 @@ def lakes(spark: SparkSession, tmp_path: Path) -> Callable[[str], Raw]:
     return make
 
 
-@pytest.mark.first
 def test_any_order_and_any_number_of_runs_give_equal_tables(lakes: Callable[[str], Raw], same: Same) -> None:
     files = _days()
     once, spread = lakes("once"), lakes("spread")
