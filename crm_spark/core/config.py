@@ -8,11 +8,11 @@ pydantic-settings does the layers, pydantic the types.
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,17 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 CURRENCY = r"[A-Z]{3}"
+
+
+def _is_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of the zone files
+        raise ValueError(f"'{name}' is no time zone; write one like Europe/London") from None
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_is_zone)]
 
 
 class Settings(BaseModel):
@@ -46,7 +57,7 @@ class Place(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRM_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     lake: str = Field("./lake", description="Where the tables are: a folder, a URI, or a catalog schema.")
-    zone: str = Field("UTC", description="The business time zone: days begin at its midnight.")
+    zone: Zone = Field("UTC", description="The business time zone: days begin at its midnight.")
     currency: str = Field("EUR", pattern=CURRENCY, description="The one currency of all money in the lake.")
     sources: str = Field("conf/sources", description="The folder of the mapping files.")
     rules: str | None = Field(None, description="A folder of rule files that go before the shipped ones.")
@@ -55,15 +66,6 @@ class Place(BaseSettings):
     logs: Literal["text", "json"] = Field("text", description="How log lines are written.")
     spark: dict[str, str] = Field(default_factory=dict, description="Spark settings of a session made here.")
     jobs: dict[str, dict[str, Any]] = Field(default_factory=dict, description="What each job is told.")
-
-    @field_validator("zone")
-    @classmethod
-    def _is_known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except Exception:
-            raise ValueError(f"'{zone}' is no time zone; write one like Europe/London") from None
-        return zone
 
     @classmethod
     def settings_customise_sources(

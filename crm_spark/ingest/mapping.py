@@ -3,12 +3,11 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crm_spark.core.config import CURRENCY, faults
+from crm_spark.core.config import CURRENCY, Zone, faults
 from crm_spark.core.errors import ConfigError, near
 from crm_spark.ingest.raw import Format
 from crm_spark.ingest.tables import CONFORMED
@@ -26,16 +25,7 @@ def _is_raw_type(text: str) -> str:
     return text
 
 
-def _is_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except Exception:
-        raise ValueError(f"'{name}' is no time zone; write one like Europe/London") from None
-    return name
-
-
 RawType = Annotated[str, AfterValidator(_is_raw_type)]
-Zone = Annotated[str, AfterValidator(_is_zone)]
 
 
 class Strict(BaseModel):
