@@ -10,6 +10,17 @@ from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.core.session import session
 
+QUICK_FOR_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+AS_USERS_RUN = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "true",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
@@ -42,8 +53,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.master": "local[2]",
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.adaptive.enabled": "false",
+            **QUICK_FOR_FEW_ROWS,
             "spark.sql.codegen.cache.maxEntries": "2000",
             "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         }
@@ -55,12 +65,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 @pytest.fixture(scope="module")
 def as_users_run(spark: SparkSession) -> Iterator[None]:
     """Compile plans and plan them anew on the way, for the tests of a module."""
-    names = ("spark.sql.codegen.wholeStage", "spark.sql.adaptive.enabled")
-    for name in names:
-        spark.conf.set(name, "true")
+    for name, value in AS_USERS_RUN.items():
+        spark.conf.set(name, value)
     yield
-    for name in names:
-        spark.conf.set(name, "false")
+    for name, value in QUICK_FOR_FEW_ROWS.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture
