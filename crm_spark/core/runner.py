@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 
 from crm_spark.core import config, runs
 from crm_spark.core.config import Place, Settings
@@ -131,7 +131,6 @@ class _Run:
             self._end(result, began)
             return result
         self._emit("started")
-        self._record("started", reason=self.intent.reason)
         try:
             self._work(result)
         except Exception as error:
@@ -144,17 +143,26 @@ class _Run:
         return result
 
     def _work(self, result: Result) -> None:
-        returned = self.job(**self._arguments(result))
+        # What the job computes at once goes on while the log is opened; it is open before any table is written.
+        _, returned = together([self._open, lambda: self.job(**self._arguments(result))])
         outcomes = returned if isinstance(returned, tuple) else (returned,)
-        for table, outcome in zip(self.job.writes, outcomes, strict=True):
-            self._emit("writing", table.name)
-            self._write(table, outcome)
-            newest = self.lake.history(table, most=1)[0]
-            result.versions_written[table.name] = newest["version"]
+        tables = zip(self.job.writes, outcomes, strict=True)
+        newest = together([partial(self._put, table, outcome) for table, outcome in tables])
+        for table, commit in zip(self.job.writes, newest, strict=True):
+            result.versions_written[table.name] = commit["version"]
             # A write that changes nothing makes no version: the newest one is another run's.
-            is_ours = newest["userMetadata"] == self.run_id
-            result.rows[table.name] = written(newest["operationMetrics"]) if is_ours else 0
-            self._emit("written", table.name)
+            is_ours = commit["userMetadata"] == self.run_id
+            result.rows[table.name] = written(commit["operationMetrics"]) if is_ours else 0
+
+    def _open(self) -> None:
+        self._record("started", reason=self.intent.reason)
+
+    def _put(self, table: Table, outcome: DataFrame | Update) -> Row:
+        """Write one table, and give its newest version."""
+        self._emit("writing", table.name)
+        self._write(table, outcome)
+        self._emit("written", table.name)
+        return self.lake.history(table, most=1)[0]
 
     def _arguments(self, result: Result) -> dict[str, Any]:
         """Hand over what the function asks for, by the names of its parameters."""

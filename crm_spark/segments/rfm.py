@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.sections import Bars, Heat, Rows, Section
+from crm_spark.features.quantiles import quantiles
 
 MEASURES = ("recency", "frequency", "monetary")
 SHARES = "r double, f double, m double, fm double"
@@ -96,8 +97,8 @@ def cut_points(measures: DataFrame, bins: int, given: Cuts | None = None) -> Dat
     Recency counts backwards, so that more is better in every column. No customer, no row of numbers:
     the arrays are null then.
     """
-    at = F.array(*[F.lit(level / bins) for level in range(1, bins)])
-    found = measures.agg(*[F.percentile(_goodness(name), at).alias(name) for name in MEASURES])
+    goodness = measures.select(*[_goodness(name).alias(name) for name in MEASURES])
+    found = quantiles(goodness, MEASURES, [level / bins for level in range(1, bins)])
     fixed = {
         name: F.array(*[F.lit(float(cut)) for cut in _ascending(name, cuts)]) for name, cuts in (given or {}).items()
     }
