@@ -35,7 +35,7 @@ def faults(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults:
 
 def too_long(length: int, form: Format) -> str:
     """Say that a record is longer than allowed."""
-    what = "record" if form.multiline else "line"
+    what = "record" if form.multiline or form.kind == "parquet" else "line"
     allowed = form.max_record_bytes
     return f"{what} of {length} bytes, longer than the {allowed} allowed; its first {min(KEPT, allowed)} kept"
 
@@ -59,7 +59,7 @@ def _not_text(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults
 
 def _left_open(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults:
     shape = grammar(form)
-    if form.multiline or not shape.quote:
+    if form.kind != "csv" or form.multiline or not shape.quote:
         return {}
     quoted = _with_byte(shape.quote, raw)
     return {i: "quote still open at the end of the line" for i in quoted if shape.is_open_after(records[i])}
