@@ -1,5 +1,6 @@
 """The columns that a file has, against those declared: by name, in any order."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -23,15 +24,22 @@ def names(record: bytes, form: Format) -> tuple[str, ...]:
         raise Refused(f"header is not valid {form.encoding}")
     if b"\0" in record:
         raise Refused("NUL byte in the header")
+    if re.search(rb"\r(?!\n)", record):
+        raise Refused("CR without LF in the header: line ends must be LF or CRLF")
     if grammar(form).is_open_after(record):
         raise Refused("quote still open at the end of the header")
     return tuple(grammar(form).fields(record))
 
 
 def is_one(found: Sequence[str], form: Format) -> bool:
-    """Tell a header from a row in its place: it has half of the declared columns or more, or no other."""
+    """Tell a header alone from one with values in it or in its place.
+
+    It has half of the declared columns or more and no more that nobody declared, or none of these.
+    """
     declared = set(form.columns)
-    return 2 * len(declared.intersection(found)) >= len(declared) or declared.issuperset(found)
+    known = len(declared.intersection(found))
+    strangers = sum(name not in declared for name in found)
+    return not strangers or (2 * known >= len(declared) and strangers <= known)
 
 
 def refusal(found: Sequence[str], form: Format, is_header: bool) -> str | None:

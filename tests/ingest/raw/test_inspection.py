@@ -79,6 +79,24 @@ REFUSED = {
         {"columns": ("email", "name", "town")},
         "lacks columns 'email', 'name', 'town'; has 3 columns that nobody declared",
     ),
+    "a header and a row in one line": (
+        b"a,b17,ann@example.org\n18,bob@example.org\n",
+        "file.csv",
+        {},
+        "lacks column 'b'; has 2 columns that nobody declared",
+    ),
+    "a header of no more than half": (
+        b"a,b,x,ann@example.org,17\n",
+        "file.csv",
+        {},
+        "has 3 columns that nobody declared",
+    ),
+    "line ends of CR": (
+        b"a,b\rc1,ann@example.org\rc2,bob@example.org\r",
+        "file.csv",
+        {},
+        "CR without LF in the header: line ends must be LF or CRLF",
+    ),
     "the wrong delimiter": (
         b"a;b\n1;2\n",
         "file.csv",
@@ -168,6 +186,12 @@ TAKEN = {
     "any order": (b"b,a\n1,2\n", {}, ("b", "a"), 1),
     "optional column missing": (b"a\n1\n", {"optional": ("b",)}, ("a",), 1),
     "extra column ignored": (b"a,x,b\n1,2,3\n", {"extra": "ignore"}, ("a", "x", "b"), 1),
+    "many extra columns ignored": (
+        b"a,x,y,z,b\n1,2,3,4,5\n",
+        {"extra": "ignore"},
+        ("a", "x", "y", "z", "b"),
+        1,
+    ),
     "no header": (GOOD, {"header": False}, ("a", "b"), 3),
     "no bytes": (b"", {}, ("a", "b"), 0),
     "only a mark": (b"\xef\xbb\xbf", {}, ("a", "b"), 0),
