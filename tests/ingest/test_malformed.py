@@ -1,5 +1,6 @@
 """What bad input gets: a case for each kind, all in one call, nothing lost and nothing doubled."""
 
+import datetime as dt
 import gzip
 import json
 from decimal import Decimal
@@ -54,6 +55,27 @@ def test_each_bad_record_is_quarantined_with_its_reason_and_the_rest_is_loaded(r
     assert len(raw.rows(ORDER_LINES, "order_id")) == len(RECORDS)
 
 
+def _parquets(raw: Raw) -> dict[str, tuple[str, int, int, int, int]]:
+    """Write Parquet files, among them what Spark would stop at; give what becomes of them."""
+    text = {name: pa.array([str(value)]) for name, value in WHOLE.items()}
+    at = pa.array([dt.datetime(2025, 1, 1, 10)], pa.timestamp("ns"))
+    columns = {
+        "20_good": {**text, "order": ["0020"]},
+        "_22_[odd] {name}*": {**text, "order": ["0022"], "at": at},
+        "23_nested": {**text, "order": [["1"]]},
+        "24_case": {**text, "Order": ["1"]},
+        "25_damaged": text,
+    }
+    for name, table in columns.items():
+        pq.write_table(pa.table(table), raw.folder / "parquet" / f"{name}.parquet")
+    damaged = raw.folder / "parquet" / "25_damaged.parquet"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:8] + b"\xff" * 60 + whole[68:])
+    is_good = {name: name.startswith(("20", "_22")) for name in columns}
+    outcomes = {True: ("loaded", 1, 1, 0, 0), False: ("refused", 1, 0, 1, 0)}
+    return {f"parquet/{name}.parquet": outcomes[is_good[name]] for name in columns}
+
+
 def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw) -> None:
     raw.feeds = {"orders": ORDERS, "json": JSONL, "parquet": PARQUET}
     good, whole = f"{HEADER}{GOOD}\n", json.dumps(WHOLE)
@@ -77,21 +99,21 @@ def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw)
         "json/16_deep.jsonl": ('{"order": ' + "[" * 5000 + "]" * 5000 + "}\n", ("loaded", 1, 0, 1, 0)),
         "json/17_stranger.jsonl": (whole.replace('"line"', '"lime"') + "\n", ("loaded", 1, 0, 1, 0)),
         "json/18_exact.jsonl": (whole.replace('"1"', '"0018"').replace("1.5", "12345678901234.1235") + "\n", ("loaded", 1, 1, 0, 0)),
+        "json/21_two_in_one.jsonl": (f"{whole}{whole}\n{whole} more\n{whole[:-1]}, \"line\": 2}}\n", ("loaded", 3, 0, 3, 0)),
         "parquet/19_no_footer.parquet": (b"PAR1 nothing more", ("refused", 1, 0, 1, 0)),
     }  # fmt: skip
     for path, (content, _) in cases.items():
         raw.write(path, content)
-    text = {name: pa.array([str(value)]) for name, value in WHOLE.items()}
-    pq.write_table(pa.table({**text, "order": pa.array(["0020"])}), raw.folder / "parquet" / "20_good.parquet")
+    parquet = _parquets(raw)
 
     raw.load()
 
     assert raw.accounts() == {
         **{path: outcome for path, (_, outcome) in cases.items()},
-        "parquet/20_good.parquet": ("loaded", 1, 1, 0, 0),
+        **parquet,
     }
     whole_files = {path for path, position, _ in raw.reasons() if position == 0}
-    assert whole_files == {path for path, (_, outcome) in cases.items() if outcome[0] == "refused"}
+    assert whole_files == {path for path, outcome in raw.accounts().items() if outcome[0] == "refused"}
     orders = dict(raw.rows(ORDER_LINES, "order_id", "unit_price"))
-    assert set(orders) == {"1", "03", "04", "13", "0018", "0020"}
+    assert set(orders) == {"1", "03", "04", "13", "0018", "0020", "0022"}
     assert orders["0018"] == Decimal("12345678901234.1235")

@@ -1,6 +1,7 @@
 """What is wrong with single records. Nearly all records are sound, so a batch is tested as a whole first."""
 
 import re
+from json import JSONDecoder
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from crm_spark.ingest.raw.quoting import grammar
 DEEPEST = 100
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|$)', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
+_BLANKS = " \t\r"
+_begin_of = JSONDecoder(object_pairs_hook=list, parse_int=str, parse_float=str).raw_decode
 
 Faults = dict[int, str]
 
@@ -32,7 +35,7 @@ def faults(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults:
 
 def too_long(length: int, form: Format) -> str:
     """Say that a record is longer than allowed."""
-    what = "record" if form.multiline else "line"
+    what = "record" if form.multiline or form.kind == "parquet" else "line"
     allowed = form.max_record_bytes
     return f"{what} of {length} bytes, longer than the {allowed} allowed; its first {min(KEPT, allowed)} kept"
 
@@ -56,18 +59,30 @@ def _not_text(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults
 
 def _left_open(records: list[bytes], raw: pa.BinaryArray, form: Format) -> Faults:
     shape = grammar(form)
-    if form.multiline or not shape.quote:
+    if form.kind != "csv" or form.multiline or not shape.quote:
         return {}
     quoted = _with_byte(shape.quote, raw)
     return {i: "quote still open at the end of the line" for i in quoted if shape.is_open_after(records[i])}
 
 
 def _not_json(records: list[bytes], raw: pa.BinaryArray) -> Faults:
-    return _too_deep(records, raw) | {
-        int(i): "not a JSON object"
-        for i in np.flatnonzero(~pc.starts_with(raw, "{").to_numpy(zero_copy_only=False))
-        if not records[i].lstrip(b" \t\r").startswith(b"{")
-    }
+    """Decode every record: readers of JSON stop where the first object ends, and of a key given twice drop one."""
+    deep = _too_deep(records, raw)
+    decoded = {i: _not_one_object(record) for i, record in enumerate(records) if i not in deep}
+    return deep | {i: fault for i, fault in decoded.items() if fault}
+
+
+def _not_one_object(record: bytes) -> str | None:
+    try:
+        text = record.decode().strip(_BLANKS)
+        keys, end = _begin_of(text)
+    except ValueError:
+        return "not a JSON object"
+    if not text.startswith("{"):
+        return "not a JSON object"
+    if end < len(text):
+        return "text after its JSON object"
+    return "a key twice in its JSON object" if len(dict(keys)) < len(keys) else None
 
 
 def _too_deep(records: list[bytes], raw: pa.BinaryArray) -> Faults:

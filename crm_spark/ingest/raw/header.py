@@ -1,5 +1,6 @@
 """The columns that a file has, against those declared: by name, in any order."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -23,15 +24,22 @@ def names(record: bytes, form: Format) -> tuple[str, ...]:
         raise Refused(f"header is not valid {form.encoding}")
     if b"\0" in record:
         raise Refused("NUL byte in the header")
+    if re.search(rb"\r(?!\n)", record):
+        raise Refused("CR without LF in the header: line ends must be LF or CRLF")
     if grammar(form).is_open_after(record):
         raise Refused("quote still open at the end of the header")
     return tuple(grammar(form).fields(record))
 
 
 def is_one(found: Sequence[str], form: Format) -> bool:
-    """Tell a header from a row in its place: it has half of the declared columns or more, or no other."""
+    """Tell a header alone from one with values in it or in its place.
+
+    It has half of the declared columns or more and no more that nobody declared, or none of these.
+    """
     declared = set(form.columns)
-    return 2 * len(declared.intersection(found)) >= len(declared) or declared.issuperset(found)
+    known = len(declared.intersection(found))
+    strangers = sum(name not in declared for name in found)
+    return not strangers or (2 * known >= len(declared) and strangers <= known)
 
 
 def refusal(found: Sequence[str], form: Format, is_header: bool) -> str | None:
@@ -39,24 +47,34 @@ def refusal(found: Sequence[str], form: Format, is_header: bool) -> str | None:
     extra = [name for name in found if name not in form.columns]
     missing = [name for name in form.columns if name not in found and name not in form.optional]
     repeated = [name for name, times in Counter(found).items() if times > 1]
+    alike = _alike(found)
     is_unsplit = form.kind == "csv" and len(extra) == len(found) == 1 < len(form.columns)
     hints = extra if is_header else []
     faults = [
-        missing and f"lacks {_columns([_hinted(name, hints) for name in missing])}",
+        missing and f"lacks {listed([_hinted(name, hints) for name in missing])}",
         extra and form.extra == "refuse" and f"has {_told(extra, is_header)} that nobody declared",
         repeated and f"has {_told(repeated, is_header)} more than once",
+        alike and f"has {_told(alike, is_header)} that differ by case alone",
         is_unsplit and f"is {form.delimiter!r} its delimiter?",
     ]
     return "; ".join(fault for fault in faults if fault) or None
 
 
+def _alike(found: Sequence[str]) -> list[str]:
+    """Names that SQL cannot tell apart."""
+    names = dict.fromkeys(found)
+    times = Counter(name.lower() for name in names)
+    return [name for name in names if times[name.lower()] > 1]
+
+
 def _told(columns: list[str], by_name: bool) -> str:
     if by_name:
-        return _columns([repr(name) for name in columns])
+        return listed([repr(name) for name in columns])
     return f"{len(columns)} column{'s' * (len(columns) > 1)}"
 
 
-def _columns(told: list[str]) -> str:
+def listed(told: list[str]) -> str:
+    """Name columns, not too many."""
     more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
     return f"column{'s' * (len(told) > 1)} {', '.join(told[:NAMED])}{more}"
 

@@ -57,7 +57,8 @@ def _text(stream: Hashed, form: Format) -> Looked:
 
     names = header.names(first, form)
     is_header = header.is_one(names, form)
-    return names if is_header else (), holds - 1, header.refusal(names, form, is_header)
+    refusal = header.refusal(names, form, is_header)
+    return names if is_header or not refusal else (), holds - 1, refusal
 
 
 def _counted(stream: Iterable[bytes], form: Format) -> tuple[bytes | Overlong | None, int]:

@@ -23,6 +23,11 @@ def parquet(**columns):
     return file.getvalue()
 
 
+def damaged(whole):
+    """Overwrite the first pages."""
+    return whole[:8] + b"\xff" * 60 + whole[68:]
+
+
 REFUSED = {
     "a cut gzip": (gzip.compress(GOOD)[:-3], "file.csv.gz", {}, "gzip ends early"),
     "a gzip cut between members": (gzip.compress(GOOD) + b"\x1f\x8b", "file.csv.gz", {}, "gzip ends early"),
@@ -56,6 +61,12 @@ REFUSED = {
     ),
     "extra columns": (b"a,b,c,d\n", "file.csv", {}, "has columns 'c', 'd' that nobody declared"),
     "a column twice": (b"a,b,a\n1,2,3\n", "file.csv", {}, "has column 'a' more than once"),
+    "columns alike but for case": (
+        b"a,b,A\n1,2,3\n",
+        "file.csv",
+        {"extra": "ignore"},
+        "has columns 'a', 'A' that differ by case alone",
+    ),
     "a row in place of the header": (
         b"17,ann@example.org\n18,bob@example.org\n",
         "file.csv",
@@ -67,6 +78,24 @@ REFUSED = {
         "file.csv",
         {"columns": ("email", "name", "town")},
         "lacks columns 'email', 'name', 'town'; has 3 columns that nobody declared",
+    ),
+    "a header and a row in one line": (
+        b"a,b17,ann@example.org\n18,bob@example.org\n",
+        "file.csv",
+        {},
+        "lacks column 'b'; has 2 columns that nobody declared",
+    ),
+    "a header of no more than half": (
+        b"a,b,x,ann@example.org,17\n",
+        "file.csv",
+        {},
+        "has 3 columns that nobody declared",
+    ),
+    "line ends of CR": (
+        b"a,b\rc1,ann@example.org\rc2,bob@example.org\r",
+        "file.csv",
+        {},
+        "CR without LF in the header: line ends must be LF or CRLF",
     ),
     "the wrong delimiter": (
         b"a;b\n1;2\n",
@@ -125,6 +154,24 @@ REFUSED = {
         {"kind": "parquet"},
         "lacks columns 'a', 'b'; has column 'c' that nobody declared",
     ),
+    "Parquet with columns alike but for case": (
+        parquet(a=[1], b=[1], B=[1]),
+        "file",
+        {"kind": "parquet", "extra": "ignore"},
+        "has columns 'b', 'B' that differ by case alone",
+    ),
+    "Parquet with a damaged page": (
+        damaged(parquet(a=["some text"], b=["more text"])),
+        "file",
+        {"kind": "parquet"},
+        "is Parquet with a damaged page",
+    ),
+    "Parquet with nested columns": (
+        parquet(a=[[1]], b=[{"x": 1}], c=pa.array([1], pa.duration("s"))),
+        "file",
+        {"kind": "parquet"},
+        "has columns 'a' (nested), 'b' (nested), 'c' (duration[s]) of a type that is not read",
+    ),
 }
 
 
@@ -139,6 +186,12 @@ TAKEN = {
     "any order": (b"b,a\n1,2\n", {}, ("b", "a"), 1),
     "optional column missing": (b"a\n1\n", {"optional": ("b",)}, ("a",), 1),
     "extra column ignored": (b"a,x,b\n1,2,3\n", {"extra": "ignore"}, ("a", "x", "b"), 1),
+    "many extra columns ignored": (
+        b"a,x,y,z,b\n1,2,3,4,5\n",
+        {"extra": "ignore"},
+        ("a", "x", "y", "z", "b"),
+        1,
+    ),
     "no header": (GOOD, {"header": False}, ("a", "b"), 3),
     "no bytes": (b"", {}, ("a", "b"), 0),
     "only a mark": (b"\xef\xbb\xbf", {}, ("a", "b"), 0),

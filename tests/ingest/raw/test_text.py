@@ -14,10 +14,11 @@ from crm_spark.ingest.raw import Format, Refused, Unreadable, inspect, records, 
 
 OPEN = "quote still open at the end of the line"
 NOT_JSON = "not a JSON object"
+AFTER = "text after its JSON object"
 JSON = {"kind": "jsonl"}
 DEEP = b'{"a":' + b"[" * 100 + b"]" * 100 + b"}"
 LEVELS = b'{"a":' + b"[" * 99 + b"]" * 99 + b"}"
-BRACKETS = b'{"a":"' + b"[{" * 200 + b'\\"[[","b":' + b"[],".join([b""] * 200) + b"1}"
+BRACKETS = b'{"a":"' + b"[{" * 200 + b'\\"[[","b":[' + b"[],".join([b""] * 200) + b"1]}"
 
 CASES = {
     "sound": (b"1,2\n", {}, [(1, "1,2", None)]),
@@ -109,6 +110,31 @@ CASES = {
         DEEP + b"\n" + LEVELS + b"\n",
         JSON,
         [(1, DEEP.decode(), "nested deeper than 100 levels"), (2, LEVELS.decode(), None)],
+    ),
+    "text after an object": (
+        b'{"a":1}{"a":2}\n{"a":1} rubbish\n{"a":1},\n{"a":1} }\n{"a":{"b":[{},{}]}} \t\n{"a":"}{"}\n',
+        JSON,
+        [
+            (1, '{"a":1}{"a":2}', AFTER),
+            (2, '{"a":1} rubbish', AFTER),
+            (3, '{"a":1},', AFTER),
+            (4, '{"a":1} }', AFTER),
+            (5, '{"a":{"b":[{},{}]}} \t', None),
+            (6, '{"a":"}{"}', None),
+        ],
+    ),
+    "a key twice": (
+        b'{"a":1,"b":2,"\\u0061":3}\n{"a":{"a":1,"b":2},"b":{"b":1}}\n',
+        JSON,
+        [
+            (1, '{"a":1,"b":2,"\\u0061":3}', "a key twice in its JSON object"),
+            (2, '{"a":{"a":1,"b":2},"b":{"b":1}}', None),
+        ],
+    ),
+    "nearly JSON": (
+        b'{\'a\':1}\n{"a":\n{"a":' + b"9" * 5000 + b"}\n",
+        JSON,
+        [(1, "{'a':1}", NOT_JSON), (2, '{"a":', NOT_JSON), (3, '{"a":' + "9" * 5000 + "}", None)],
     ),
     "brackets that do not nest": (BRACKETS, JSON, [(1, BRACKETS.decode(), None)]),
 }

@@ -1,4 +1,4 @@
-"""The records of a text file, in batches: where each stands, what it is known by, why it is refused."""
+"""The records of a file, in batches: where each stands, what it is known by, why it is refused."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -6,13 +6,14 @@ from hashlib import sha256
 import numpy as np
 import pyarrow as pa
 
+from crm_spark.ingest.raw import parquet
 from crm_spark.ingest.raw.copies import Copies, Counts, Digests
 from crm_spark.ingest.raw.encoding import decoded, shown
 from crm_spark.ingest.raw.faults import faults, too_long
 from crm_spark.ingest.raw.form import KEPT, Format, Unreadable
 from crm_spark.ingest.raw.grouping import Group, Positions, grouped
 from crm_spark.ingest.raw.lines import Overlong
-from crm_spark.ingest.raw.streams import Hashed, unpacked
+from crm_spark.ingest.raw.streams import Hashed, stored, unpacked
 
 BATCH = 16_384
 SCHEMA = pa.schema(
@@ -28,7 +29,7 @@ SCHEMA = pa.schema(
 
 
 def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
-    """Give the records of a CSV or of JSON lines.
+    """Give the records of a file.
 
     Parameters
     ----------
@@ -42,27 +43,34 @@ def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
     Returns
     -------
     Iterator of RecordBatch
-        `position`: the line at which the record starts, the header's being 1. `copy`: its number among its
-        like in this file. `row_hash`: the first half of the SHA-256 of the record in UTF-8, in hex. `row_id`:
-        the same of `content`, `row_hash` and `copy` written one after another. `raw`: its text without line
-        end. `refusal`: null or why it is not to be loaded. About 2 µs a line.
+        `position`: the line at which the record starts, the header's being 1; in Parquet the row. `copy`: its
+        number among its like in this file. `row_hash`: the first half of the SHA-256 of the record in UTF-8, in
+        hex. `row_id`: the same of `content`, `row_hash` and `copy` written one after another. `raw`: its text
+        without line end; in Parquet the row as JSON. `refusal`: null or why it is not to be loaded. About 2 µs
+        a line.
 
     Raises
     ------
     Refused, Unreadable
         The file is not, or no longer, what its inspection saw: what was given so far must not be kept.
     """
-    if form.kind == "parquet":
-        raise ValueError("kind must be csv or jsonl, got 'parquet'")
-    stream = Hashed(unpacked(path))
+    stream, groups = _grouped(path, form)
     assemble = Assembly(form, content)
-    for group in _without_header(grouped(decoded(stream, form), form), form):
+    for group in groups:
         if isinstance(group, Overlong):
             yield assemble.overlong(group)
         else:
             yield from assemble.batches(group)
     if stream.to_end() != content:
         raise Unreadable("changed since it was inspected")
+
+
+def _grouped(path: str, form: Format) -> tuple[Hashed, Iterator[Group | Overlong]]:
+    """Give the records, and the stream whose hash tells whether they are those that were inspected."""
+    if form.kind == "parquet":
+        return Hashed(stored(path)), parquet.rows(path)
+    stream = Hashed(unpacked(path))
+    return stream, _without_header(grouped(decoded(stream, form), form), form)
 
 
 def _without_header(groups: Iterator[Group | Overlong], form: Format) -> Iterator[Group | Overlong]:
