@@ -10,12 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.ingest.mapping import Feed, Rule, Source, Target
+from crm_spark.ingest.mapping import Feed, Rule, Severity, Source, Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
 from crm_spark.ingest.typed import FAULTS
 
 RATE = "_rate"
 NOW = "_now"
+RETURN_WITHOUT_SALE = "return_without_sale"
 SEPARATOR = "\x1f"  # stands between the parts of a key before they are hashed
 
 
@@ -43,8 +44,12 @@ class Context:
     @property
     def can_wait(self) -> bool:
         """Whether records may wait for a partner: in a look-up, or the sale of what they return."""
-        waits = any(rule.name == "return_without_sale" and rule.severity == "quarantine" for rule in self.rules())
-        return waits or bool(self.source.uses(self.feed_name))
+        return self.of_returns == "quarantine" or bool(self.source.uses(self.feed_name))
+
+    @property
+    def of_returns(self) -> Severity:
+        """The severity of a return without its sale, which no expression over one record can tell."""
+        return next((rule.severity for rule in self.rules() if rule.name == RETURN_WITHOUT_SALE), "off")
 
     def rules(self) -> list[Rule]:
         """The feed's own rules and the shipped ones of its tables, with the feed's severities."""

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.lake import Lake
-from crm_spark.ingest.accounts import LOOKUPS
+from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
 from tests.ingest.conftest import HEADER, ORDERS, Raw
 from tests.ingest.test_order import PRICED, PRICES
@@ -90,6 +90,31 @@ def test_a_record_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
     assert raw.reasons() == []
     assert raw.accounts()["orders/1.csv"] == ("loaded", 1, 1, 0, 0)
     assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
+
+
+def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -> None:
+    strict = {**ORDERS, "files": "web/*", "severities": {"return_without_sale": "quarantine"}}
+    lenient = {**ORDERS, "files": "phone/*"}
+    raw.feeds = {"web": strict, "phone": lenient, "orders": ORDERS}
+    raw.orders("1.csv", FIRST)
+    back, early = "7,1,c1,p1,-1,2.00,2025-01-03 10:00:00", "8,1,c2,p1,-1,3.00,2025-01-03 10:00:00"
+    raw.write("web/1.csv", HEADER + f"{back}\n{early}\n9,1,,p1,-1,2.00,2025-01-03 10:00:00\n")
+    raw.write("phone/1.csv", HEADER + f"{back.replace('7,', '17,', 1)}\n{early.replace('8,', '18,', 1)}\n")
+    raw.load()
+
+    assert raw.reasons() == [("web/1.csv", 3, "no sale of it yet")]
+    assert raw.accounts()["web/1.csv"] == ("loaded", 3, 2, 1, 0)
+    orders = [("1",), ("17",), ("18",), ("7",), ("9",)]
+    assert raw.rows(ORDER_LINES, "order_id") == orders, "of the sale in another feed; an unknown buyer may have bought"
+    warned = raw.lake.current(ACCOUNTS).where("path = 'phone/1.csv'").select("warnings").collect()
+    assert warned[0][0] == {"return_without_sale": 1}
+
+    raw.orders("2.csv", SECOND)
+    raw.load()
+
+    assert raw.reasons() == []
+    assert raw.accounts()["web/1.csv"] == ("loaded", 3, 3, 0, 0)
+    assert raw.rows(ORDER_LINES, "order_id") == sorted([*orders, ("2",), ("8",)])
 
 
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
