@@ -21,6 +21,7 @@ from crm_spark.ingest import entities, lookups, stage, versions
 from crm_spark.ingest.accounts import LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.conform import RETURN_WITHOUT_SALE, Context, ordinal
 from crm_spark.ingest.files import Inspected
+from crm_spark.ingest.mapping import Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORDER_LINES
 from crm_spark.ingest.typed import sql_type
 
@@ -354,16 +355,25 @@ def _union(parts: Sequence[DataFrame]) -> DataFrame:
 
 
 def _statements(part: Part, name: str) -> list[DataFrame]:
-    """What a feed says of an entity: by its own mapping, else by naming it in another table."""
-    feed = part.context.feed
-    if name in feed.tables:
-        keep = dict.fromkeys([*CONFORMED[name].key, "known_at", *feed.tables[name].columns])
-        return [stage.loaded(part.staged, name).select("file", *keep)]
-    return [
+    """What a feed says of an entity: by its own mapping, and by naming it in other tables."""
+    feed, id_ = part.context.feed, entities.NAMES_ONE[name]
+    own = feed.tables.get(name)
+    bare = [
         entities.mentioned(stage.loaded(part.staged, fact), CONFORMED[fact], name)
         for fact, target in feed.tables.items()
-        if fact not in HISTORIES and entities.NAMES_ONE[name] in target.columns
+        if fact not in HISTORIES and id_ in target.columns and not _says_as_much(own, target, id_)
     ]
+    if own is None:
+        return [_union(bare)]
+    told = stage.loaded(part.staged, name).select("file", *dict.fromkeys([id_, "known_at", *own.columns]))
+    if own.columns.keys() <= {id_, "known_at"}:
+        return [_union([told, *bare])]  # it says what a mention says
+    return [told, *([_union(bare)] if bare else [])]
+
+
+def _says_as_much(own: Target | None, fact: Target, id_: str) -> bool:
+    """Whether an own mapping has a row wherever the fact names one: then nothing is gathered twice."""
+    return own is not None and own.where is None and own.columns[id_] == fact.columns[id_]
 
 
 def _looked_up(part: Part) -> DataFrame:
@@ -378,7 +388,7 @@ def _looked_up(part: Part) -> DataFrame:
         "row_hash",
         F.to_json(F.struct(*key)).alias("row_key"),
         version.alias("row_version"),
-        F.to_json(fields).alias("fields"),
+        F.to_json(fields, versions.WHOLE_TIMES).alias("fields"),
     )
     return told.withColumn("fields_hash", _short_hash(F.col("fields")))
 

@@ -195,16 +195,18 @@ def test_foreign_money_needs_a_dated_rate(raw: Raw) -> None:
     }
     raw.feeds = {"orders": {**ORDERS, "columns": columns, "currency": "currency"}, "rates": rates}
     raw.source = {"rates": {"feed": "rates"}}
-    raw.write("rates/1.csv", "date,currency,rate\n2025-01-01,GBP,1.2\n")
+    raw.write("rates/1.csv", "date,currency,rate\n2025-01-01,GBP,1.2\n2025-01-01,IDR,0.00005678\n")
     header = ",".join(columns)
     raw.write(
         "orders/1.csv",
-        f"{header}\n{FIRST},GBP\n{FIRST.replace('1,1,c1', '2,1,c1')},EUR\n{SECOND.replace('2,1', '3,1')},GBP\n",
+        f"{header}\n{FIRST},GBP\n{FIRST.replace('1,1,c1', '2,1,c1')},EUR\n{SECOND.replace('2,1', '3,1')},GBP\n"
+        "4,1,c1,p1,2000,1.23,2025-01-01 10:00:00,IDR\n",
     )
     raw.load()
 
     assert [(order, str(amount)) for order, amount in raw.rows(ORDER_LINES, "order_id", "amount")] == [
         ("1", "2.4000"),
         ("2", "2.0000"),
+        ("4", "0.1397"),  # not 2000 times a price of 0.0001
     ]
     assert raw.reasons() == [("orders/1.csv", 4, "no rate for its currency and day yet")]
