@@ -138,6 +138,8 @@ class Batch:
     @property
     def _is_removed(self) -> Column:
         """Whether a row that is there goes with this batch."""
+        if not self.removed:
+            return F.lit(False)  # so that no column is read for it
         return (F.col("source") == self.source) & versions.of_files(self.removed)
 
     def _lookup_rows(self, part: Part) -> DataFrame:

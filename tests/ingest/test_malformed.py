@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crm_spark.ingest.accounts import ACCOUNTS
-from crm_spark.ingest.tables import CUSTOMERS, FEEDBACK, ORDER_LINES
+from crm_spark.ingest.tables import CUSTOMERS, EVENTS, FEEDBACK, ORDER_LINES
 from tests.ingest.conftest import HEADER, ORDERS, Raw
 
 GOOD = "1,1,c1,p1,2,1.50,2025-01-01 10:00:00"
@@ -106,7 +106,12 @@ RATINGS = {
             "columns": {"order_id": "no", "kind": "'review'", "rating": "stars", "given_at": "at"},
             "key": ["order_id"],
             "version": "version",
-        }
+        },
+        "events": {
+            "columns": {"event_id": "no", "kind": "'rated'", "occurred_on": "DATE '2025-01-31'"},
+            "key": ["event_id"],
+            "version": "version",
+        },
     },
 }
 BILLS = {
@@ -154,6 +159,7 @@ def test_what_an_expression_cannot_make_is_refused_and_what_where_leaves_out_is_
         "3,c3,1,3.00,abc,7",
         "4,c4,999999999,99999999999999,,7",
         "test,c5,1,1,,7",
+        "test,c6,1,1,,8",
     ]
     raw.write("bills/1.csv", "\n".join(["no,buyer,pieces,price,off,shop", *bills]) + "\n")
     raw.write("shops/1.csv", "no,city\n7,Ulm\n07,Bonn\n8,Kiel\n")
@@ -175,4 +181,6 @@ def test_what_an_expression_cannot_make_is_refused_and_what_where_leaves_out_is_
     assert [(order, at.hour) for order, at in raw.rows(FEEDBACK, "order_id", "given_at")] == [("a", 10), ("b", 9)]
     assert raw.rows(ORDER_LINES, "order_id", "store_id") == [("1", "Ulm"), ("2", "Kiel")]
     assert raw.rows(CUSTOMERS, "customer_id", "city") == [("c1", "Ulm"), ("c2", None), ("c5", "Ulm"), ("p1", None)]
-    assert dict(raw.rows(ACCOUNTS, "path", "warnings"))["people/1.csv"] == {"left_out": 1}
+    assert raw.rows(EVENTS, "event_id") == [("a",), ("b",)], "a key that is the id stays as it came"
+    warnings = dict(raw.rows(ACCOUNTS, "path", "warnings"))
+    assert warnings["people/1.csv"] == warnings["bills/1.csv"] == {"left_out": 1}
