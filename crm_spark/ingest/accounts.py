@@ -106,7 +106,7 @@ LOOKUPS = Table(
     columns=[
         Field("source", "string", "the source"),
         Field("feed", "string", "the look-up feed"),
-        Field("row_key", "string", "the values of its key columns, as JSON"),
+        Field("row_key", "string", "the values of its key columns, as JSON", personal=True),
         Field("row_version", "decimal(38,9)", "what orders its versions", nullable=True),
         Field("row_hash", "string", "hash of the raw record"),
         Field("file_hash", "string", "the file that held it"),

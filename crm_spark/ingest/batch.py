@@ -19,12 +19,12 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.together import together
 from crm_spark.ingest import entities, lookups, stage, versions
 from crm_spark.ingest.accounts import LOOKUPS, QUARANTINE, SUPERSEDED
-from crm_spark.ingest.conform import Context, ordinal
+from crm_spark.ingest.conform import RETURN_WITHOUT_SALE, Context, ordinal
 from crm_spark.ingest.files import Inspected
+from crm_spark.ingest.mapping import Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORDER_LINES
 from crm_spark.ingest.typed import sql_type
 
-RETURN_WITHOUT_SALE = "return_without_sale"
 MOST_BYTES_IN_MEMORY = 20_000_000  # of raw files, which are often packed; staged they take some twenty times that
 COUNTS = ("records", "loaded", "quarantined", "duplicates")
 
@@ -39,13 +39,15 @@ class Part:
         The files by their number in the batch.
     raw : callable
         Reads their records.
+    held : list of DataFrame
+        What is held for it until the batch is written.
     """
 
     context: Context
     files: dict[int, Inspected]
     raw: Callable[[], stage.Raw]
     judged: DataFrame | None = None
-    held: DataFrame | None = None
+    held: list[DataFrame] = field(default_factory=list)
     counted: dict[int, Row] = field(default_factory=dict)
     warned: dict[int, dict[str, int]] = field(default_factory=dict)
 
@@ -113,11 +115,11 @@ class Batch:
         together([partial(self._judge, part, known) for part in self.parts if part.context.feed.key])
         known = self._looked_up_then(known)
         together([partial(self._judge, part, known) for part in self.parts if not part.context.feed.key])
+        self._judge_returns()
         if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
             self._write()
-        for part in self.parts:
-            if part.held is not None:
-                part.held.unpersist()
+        for held in [held for part in self.parts for held in part.held]:
+            held.unpersist()
         return {number: _counts(part, number) for part in self.parts for number in part.files}
 
     # -- judging
@@ -130,9 +132,15 @@ class Batch:
 
     def _looked_up_then(self, known: DataFrame) -> DataFrame:
         """Rows of LOOKUPS as they will be: nothing is written before all records are judged."""
-        is_removed = (F.col("source") == self.source) & versions.of_files(self.removed)
         brought = [self._lookup_rows(part) for part in self.parts if part.context.feed.key]
-        return _union([known.where(~is_removed), *brought])
+        return _union([known.where(~self._is_removed), *brought])
+
+    @property
+    def _is_removed(self) -> Column:
+        """Whether a row that is there goes with this batch."""
+        if not self.removed:
+            return F.lit(False)  # so that no column is read for it
+        return (F.col("source") == self.source) & versions.of_files(self.removed)
 
     def _lookup_rows(self, part: Part) -> DataFrame:
         return self._told(_looked_up(part)).select(*LOOKUPS.names)
@@ -148,29 +156,43 @@ class Batch:
         source = part.context.source
         uses = source.uses(part.context.feed_name)
         looked = lookups.read(known, source, uses, self._lookup_bytes) if uses else {}
-        part.held = stage.stage(part.raw(), part.context, looked).persist(part.storage)
-        part.counted = stage.count(part.held, list(part.context.feed.tables))
-        if part.total("failing"):
-            raise self._failed(part, stage.tally(part.held, "fails"))
-        if part.total("warned"):
-            part.warned = stage.tally(part.held, "warnings")
-        part.judged = self._partnered(part, part.held)
+        part.judged = stage.stage(part.raw(), part.context, looked).persist(part.storage)
+        part.held.append(part.judged)
+        self._count(part)
 
-    def _partnered(self, part: Part, staged: DataFrame) -> DataFrame:
-        """Judge returns by whether their sale is there: of this feed's batch or loaded before."""
-        rules = {rule.name: rule.severity for rule in part.context.rules()}
-        severity = rules.get(RETURN_WITHOUT_SALE, "off")
-        if severity == "off" or not part.total("returns"):
-            return staged
-        unsold = stage.unsold(staged, self.lake.current(ORDER_LINES))
-        if severity == "fail" and not unsold.isEmpty():
-            told = unsold.groupBy("file").count().collect()
-            raise self._failed(part, {row["file"]: {RETURN_WITHOUT_SALE: row["count"]} for row in told})
-        if severity == "warn":
-            for row in unsold.groupBy("file").count().collect():
-                part.warned.setdefault(row["file"], {})[RETURN_WITHOUT_SALE] = row["count"]
-            return staged
-        return stage.awaiting(staged, unsold, "no sale of it yet")
+    def _count(self, part: Part) -> None:
+        part.counted = stage.count(part.staged, list(part.context.feed.tables))
+        if part.total("failing"):
+            raise self._failed(part, stage.tally(part.staged, "fails"))
+        if part.total("warned"):
+            part.warned = stage.tally(part.staged, "warnings")
+
+    def _judge_returns(self) -> None:
+        """Judge returns by whether their sale is there: of any feed of the batch, or loaded before."""
+        asking = [part for part in self.parts if part.total("returns") and part.context.of_returns != "off"]
+        if asking:
+            sales = self._sales()
+            for part in asking:
+                self._judge_returns_of(part, sales)
+
+    def _sales(self) -> DataFrame:
+        """Rows of ORDER_LINES as they will be. What is there is pinned: tables are written from this judgement."""
+        there = self.lake.read(ORDER_LINES, self.lake.version(ORDER_LINES)).where(~self._is_removed)
+        brought = [stage.loaded(part.staged, ORDER_LINES.name) for part in self._bringing(ORDER_LINES)]
+        return _union([rows.select(*stage.BOUGHT, "kind") for rows in (there, *brought)])
+
+    def _judge_returns_of(self, part: Part, sales: DataFrame) -> None:
+        unsold = stage.unsold(part.staged, sales).persist()
+        part.held.append(unsold)
+        told = {row["file"]: row["count"] for row in unsold.groupBy("file").count().collect()}
+        if told and part.context.of_returns == "fail":
+            raise self._failed(part, {number: {RETURN_WITHOUT_SALE: count} for number, count in told.items()})
+        if told and part.context.of_returns == "quarantine":
+            part.judged = stage.awaiting(part.staged, unsold, "no sale of it yet")
+            self._count(part)
+        elif told:
+            for number, count in told.items():
+                part.warned.setdefault(number, {})[RETURN_WITHOUT_SALE] = count
 
     def _failed(self, part: Part, broken: Mapping[int, Mapping[str, int]]) -> QualityError:
         told = [
@@ -335,16 +357,25 @@ def _union(parts: Sequence[DataFrame]) -> DataFrame:
 
 
 def _statements(part: Part, name: str) -> list[DataFrame]:
-    """What a feed says of an entity: by its own mapping, else by naming it in another table."""
-    feed = part.context.feed
-    if name in feed.tables:
-        keep = dict.fromkeys([*CONFORMED[name].key, "known_at", *feed.tables[name].columns])
-        return [stage.loaded(part.staged, name).select("file", *keep)]
-    return [
+    """What a feed says of an entity: by its own mapping, and by naming it in other tables."""
+    feed, id_ = part.context.feed, entities.NAMES_ONE[name]
+    own = feed.tables.get(name)
+    bare = [
         entities.mentioned(stage.loaded(part.staged, fact), CONFORMED[fact], name)
         for fact, target in feed.tables.items()
-        if fact not in HISTORIES and entities.NAMES_ONE[name] in target.columns
+        if fact not in HISTORIES and id_ in target.columns and not _says_as_much(own, target, id_)
     ]
+    if own is None:
+        return [_union(bare)]
+    told = stage.loaded(part.staged, name).select("file", *dict.fromkeys([id_, "known_at", *own.columns]))
+    if own.columns.keys() <= {id_, "known_at"}:
+        return [_union([told, *bare])]  # it says what a mention says
+    return [told, *([_union(bare)] if bare else [])]
+
+
+def _says_as_much(own: Target | None, fact: Target, id_: str) -> bool:
+    """Whether an own mapping has a row wherever the fact names one: then nothing is gathered twice."""
+    return own is not None and own.where is None and own.columns[id_] == fact.columns[id_]
 
 
 def _looked_up(part: Part) -> DataFrame:
@@ -359,7 +390,7 @@ def _looked_up(part: Part) -> DataFrame:
         "row_hash",
         F.to_json(F.struct(*key)).alias("row_key"),
         version.alias("row_version"),
-        F.to_json(fields).alias("fields"),
+        F.to_json(fields, versions.WHOLE_TIMES).alias("fields"),
     )
     return told.withColumn("fields_hash", _short_hash(F.col("fields")))
 

@@ -13,13 +13,24 @@ from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
 from crm_spark.ingest.typed import sql_type
 
 DEFAULTED = {"order_lines": {"amount", "kind"}}
+TIMES = r"date|timestamp|timestamp_ntz"
+NUMBERS = r"tinyint|smallint|int|bigint|float|double|decimal.*"
+ORDER = "a time, a day or a number"
 FITS = {
-    "timestamp": ("timestamp", "timestamp_ntz", "date", "string"),
-    "date": ("timestamp", "timestamp_ntz", "date", "string"),
-    "boolean": ("boolean",),
-    "string": None,
+    "timestamp": rf"{TIMES}|string|void",
+    "timestamp_ntz": rf"{TIMES}|string|void",
+    "date": rf"{TIMES}|string|void",
+    "boolean": "boolean|void",
+    "string": ".*",
+    ORDER: rf"{TIMES}|{NUMBERS}",
 }
-NUMBERS = re.compile(r"(tinyint|smallint|int|bigint|float|double|decimal.*|string|boolean|void)")
+FITS_NUMBERS = rf"{NUMBERS}|string|boolean|void"
+QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`""")
+OF_THE_MOMENT = re.compile(
+    r"(?<![.\w])(?:(?:now|curdate|localtimestamp|unix_timestamp|user|session_user|current_\w+)\s*\(\s*\)"
+    r"|(?:current_date|current_timestamp|current_time|current_user|session_user|user)\b(?!\s*\())",
+    re.IGNORECASE,
+)
 
 
 def check(spark: SparkSession, source: Source, shipped: dict[str, list[Rule]]) -> None:
@@ -39,10 +50,15 @@ def _feed(spark: SparkSession, source: Source, name: str, feed: Feed, shipped: d
     raw = _empty(spark, feed)
     wrong = []
     for alias, look in feed.lookups.items():
-        wrong += [f"{name}.{alias}.by.{key}: {fault}" for key, text in look.by.items() for fault in _said(raw, text)]
-        raw = raw.crossJoin(_empty(spark, source.feeds[look.feed]).select(F.struct("*").alias(alias)))
+        looked = source.feeds[look.feed]
+        wrong += [
+            f"{name}.{alias}.by.{key}: {fault}"
+            for key, text in look.by.items()
+            for fault in _said(raw, text, sql_type(looked.columns[key]))
+        ]
+        raw = raw.crossJoin(_empty(spark, looked).select(F.struct("*").alias(alias)))
     if feed.currency:
-        wrong += [f"{name}.currency: {fault}" for fault in _said(raw, feed.currency)]
+        wrong += [f"{name}.currency: {fault}" for fault in _said(raw, feed.currency, "string")]
     for table, target in feed.tables.items():
         wrong += [f"{name}.{table}.{fault}" for fault in _target(raw, table, target)]
     rows = raw.select("*", F.current_timestamp().alias("_now"), *[_struct(table) for table in feed.tables])
@@ -66,7 +82,7 @@ def _target(raw: DataFrame, name: str, target: Target) -> list[str]:
     if target.where is not None:
         wrong += [f"where: {fault}" for fault in _said(raw, target.where, "boolean")]
     if target.version is not None:
-        wrong += [f"version: {fault}" for fault in _said(raw, target.version)]
+        wrong += [f"version: {fault}" for fault in _said(raw, target.version, ORDER)]
     lacking = [
         column for column in _required(table) if column not in target.columns and not _follows(table, target, column)
     ]
@@ -77,9 +93,25 @@ def _stands(raw: DataFrame, table: Table, target: Target) -> bool:
     """Whether all expressions stand at once: they nearly always do, and one question is quicker than many."""
     try:
         found = raw.select(*[F.expr(text).alias(name) for name, text in target.columns.items()]).schema
+        _refuse_beyond_record(raw, *target.columns.values())
     except (ParseException, AnalysisException):
         return False
+    if any(_of_the_moment(raw, text) for text in target.columns.values()):
+        return False
     return all(_fits(column.dataType.simpleString(), table[column.name].type) for column in found.fields)
+
+
+def _refuse_beyond_record(raw: DataFrame, *texts: str) -> None:
+    """Let Spark refuse what one record alone does not decide: where it joins, it takes nothing else.
+
+    Raises
+    ------
+    AnalysisException
+        An expression gathers rows, makes rows, or gives another value the next time.
+    """
+    other = raw.sparkSession.createDataFrame([], "`_other` int")
+    conditions = [F.expr(text).isNotNull() for text in texts]
+    raw.join(other, conditions).schema  # noqa: B018 - on Connect a plan is looked at only then
 
 
 def _required(table: Table) -> list[str]:
@@ -96,24 +128,33 @@ def _follows(table: Table, target: Target, column: str) -> bool:
     return stem != column and (f"{stem}_at" in target.columns or f"{stem}_on" in target.columns)
 
 
-def _said(raw: DataFrame, text: str, wanted: str | None = None) -> list[str]:
-    """What Spark says against one expression; nothing where it stands."""
+def _said(raw: DataFrame, text: str, wanted: str) -> list[str]:
+    """What is said against one expression; nothing where it stands."""
     try:
         found = raw.select(F.expr(text).alias("it")).schema.fields[0].dataType.simpleString()
     except ParseException:
         return [f"'{text}' is no SQL expression"]
     except AnalysisException as error:
         return [_told(error, raw, text)]
-    if wanted is None or _fits(found, wanted):
-        return []
-    return [f"'{text}' is {found}, which cannot become {wanted}"]
+    try:
+        _refuse_beyond_record(raw, text)
+    except AnalysisException:
+        return [f"'{text}' does not follow from its record alone: it gathers or makes rows, or is random"]
+    moment = _of_the_moment(raw, text)
+    if moment:
+        return [f"'{text}' does not follow from its record alone: {moment} is another value the next time"]
+    return [] if _fits(found, wanted) else [f"'{text}' is {found}, which cannot become {wanted}"]
+
+
+def _of_the_moment(raw: DataFrame, text: str) -> str | None:
+    """The first call for clock, user or place: to Spark these are constants of a query."""
+    columns = {name.lower() for name in raw.columns}
+    named = [found[0] for found in OF_THE_MOMENT.finditer(QUOTED.sub("''", text))]
+    return next((name for name in named if name.lower() not in columns), None)
 
 
 def _fits(found: str, wanted: str) -> bool:
-    allowed = FITS.get(wanted, ())
-    if allowed is None or found == "void":
-        return True
-    return found in allowed if allowed else NUMBERS.fullmatch(found) is not None
+    return re.fullmatch(FITS.get(wanted, FITS_NUMBERS), found) is not None
 
 
 def _told(error: AnalysisException, raw: DataFrame, text: str) -> str:

@@ -10,12 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.ingest.mapping import Feed, Rule, Source, Target
+from crm_spark.ingest.mapping import Feed, Rule, Severity, Source, Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
-from crm_spark.ingest.typed import FAULTS
+from crm_spark.ingest.typed import FAULTS, IS_DAY, day, finite, instant, local, meant, sql_type
 
 RATE = "_rate"
 NOW = "_now"
+RETURN_WITHOUT_SALE = "return_without_sale"
 SEPARATOR = "\x1f"  # stands between the parts of a key before they are hashed
 
 
@@ -43,8 +44,12 @@ class Context:
     @property
     def can_wait(self) -> bool:
         """Whether records may wait for a partner: in a look-up, or the sale of what they return."""
-        waits = any(rule.name == "return_without_sale" and rule.severity == "quarantine" for rule in self.rules())
-        return waits or bool(self.source.uses(self.feed_name))
+        return self.of_returns == "quarantine" or bool(self.source.uses(self.feed_name))
+
+    @property
+    def of_returns(self) -> Severity:
+        """The severity of a return without its sale, which no expression over one record can tell."""
+        return next((rule.severity for rule in self.rules() if rule.name == RETURN_WITHOUT_SALE), "off")
 
     def rules(self) -> list[Rule]:
         """The feed's own rules and the shipped ones of its tables, with the feed's severities."""
@@ -78,16 +83,24 @@ def conform(parsed: DataFrame, context: Context, lookups: Mapping[str, DataFrame
     )
     found = typed
     for alias, look in context.feed.lookups.items():
-        found = _looked_up(found, alias, look.by, lookups[look.feed])
+        found = _looked_up(found, alias, look.by, context.source.feeds[look.feed], lookups[look.feed])
     rated = _rated(found, context, lookups)
     rows = rated.withColumns({name: _row(rated, context, name, target) for name, target in context.feed.tables.items()})
-    return _judged(rows, context, place)
+    misfits = [
+        fault for name, target in context.feed.tables.items() for fault in _misfits(rated, context, name, target)
+    ]
+    return _judged(rows, context, place, misfits)
 
 
-def _looked_up(records: DataFrame, alias: str, on: Mapping[str, str], partners: DataFrame) -> DataFrame:
-    """Add the partner's columns as a struct; a key that finds nothing gives null, never another row."""
+def _looked_up(records: DataFrame, alias: str, on: Mapping[str, str], looked: Feed, partners: DataFrame) -> DataFrame:
+    """Add the partner's columns as a struct; a key that finds nothing gives null, never another row.
+
+    What is sought gets the key's type: Spark would compare a number with the number that a text reads as.
+    """
     keys = partners.select(F.struct("*").alias(alias), *[F.col(name).alias(f"_key_{alias}_{name}") for name in on])
-    wanted = records.withColumns({f"_on_{alias}_{name}": F.expr(expression) for name, expression in on.items()})
+    wanted = records.withColumns(
+        {f"_on_{alias}_{name}": F.expr(text).try_cast(sql_type(looked.columns[name])) for name, text in on.items()}
+    )
     same = [F.col(f"_on_{alias}_{name}") == F.col(f"_key_{alias}_{name}") for name in on]
     joined = wanted.join(keys, same, "left")
     return joined.drop(*[f"_on_{alias}_{name}" for name in on], *[f"_key_{alias}_{name}" for name in on])
@@ -105,7 +118,8 @@ def _rated(records: DataFrame, context: Context, lookups: Mapping[str, DataFrame
     if rates is None or context.feed_name == rates.feed:
         return named.withColumn(RATE, one)
     dated = named.withColumn("_rate_day", _day(named, context))
-    found = _looked_up(dated, "_rates", {rates.currency: "_currency", rates.day: "_rate_day"}, lookups[rates.feed])
+    by = {rates.currency: "_currency", rates.day: "_rate_day"}
+    found = _looked_up(dated, "_rates", by, context.source.feeds[rates.feed], lookups[rates.feed])
     return found.withColumn(RATE, F.coalesce(one, F.col("_rates").getField(rates.rate).cast("decimal(18,8)"))).drop(
         "_rates", "_rate_day"
     )
@@ -164,10 +178,13 @@ class _Cells:
             return _instant(value, found, self.context.source.zone)
         if column.type == "date":
             return _business_day(value, found, self.context.source.zone, self.context.zone)
+        if column.type == "double":
+            return finite(value)
         cast = value.try_cast(column.type)
-        if column.unit == "money" and self.context.is_foreign and not self.without_money:
-            return (cast * F.col(RATE)).cast(column.type)
-        return cast
+        return (cast * F.col(RATE)).cast(column.type) if self._is_converted(column) else cast
+
+    def _is_converted(self, column: Field) -> bool:
+        return not self.without_money and _is_converted(self.context, column)
 
     def _with_days(self, cells: dict[str, Column]) -> dict[str, Column]:
         """An instant gives its business day; a day alone gives the instant at which it begins."""
@@ -184,18 +201,24 @@ class _Cells:
 
     def _with_defaults(self, cells: dict[str, Column]) -> dict[str, Column]:
         if self.table.name == "order_lines":
-            whole = cells.get("quantity", F.lit(None)) * cells.get("unit_price", F.lit(None))
-            cells.setdefault(
-                "amount",
-                (whole - F.coalesce(cells.get("discount", F.lit(None)), F.lit(0))).cast("decimal(18,4)"),
-            )
+            cells.setdefault("amount", self._amount())
             cells.setdefault("kind", F.when(cells.get("quantity", F.lit(1)) < 0, "return").otherwise("sale"))
         if "known_at" in self.table.names:
-            known = self.target.columns.get("known_at")
-            cells["known_at"] = F.coalesce(
-                cells["known_at"] if known else self._main_instant(), F.timestamp_seconds(F.lit(0))
-            )
+            # What is said and cannot be read stays null: that is a fault.
+            said = self.target.columns.get("known_at")
+            known = cells["known_at"] if said else self._main_instant()
+            is_unsaid = F.expr(said).isNull() if said else F.lit(True)
+            cells["known_at"] = F.coalesce(known, F.when(is_unsaid, F.timestamp_seconds(F.lit(0))))
         return cells
+
+    def _amount(self) -> Column:
+        """Quantity × unit price − discount as the record has them, then turned into the lake's currency at once."""
+        own = {
+            name: F.expr(self.target.columns.get(name, "NULL")).try_cast(self.table[name].type)
+            for name in ("quantity", "unit_price", "discount")
+        }
+        whole = own["quantity"] * own["unit_price"] - F.coalesce(own["discount"], F.lit(0))
+        return (_times(whole, F.col(RATE)) if self._is_converted(self.table["amount"]) else whole).cast("decimal(18,4)")
 
     def _main_instant(self) -> Column:
         """When the record's main row happened: that is when what it says of a customer or product held."""
@@ -209,17 +232,21 @@ class _Cells:
         return instants[0] if instants else F.lit(None).cast("timestamp")
 
     def _with_ids(self, cells: dict[str, Column]) -> dict[str, Column]:
-        """A natural key is hashed with its source; without one, the row's id is that of its record."""
+        """A natural key is hashed with its source, unless it is the id; without one, the id is that of the record."""
         name = self.table.key[0]
+        if name in self.target.columns:
+            return cells
         if self.target.key:
-            parts = [
-                F.lit(self.context.source.source),
-                *[F.coalesce(cells[part].cast("string"), F.lit("")) for part in self.target.key],
-            ]
-            cells[name] = F.substring(F.sha2(F.concat_ws(SEPARATOR, *parts), 256), 1, 32)
-        elif name not in self.target.columns:
-            cells[name] = F.col("_row_id")
-        return cells
+            parts = [cells[part].cast("string") for part in self.target.key]
+            whole = F.concat_ws(SEPARATOR, F.lit(self.context.source.source), *parts)
+            return {**cells, name: F.substring(F.sha2(whole, 256), 1, 32)}
+        return {**cells, name: F.col("_row_id")}
+
+
+def _times(amount: Column, rate: Column) -> Column:
+    """An exact product. Spark rounds one of so many digits, so whole units and the rest are multiplied apart."""
+    units = amount.cast("decimal(19,0)")
+    return (units * rate).cast("decimal(24,8)") + (amount - units).cast("decimal(9,8)") * rate
 
 
 def _types(records: DataFrame, expressions: Mapping[str, str]) -> dict[str, str]:
@@ -232,8 +259,9 @@ def _instant(value: Column, found: str, zone: str) -> Column:
     """An instant; a time without offset is the clock of `zone`. The session's zone is UTC while this runs."""
     if found == "timestamp":
         return value
-    clock = value.cast("timestamp_ntz") if found == "date" else value.try_cast("timestamp_ntz")
-    return F.convert_timezone(F.lit(zone), F.lit("UTC"), clock).cast("timestamp")
+    clock = local(value) if found == "string" else value.cast("timestamp_ntz")
+    on_clock = F.convert_timezone(F.lit(zone), F.lit("UTC"), clock).cast("timestamp")
+    return F.coalesce(on_clock, instant(value)) if found == "string" else on_clock
 
 
 def _business_day(value: Column, found: str, source_zone: str, zone: str) -> Column:
@@ -242,7 +270,10 @@ def _business_day(value: Column, found: str, source_zone: str, zone: str) -> Col
         return F.convert_timezone(F.lit("UTC"), F.lit(zone), value.cast("timestamp_ntz")).cast("date")
     if found == "timestamp_ntz":
         return F.convert_timezone(F.lit(source_zone), F.lit(zone), value).cast("date")
-    return value.try_cast("date")
+    if found == "string":
+        timed = F.when(~value.rlike(IS_DAY), _instant(value, found, source_zone))
+        return F.coalesce(day(value), _business_day(timed, "timestamp", source_zone, zone))
+    return value.cast("date")
 
 
 def ordinal(version: Column, found: str) -> Column:
@@ -254,25 +285,25 @@ def ordinal(version: Column, found: str) -> Column:
     return version.cast("string").try_cast("decimal(38,9)")
 
 
-def _judged(rows: DataFrame, context: Context, place: list[str]) -> DataFrame:
+def _judged(rows: DataFrame, context: Context, place: list[str], misfits: Sequence[Column]) -> DataFrame:
     """Give each record its outcome: the first kind of fault that it has, with all faults of that kind."""
     feed, rules = context.feed, context.rules()
-    waiting = _phrases(_partners_lacking(context))
+    waiting, misread = _phrases(_partners_lacking(context)), _phrases([_or_null(FAULTS), *misfits])
     kinds = [
         F.col("_refusal"),
-        _or_null(FAULTS),
+        misread,
         waiting,
         _phrases(_missing(context)),
         _broken(rules, "quarantine"),
     ]
-    is_readable = F.col("_refusal").isNull() & (F.col(FAULTS) == "")
+    is_readable = F.col("_refusal").isNull() & misread.isNull()
     duplicate = (F.col("_copy") > 1) & F.lit(feed.duplicates == "drop")
     return rows.select(
         *[F.col(f"_{name}").alias(name) for name in place],
         duplicate.alias("duplicate"),
         F.when(~duplicate, F.coalesce(*kinds)).alias("reason"),
         (is_readable & waiting.isNotNull()).alias("waits"),
-        _phrases([_broken(rules, "warn"), *[_left_out(name) for name in _others(feed)]]).alias("warnings"),
+        _phrases([_broken(rules, "warn"), *_left_out(feed)]).alias("warnings"),
         _broken(rules, "fail").alias("fails"),
         *[_row_or_none(feed, name) for name in feed.tables],
         *([F.struct(*[F.col(f"`{name}`") for name in feed.columns]).alias("fields")] if feed.key else []),
@@ -284,21 +315,66 @@ def _others(feed: Feed) -> list[str]:
     return [name for name in feed.tables if name != feed.main and name not in HISTORIES]
 
 
-def _left_out(name: str) -> Column:
-    return F.when(F.col(name).isNotNull() & ~_is_whole(name), F.lit(f"{name}_left_out"))
+def _left_out(feed: Feed) -> list[Column]:
+    """A phrase for each row that is left out, and one for a record that `where` leaves without any row."""
+    rows = [
+        F.when(F.col(name).isNotNull() & ~_is_whole(feed, name), F.lit(f"{name}_left_out")) for name in _others(feed)
+    ]
+    if feed.key or not all(target.where or name in HISTORIES for name, target in feed.tables.items()):
+        return rows
+    has_none = reduce(lambda both, one: both & one, [F.col(name).isNull() for name in feed.tables])
+    return [*rows, F.when(has_none, F.lit("left_out"))]
 
 
 def _row_or_none(feed: Feed, name: str) -> Column:
-    return F.when(_is_whole(name), F.col(name)).alias(name) if name in _others(feed) else F.col(name)
+    return F.when(_is_whole(feed, name), F.col(name)).alias(name) if name in _others(feed) else F.col(name)
 
 
-def _is_whole(name: str) -> Column:
-    there = [F.col(name).getField(column).isNotNull() for column in _required(CONFORMED[name])]
+def _is_whole(feed: Feed, name: str) -> Column:
+    there = [F.col(name).getField(column).isNotNull() for column in _required(feed, name)]
     return reduce(lambda both, one: both & one, there)
 
 
-def _required(table: Table) -> list[str]:
-    return [column.name for column in table.columns if not column.nullable and column.name not in ORIGIN_NAMES]
+def _required(feed: Feed, name: str) -> list[str]:
+    """Columns without which there is no row: those promised, and all of its natural key."""
+    promised = [column.name for column in HISTORIES.get(name, CONFORMED[name]).columns if not column.nullable]
+    return [column for column in dict.fromkeys([*promised, *feed.tables[name].key]) if column not in ORIGIN_NAMES]
+
+
+def _misfits(records: DataFrame, context: Context, name: str, target: Target) -> list[Column]:
+    """A phrase for each cell that is null though what makes it is there; that is asked only of a null."""
+    table, row = HISTORIES.get(name, CONFORMED[name]), F.col(name)
+    types = _types(records, target.columns)
+    said = {
+        column: F.expr(text).isNotNull()
+        for column, text in target.columns.items()
+        if _may_misfit(types[column], table[column].type) or _is_converted(context, table[column])
+    }
+    if name == "order_lines":
+        said.setdefault("amount", row.getField("quantity").isNotNull() & row.getField("unit_price").isNotNull())
+    return [
+        F.when(
+            row.isNotNull() & row.getField(column).isNull() & is_said & _is_rated(context, table[column]),
+            F.lit(f"{column} is not {meant(table[column].type)}"),
+        )
+        for column, is_said in said.items()
+    ]
+
+
+def _is_converted(context: Context, column: Field) -> bool:
+    return column.unit == "money" and context.is_foreign
+
+
+def _is_rated(context: Context, column: Field) -> Column:
+    """Without a rate an amount waits for one."""
+    return F.col(RATE).isNotNull() if _is_converted(context, column) else F.lit(True)
+
+
+def _may_misfit(found: str, wanted: str) -> bool:
+    """Whether a value can be none of the wanted type: text, a number too large, or one that is not finite."""
+    if wanted in ("timestamp", "date"):
+        return found == "string"
+    return wanted == "double" or (wanted != "string" and found not in (wanted, "int"))
 
 
 def _phrases(found: Sequence[Column]) -> Column:
@@ -327,13 +403,14 @@ def _missing(context: Context) -> list[Column]:
     keys = [F.when(F.col(f"`{name}`").isNull(), F.lit(f"{name} is missing")) for name in feed.key]
     if feed.main is None:
         return keys
-    table = HISTORIES.get(feed.main, CONFORMED[feed.main])
     row = F.col(feed.main)
     lacking = [
-        F.when(row.isNotNull() & row.getField(name).isNull(), F.lit(f"{name} is missing")) for name in _required(table)
+        F.when(row.isNotNull() & row.getField(name).isNull(), F.lit(f"{name} is missing"))
+        for name in _required(feed, feed.main)
     ]
     if feed.main in HISTORIES:
-        lacking.append(F.when(row.isNull(), F.lit(f"{table.key[0]} is missing")))
+        is_wanted = F.expr(feed.tables[feed.main].where or "true")
+        lacking.append(F.when(row.isNull() & is_wanted, F.lit(f"{CONFORMED[feed.main].key[0]} is missing")))
     return keys + lacking
 
 

@@ -1,27 +1,23 @@
 """A source as its YAML file says it: which raw files, how to read them, and what becomes of each column."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crm_spark.core.config import CURRENCY, Zone, faults
-from crm_spark.core.errors import ConfigError, near
+from crm_spark.core.errors import ConfigError
+from crm_spark.ingest import declared, mistakes
 from crm_spark.ingest.raw import Format
-from crm_spark.ingest.tables import CONFORMED
 
-RAW_TYPE = re.compile(r"(string|int|bigint|double|boolean|decimal\(\d+,\s*\d+\)|(date|timestamp|instant)( .+)?)")
 Severity = Literal["off", "warn", "quarantine", "fail"]
 
 
 def _is_raw_type(text: str) -> str:
-    if not RAW_TYPE.fullmatch(text):
-        raise ValueError(
-            f"type '{text}' cannot be; allowed: string, int, bigint, double, boolean, decimal(p,s), "
-            "date [pattern], timestamp [pattern], instant [pattern]"
-        )
+    fault = declared.fault(text)
+    if fault:
+        raise ValueError(fault)
     return text
 
 
@@ -46,7 +42,7 @@ class Rule(Strict):
 class Target(Strict):
     """What a record becomes in one conformed table: an SQL expression over the raw columns for each column."""
 
-    columns: dict[str, str]
+    columns: dict[str, str] = Field(min_length=1)
     where: str | None = Field(None, description="Which records become a row at all.")
     key: list[str] = Field(default_factory=list, description="The natural key: columns of the table.")
     version: str | None = Field(None, description="What orders versions of a row: a time, a day or a number.")
@@ -151,77 +147,32 @@ def read(file: Path) -> Source:
     Raises
     ------
     ConfigError
-        Naming every mistake that can be told without Spark: shape, names, types, references.
+        Naming every mistake that can be told without Spark: shape, names, types, references; never a secret.
     """
+    tree = _tree(file)
+    secrets = list(mistakes.secrets(tree))
+    if secrets:
+        raise ConfigError.listing(f"{file} must hold no secret; take it from the environment or the platform", secrets)
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise ConfigError(f"there is no mapping file {file}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
-    try:
-        source = Source(**tree)
+        source = Source.model_validate(tree)
     except ValidationError as error:
         raise ConfigError.listing(str(file), faults(error, Source)) from None
-    wrong = [fault for name, feed in source.feeds.items() for fault in _wrong(source, name, feed)]
-    if source.rates is not None and source.rates.feed not in source.feeds:
-        wrong.append(f"rates: '{source.rates.feed}' is no feed{near(source.rates.feed, source.feeds)}")
+    wrong = mistakes.mistakes(source)
     if wrong:
         raise ConfigError.listing(str(file), wrong)
     return source
 
 
-def _wrong(source: Source, name: str, feed: Feed) -> list[str]:
-    """References of one feed that lead nowhere."""
-    wrong = [
-        f"{name}: {what} names no column '{column}'{near(column, feed.columns)}"
-        for what, columns in (
-            ("optional", feed.optional),
-            ("key", feed.key),
-            ("version", [feed.version or ""]),
-        )
-        for column in columns
-        if column and column not in feed.columns
-    ]
-    if not feed.tables and not feed.key:
-        wrong.append(f"{name}: feeds no table; name one under `tables`, or a `key` if it is a look-up")
+def _tree(file: Path) -> dict[Any, Any]:
     try:
-        feed.form  # noqa: B018 - it refuses what cannot be read that way
-    except ValueError as error:
-        wrong.append(f"{name}: {error}")
-    for alias, look in feed.lookups.items():
-        wrong += _wrong_look_up(source, f"{name}.{alias}", look.feed, list(look.by))
-    if source.rates and name == source.rates.feed:
-        wrong += _wrong_look_up(source, "rates", name, [source.rates.currency, source.rates.day])
-    for table, target in feed.tables.items():
-        wrong += _wrong_target(name, table, target)
-    return wrong
-
-
-def _wrong_look_up(source: Source, where: str, feed: str, on: list[str]) -> list[str]:
-    looked = source.feeds.get(feed)
-    if looked is None:
-        return [f"{where}: looks up '{feed}', which is no feed{near(feed, source.feeds)}"]
-    if sorted(looked.key) != sorted(on):
-        return [
-            f"{where}: finds rows of {feed} by {', '.join(on)}, but its key is {', '.join(looked.key) or 'not named'}"
-        ]
-    return []
-
-
-def _wrong_target(feed: str, table: str, target: Target) -> list[str]:
-    if table not in CONFORMED:
-        return [f"{feed}: '{table}' is no conformed table{near(table, CONFORMED)}"]
-    allowed = [*CONFORMED[table].names, "known_at"] if table in ("customers", "products") else CONFORMED[table].names
-    strange = [
-        f"{feed}.{table}: '{column}' is no column of it{near(column, allowed)}"
-        for column in (*target.columns, *target.key)
-        if column not in allowed
-    ]
-    return strange + [
-        f"{feed}.{table}: key '{column}' is not among its columns: say what it is"
-        for column in target.key
-        if column in allowed and column not in target.columns
-    ]
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigError(f"there is no mapping file {file}") from None
+    except yaml.MarkedYAMLError as error:  # its whole text shows the line, which may hold a secret
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{file} is not YAML: {error.problem}{line}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(f"{file} is not YAML: it holds characters that are no text in UTF-8") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
+    return tree

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from crm_spark.ingest import records, typed
@@ -10,6 +10,7 @@ from crm_spark.ingest.conform import Context, conform
 from crm_spark.ingest.files import Inspected
 
 REFUSED = ["file", "position", "copy", "row_hash", "row_id", "raw", "refusal", "reason", "waits"]
+BOUGHT = ["customer_id", "product_id"]
 Raw = list[tuple[tuple[str, ...], DataFrame]]  # for each header the records of the files that have it
 
 
@@ -27,7 +28,13 @@ def stage(raw: Raw, context: Context, lookups: Mapping[str, DataFrame]) -> DataF
         whole = whole.unionByName(part)
     judged = conform(whole, context, lookups)
     # The text of what is loaded is needed no more: it would only fill memory.
-    return judged.withColumn("raw", F.when(F.col("reason").isNotNull(), F.col("raw")))
+    may_wait = is_return() if context.of_returns == "quarantine" else F.lit(False)
+    return judged.withColumn("raw", F.when(F.col("reason").isNotNull() | may_wait, F.col("raw")))
+
+
+def is_return() -> Column:
+    """Whether a staged record brings back what was sold."""
+    return F.col("order_lines.kind") == "return"
 
 
 def of_files(spark: SparkSession, root: str, context: Context, files: Mapping[int, Inspected]) -> Raw:
@@ -60,7 +67,7 @@ def count(staged: DataFrame, tables: Sequence[str]) -> dict[int, Row]:
     """One row for each file: its records and what becomes of them."""
     is_refused = F.col("reason").isNotNull()
     is_loaded = ~is_refused & ~F.col("duplicate")
-    has_return = F.col("order_lines.kind") == "return" if "order_lines" in tables else F.lit(False)
+    has_return = is_return() if "order_lines" in tables else F.lit(False)
     counted = (
         staged.groupBy("file")
         .agg(
@@ -93,22 +100,25 @@ def tally(staged: DataFrame, rules: str) -> dict[int, dict[str, int]]:
     return tallied
 
 
-def unsold(staged: DataFrame, order_lines: DataFrame) -> DataFrame:
-    """Returns of what was never sold to that customer, in this batch or in the lake before."""
-    bought = ["customer_id", "product_id"]
-    here = loaded(staged, "order_lines")
-    returns = staged.where((F.col("order_lines.kind") == "return") & F.col("reason").isNull() & ~F.col("duplicate"))
-    asked = returns.select("file", "row_id", "order_lines.customer_id", "order_lines.product_id")
-    wanted = F.broadcast(asked.select(*bought).distinct())
-    sold = here.select("kind", *bought).unionByName(order_lines.select("kind", *bought)).where(F.col("kind") == "sale")
-    found = sold.join(wanted, bought, "left_semi").select(*bought).distinct()
-    return asked.where(F.col("customer_id").isNotNull()).join(found, bought, "left_anti")
+def unsold(staged: DataFrame, sales: DataFrame) -> DataFrame:
+    """Returns of what was never sold to that customer; who or what is unknown counts as sold.
+
+    Parameters
+    ----------
+    sales : DataFrame
+        `kind`, customer and product of all order lines.
+    """
+    returns = staged.where(is_return() & F.col("reason").isNull() & ~F.col("duplicate"))
+    asked = returns.select("file", "row_id", *[f"order_lines.{name}" for name in BOUGHT]).dropna()
+    wanted = F.broadcast(asked.select(*BOUGHT).distinct())
+    sold = sales.where(F.col("kind") == "sale").join(wanted, BOUGHT, "left_semi").select(*BOUGHT).distinct()
+    return asked.join(sold, BOUGHT, "left_anti")
 
 
 def awaiting(staged: DataFrame, flagged: DataFrame, reason: str) -> DataFrame:
     """Let the flagged records wait, for a reason."""
-    marks = flagged.select("row_id", F.lit(True).alias("is_flagged")).distinct()
-    marked = staged.join(F.broadcast(marks), "row_id", "left").withColumns(
+    marks = flagged.select("row_id", F.lit(True).alias("is_flagged"))
+    marked = staged.join(marks, "row_id", "left").withColumns(
         {
             "waits": F.col("waits") | F.coalesce("is_flagged", F.lit(False)),
             "reason": F.coalesce("reason", F.when(F.col("is_flagged"), F.lit(reason))),

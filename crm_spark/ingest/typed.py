@@ -7,7 +7,12 @@ from crm_spark.ingest.mapping import Feed
 
 CORRUPT = "_corrupt"
 FAULTS = "_faults"
-OFFSET = r"(Z|[+-]\d{2}:?\d{2})\s*$"
+DAY = r"\d{4}-\d{1,2}-\d{1,2}"
+CLOCK = r"\d{1,2}(:\d{1,2}(:\d{1,2}(\.\d+)?)?)?"
+ZONE = r"([+-]\d[\d:]*|[A-Za-z][\w/+:-]*)"  # Z, +02, +02:00, UTC, GMT+2, Europe/Berlin
+IS_DAY = rf"^\s*{DAY}\s*$"
+IS_LOCAL = rf"^\s*{DAY}([ T]{CLOCK})?\s*$"
+IS_INSTANT = rf"^\s*{DAY}[ T]{CLOCK}\s*{ZONE}\s*$"
 
 
 def parse(records: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
@@ -24,14 +29,16 @@ def parse(records: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
         The same with one struct `it` of the declared, typed columns and `_faults`: phrases that name what
         is wrong, columns and types but no values; empty where nothing is.
     """
-    fields = list(header) if feed.format == "csv" else list(feed.columns)
+    # A column that nobody declared may be called like one that is, but for case: Spark would take both for one.
+    named = [name if name in feed.columns else f"_ignored_{at}" for at, name in enumerate(header)]
+    fields = named if feed.format == "csv" else list(feed.columns)
     parsed = records.withColumn("_it", _csv(feed, fields) if feed.format == "csv" else _json(feed))
     said = {
         name: _blank_is_null(F.col("_it").getField(name)) if name in fields else F.lit(None) for name in feed.columns
     }
     cells = {name: typed(text, feed.columns[name]) for name, text in said.items()}
     wrong = [
-        F.when(said[name].isNotNull() & cell.isNull(), F.lit(f"{name} is not {_meant(feed.columns[name])}"))
+        F.when(said[name].isNotNull() & cell.isNull(), F.lit(f"{name} is not {meant(feed.columns[name])}"))
         for name, cell in cells.items()
         if feed.columns[name] != "string"
     ]
@@ -48,18 +55,31 @@ def typed(text: Column, declared: str) -> Column:
     name, _, pattern = declared.partition(" ")
     if name == "string":
         return text
-    if name == "double":
-        number = text.try_cast("double")
-        return F.when(~F.isnan(number) & (F.abs(number) < F.lit(float("inf"))), number)
-    if name == "date":
-        return F.try_to_timestamp(text, F.lit(pattern)).cast("date") if pattern else text.try_cast("date")
-    if name == "timestamp":
-        bare = F.try_to_timestamp(text, F.lit(pattern)) if pattern else text.try_cast("timestamp_ntz")
-        return F.when(F.lit(bool(pattern)) | ~text.rlike(OFFSET), bare.cast("timestamp_ntz"))
-    if name == "instant":
-        instant = F.try_to_timestamp(text, F.lit(pattern)) if pattern else text.try_cast("timestamp")
-        return F.when(F.lit(bool(pattern)) | text.rlike(OFFSET), instant)
-    return text.try_cast(declared)
+    if pattern and name in ("date", "timestamp", "instant"):
+        return F.try_to_timestamp(text, F.lit(pattern)).cast(sql_type(declared))
+    readers = {"double": finite, "date": day, "timestamp": local, "instant": instant}
+    return readers[name](text) if name in readers else text.try_cast(declared)
+
+
+def finite(number: Column) -> Column:
+    """Read a finite number; null where it is none."""
+    number = number.try_cast("double")
+    return F.when(~F.isnan(number) & (F.abs(number) < F.lit(float("inf"))), number)
+
+
+def day(text: Column) -> Column:
+    """Read a day. Spark itself would take a year alone, and heed nothing that follows the day."""
+    return F.when(text.rlike(IS_DAY), text.try_cast("date"))
+
+
+def local(text: Column) -> Column:
+    """Read a time on a wall clock; one that bears an offset is none. Spark itself would drop the offset."""
+    return F.when(text.rlike(IS_LOCAL), text.try_cast("timestamp_ntz"))
+
+
+def instant(text: Column) -> Column:
+    """Read a time that bears its offset; one without is none. Spark itself would take the session's zone."""
+    return F.when(text.rlike(IS_INSTANT), text.try_cast("timestamp"))
 
 
 def sql_type(declared: str) -> str:
@@ -105,7 +125,7 @@ def _blank_is_null(said: Column) -> Column:
     return F.when(F.length(said.cast("string")) > 0, said)
 
 
-def _meant(declared: str) -> str:
+def meant(declared: str) -> str:
     """Say what was promised in plain words."""
     words = {
         "int": "a whole number",

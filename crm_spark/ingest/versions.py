@@ -11,6 +11,11 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
 
+WHOLE_TIMES = {  # Spark's JSON would end a time at its milliseconds
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+
 
 def ranked(candidates: DataFrame, table: Table) -> DataFrame:
     """Number the versions of each row from 1, the one that stands; equal copies count once."""
@@ -28,7 +33,7 @@ def packed(outranked: DataFrame, table: Table) -> DataFrame:
         "row_version",
         "row_hash",
         "file_hash",
-        F.to_json(F.struct(*table.names)).alias("row"),
+        F.to_json(F.struct(*table.names), WHOLE_TIMES).alias("row"),
     )
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.lake import Lake
-from crm_spark.ingest.accounts import LOOKUPS
+from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
 from tests.ingest.conftest import HEADER, ORDERS, Raw
 from tests.ingest.test_order import PRICED, PRICES
@@ -92,6 +92,31 @@ def test_a_record_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
     assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
 
 
+def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -> None:
+    strict = {**ORDERS, "files": "web/*", "severities": {"return_without_sale": "quarantine"}}
+    lenient = {**ORDERS, "files": "phone/*"}
+    raw.feeds = {"web": strict, "phone": lenient, "orders": ORDERS}
+    raw.orders("1.csv", FIRST)
+    back, early = "7,1,c1,p1,-1,2.00,2025-01-03 10:00:00", "8,1,c2,p1,-1,3.00,2025-01-03 10:00:00"
+    raw.write("web/1.csv", HEADER + f"{back}\n{early}\n9,1,,p1,-1,2.00,2025-01-03 10:00:00\n")
+    raw.write("phone/1.csv", HEADER + f"{back.replace('7,', '17,', 1)}\n{early.replace('8,', '18,', 1)}\n")
+    raw.load()
+
+    assert raw.reasons() == [("web/1.csv", 3, "no sale of it yet")]
+    assert raw.accounts()["web/1.csv"] == ("loaded", 3, 2, 1, 0)
+    orders = [("1",), ("17",), ("18",), ("7",), ("9",)]
+    assert raw.rows(ORDER_LINES, "order_id") == orders, "of the sale in another feed; an unknown buyer may have bought"
+    warned = raw.lake.current(ACCOUNTS).where("path = 'phone/1.csv'").select("warnings").collect()
+    assert warned[0][0] == {"return_without_sale": 1}
+
+    raw.orders("2.csv", SECOND)
+    raw.load()
+
+    assert raw.reasons() == []
+    assert raw.accounts()["web/1.csv"] == ("loaded", 3, 3, 0, 0)
+    assert raw.rows(ORDER_LINES, "order_id") == sorted([*orders, ("2",), ("8",)])
+
+
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
     raw.orders("1.csv", FIRST, SECOND.replace("2025-01-02 10:00:00", "02.01.2025"))
     raw.write("orders/2.csv", "order,line\n9,1\n")
@@ -170,16 +195,18 @@ def test_foreign_money_needs_a_dated_rate(raw: Raw) -> None:
     }
     raw.feeds = {"orders": {**ORDERS, "columns": columns, "currency": "currency"}, "rates": rates}
     raw.source = {"rates": {"feed": "rates"}}
-    raw.write("rates/1.csv", "date,currency,rate\n2025-01-01,GBP,1.2\n")
+    raw.write("rates/1.csv", "date,currency,rate\n2025-01-01,GBP,1.2\n2025-01-01,IDR,0.00005678\n")
     header = ",".join(columns)
     raw.write(
         "orders/1.csv",
-        f"{header}\n{FIRST},GBP\n{FIRST.replace('1,1,c1', '2,1,c1')},EUR\n{SECOND.replace('2,1', '3,1')},GBP\n",
+        f"{header}\n{FIRST},GBP\n{FIRST.replace('1,1,c1', '2,1,c1')},EUR\n{SECOND.replace('2,1', '3,1')},GBP\n"
+        "4,1,c1,p1,2000,1.23,2025-01-01 10:00:00,IDR\n",
     )
     raw.load()
 
     assert [(order, str(amount)) for order, amount in raw.rows(ORDER_LINES, "order_id", "amount")] == [
         ("1", "2.4000"),
         ("2", "2.0000"),
+        ("4", "0.1397"),  # not 2000 times a price of 0.0001
     ]
     assert raw.reasons() == [("orders/1.csv", 4, "no rate for its currency and day yet")]

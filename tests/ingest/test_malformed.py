@@ -8,7 +8,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crm_spark.ingest.tables import ORDER_LINES
+from crm_spark.ingest.accounts import ACCOUNTS
+from crm_spark.ingest.tables import CUSTOMERS, EVENTS, FEEDBACK, ORDER_LINES
 from tests.ingest.conftest import HEADER, ORDERS, Raw
 
 GOOD = "1,1,c1,p1,2,1.50,2025-01-01 10:00:00"
@@ -117,3 +118,91 @@ def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw)
     orders = dict(raw.rows(ORDER_LINES, "order_id", "unit_price"))
     assert set(orders) == {"1", "03", "04", "13", "0018", "0020", "0022"}
     assert orders["0018"] == Decimal("12345678901234.1235")
+
+
+RATINGS = {
+    "files": "ratings/*",
+    "columns": {"no": "string", "version": "int", "stars": "string", "at": "string"},
+    "tables": {
+        "feedback": {
+            "columns": {"order_id": "no", "kind": "'review'", "rating": "stars", "given_at": "at"},
+            "key": ["order_id"],
+            "version": "version",
+        },
+        "events": {
+            "columns": {"event_id": "no", "kind": "'rated'", "occurred_on": "DATE '2025-01-31'"},
+            "key": ["event_id"],
+            "version": "version",
+        },
+    },
+}
+BILLS = {
+    "files": "bills/*",
+    "columns": {"no": "string", "buyer": "string", "pieces": "int", "price": "string", "off": "string", "shop": "int"},
+    "lookups": {"place": {"feed": "shops", "by": {"no": "shop"}}},
+    "tables": {
+        "order_lines": {
+            "where": "no <> 'test'",
+            "columns": {
+                "order_id": "no",
+                "customer_id": "buyer",
+                "ordered_on": "DATE '2025-01-01'",
+                "quantity": "pieces",
+                "unit_price": "price",
+                "discount": "off",
+                "store_id": "place.city",
+            },
+        },
+        "customers": {"where": "place.city = 'Ulm'", "columns": {"customer_id": "buyer", "city": "place.city"}},
+    },
+}
+SHOPS = {"files": "shops/*", "columns": {"no": "string", "city": "string"}, "key": ["no"]}
+PEOPLE = {
+    "files": "people/*",
+    "columns": {"kind": "string", "id": "string", "born": "string", "told": "string"},
+    "tables": {
+        "customers": {
+            "where": "kind = 'person'",
+            "columns": {"customer_id": "id", "birth_date": "born", "known_at": "told"},
+        }
+    },
+}
+
+
+def test_what_an_expression_cannot_make_is_refused_and_what_where_leaves_out_is_counted(raw: Raw) -> None:
+    raw.feeds = {"ratings": RATINGS, "bills": BILLS, "shops": SHOPS, "people": PEOPLE}
+    raw.source = {"zone": "Europe/Berlin"}
+    ratings = ["a,1,5,2025-01-31T10:00:00Z", "b,1,4,2025-01-31 10:00:00", "c,1,NaN,2025-01-31", "d,1,many,2025-01-31"]
+    ratings += ["e,1,4,2025-01-31 rubbish", ",1,4,2025-01-31"]
+    raw.write("ratings/1.csv", "\n".join(["no,version,stars,at", *ratings]) + "\n")
+    bills = [
+        "1,c1,2,3.00,1.00,7",
+        "2,c2,1,3.00,,8",
+        "3,c3,1,3.00,abc,7",
+        "4,c4,999999999,99999999999999,,7",
+        "test,c5,1,1,,7",
+        "test,c6,1,1,,8",
+    ]
+    raw.write("bills/1.csv", "\n".join(["no,buyer,pieces,price,off,shop", *bills]) + "\n")
+    raw.write("shops/1.csv", "no,city\n7,Ulm\n07,Bonn\n8,Kiel\n")
+    people = ["person,p1,2001-02-03,", "firm,,,", "person,,,", "person,p2,2001,", "person,p3,,soon"]
+    raw.write("people/1.csv", "\n".join(["kind,id,born,told", *people]) + "\n")
+    raw.load()
+
+    assert raw.reasons() == [
+        ("bills/1.csv", 4, "discount is not a decimal(18,4)"),
+        ("bills/1.csv", 5, "amount is not a decimal(18,4)"),
+        ("people/1.csv", 4, "customer_id is missing"),
+        ("people/1.csv", 5, "birth_date is not a day"),
+        ("people/1.csv", 6, "known_at is not a time"),
+        ("ratings/1.csv", 4, "rating is not a finite number"),
+        ("ratings/1.csv", 5, "rating is not a finite number"),
+        ("ratings/1.csv", 6, "given_at is not a time"),
+        ("ratings/1.csv", 7, "order_id is missing"),
+    ]
+    assert [(order, at.hour) for order, at in raw.rows(FEEDBACK, "order_id", "given_at")] == [("a", 10), ("b", 9)]
+    assert raw.rows(ORDER_LINES, "order_id", "store_id") == [("1", "Ulm"), ("2", "Kiel")]
+    assert raw.rows(CUSTOMERS, "customer_id", "city") == [("c1", "Ulm"), ("c2", None), ("c5", "Ulm"), ("p1", None)]
+    assert raw.rows(EVENTS, "event_id") == [("a",), ("b",)], "a key that is the id stays as it came"
+    warnings = dict(raw.rows(ACCOUNTS, "path", "warnings"))
+    assert warnings["people/1.csv"] == warnings["bills/1.csv"] == {"left_out": 1}

@@ -54,6 +54,67 @@ def test_unknown_keys_types_and_zones_are_told_together(tmp_path: Path) -> None:
     assert "unknown key 'feeds.orders.file'" in said
 
 
+def test_what_spark_would_find_late_or_never_is_told_before(tmp_path: Path) -> None:
+    file = tmp_path / "till.yaml"
+    file.write_text(
+        """
+source: till
+zone: Europe/London
+rates: {feed: rates, rate: rote}
+feeds:
+  rates:
+    files: rates/*
+    columns: {date: date, currency: string, rate: "decimal(18,8)", told: string}
+    key: [currency, date]
+    version: told
+  orders:
+    files: orders/*
+    columns: {Order: string, order: string, buyer: string, at: date}
+    lookups: {Buyer: {feed: rates, by: {currency: order, date: at}}}
+    tables:
+      order_lines: {columns: {order_id: order, line_id: order, run_id: buyer}, key: [order_id], version: at}
+      customers: {columns: {customer_id: buyer}, version: at}
+      events: {columns: {event_id: order}, key: [event_id], version: at}
+"""
+    )
+
+    with pytest.raises(ConfigError) as told:
+        mapping.read(file)
+
+    assert str(told.value).splitlines()[1:] == [
+        "  rates: version 'told' is a string, which orders nothing; make it a time, a day or a number",
+        "  orders: columns Order, order differ by case alone, which Spark ignores",
+        "  orders.Buyer: a raw column is called so too; give the look-up another name",
+        "  orders.order_lines: 'run_id' is written by the ingestion itself",
+        "  orders.order_lines: line_id is said by its column and by `key`; leave out one of them",
+        "  orders.customers: its key is customer_id and `known_at` orders what is said; leave out `key` and `version`",
+        "  rates: rate names no column 'rote' of rates; did you mean 'rate'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["s3a://AKIA:hunt/er2@bucket/raw", "https://a.example/raw?sv=1&sig=hunter2", "s3a://A:hunter2@b: x", "[s3a://A:hunter2@b]"],
+)  # fmt: skip
+def test_a_secret_is_refused_and_never_shown(tmp_path: Path, folder: str) -> None:
+    file = tmp_path / "till.yaml"
+    file.write_text(f"source: till\nzone: UTC\nfolder: {folder}\nfeeds: {{}}\n")
+
+    with pytest.raises(ConfigError) as told:
+        mapping.read(file)
+
+    assert "er2" not in str(told.value)
+    assert "must hold no secret" in str(told.value) or "is not YAML: mapping values" in str(told.value)
+
+
+def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "till.yaml"
+    file.write_text("source: till\nzone: UTC\n1: x\nfeeds: {}\n")
+
+    with pytest.raises(ConfigError, match="Keys should be strings"):
+        mapping.read(file)
+
+
 def test_a_natural_key_needs_a_version() -> None:
     with pytest.raises(ValueError, match="needs `version`"):
         mapping.Target(columns={"order_id": "a"}, key=["order_id"])
@@ -62,21 +123,42 @@ def test_a_natural_key_needs_a_version() -> None:
 def test_expressions_that_cannot_be_are_refused_before_any_file_is_read(raw: Raw) -> None:
     columns = ORDERS["tables"]["order_lines"]["columns"]
     target = {
-        "columns": {**columns, "order_id": "ordr", "quantity": "pieces +", "unit_price": "at", "channel": "nope(1)"}
+        "columns": {
+            **columns,
+            "order_id": "ordr",
+            "quantity": "pieces +",
+            "unit_price": "at",
+            "channel": "nope(1)",
+            "discount": "sum(price)",
+            "store_id": "max(order) OVER ()",
+            "campaign_id": "explode(split(order, ' '))",
+            "customer_id": "uuid()",
+            "product_id": "concat(product, current_date)",
+        },
+        "version": "order",
     }
     rules = [{"name": "odd", "check": "price"}]
-    raw.feeds = {
-        "orders": {**ORDERS, "tables": {"order_lines": target}, "rules": rules, "severities": {"futur_date": "warn"}}
-    }
+    prices = {"files": "prices/*", "columns": {"day": "date"}, "key": ["day"]}
+    looked = {"listed": {"feed": "prices", "by": {"day": "line"}}}
+    orders = {**ORDERS, "tables": {"order_lines": target}, "rules": rules, "severities": {"futur_date": "warn"}}
+    raw.feeds = {"orders": {**orders, "lookups": looked}, "prices": prices}
 
     with pytest.raises(ConfigError) as told:
         raw.load()
 
+    beyond, moment = "does not follow from its record alone", "current_date is another value the next time"
     assert str(told.value).splitlines()[1:] == [
+        "  orders.listed.by.day: 'line' is int, which cannot become date",
         "  orders.order_lines.order_id: 'ordr' names no raw column 'ordr'; did you mean 'order'?",
+        f"  orders.order_lines.customer_id: 'uuid()' {beyond}: it gathers or makes rows, or is random",
+        f"  orders.order_lines.product_id: 'concat(product, current_date)' {beyond}: {moment}",
         "  orders.order_lines.quantity: 'pieces +' is no SQL expression",
         "  orders.order_lines.unit_price: 'at' is timestamp_ntz, which cannot become decimal(18,4)",
         "  orders.order_lines.channel: 'nope(1)' calls no function of Spark: 'nope'",
+        f"  orders.order_lines.discount: 'sum(price)' {beyond}: it gathers or makes rows, or is random",
+        f"  orders.order_lines.store_id: 'max(order) OVER ()' {beyond}: it gathers or makes rows, or is random",
+        f"  orders.order_lines.campaign_id: 'explode(split(order, ' '))' {beyond}: it gathers or makes rows, or is random",
+        "  orders.order_lines.version: 'order' is string, which cannot become a time, a day or a number",
         "  orders: rule odd: 'price' is decimal(18,4), which cannot become boolean",
         "  orders.severities: no shipped rule is called 'futur_date'; did you mean 'future_date'?",
     ]

@@ -1,0 +1,53 @@
+"""Raw text as declared types: what is no day, no wall clock and no instant is null."""
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from crm_spark.ingest import declared
+from crm_spark.ingest.typed import typed
+
+# text: is it a day, a time on a wall clock, an instant?
+TEXTS = {
+    "2025-01-31": (True, True, False),
+    "2025-1-5": (True, True, False),
+    "2025": (False, False, False),
+    "2025-01": (False, False, False),
+    "2025-02-30": (False, False, False),
+    "2025-01-31 rubbish": (False, False, False),
+    "2025-01-31 10:00": (False, True, False),
+    "2025-01-31T10:00:00.123456": (False, True, False),
+    "2025-01-31T10:00:00Z": (False, False, True),
+    "2025-01-31 10:00:00+02": (False, False, True),
+    "2025-01-31 10:00:00+02:00": (False, False, True),
+    "2025-01-31 10:00:00 UTC": (False, False, True),
+    "2025-01-31 10:00:00 Europe/Berlin": (False, False, True),
+    "2025-01-31 10:00:00 Nowhere": (False, False, False),
+    "10:00:00Z": (False, False, False),
+}
+
+
+def test_days_times_and_instants_are_told_apart(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(text,) for text in TEXTS], "text string")
+    read = [typed(F.col("text"), name).isNotNull() for name in ("date", "timestamp", "instant")]
+    assert {row[0]: tuple(row[1:]) for row in rows.select("text", *read).collect()} == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("decimal(40,2)", "1 to 38 digits"),
+        ("decimal(5,10)", "of its 5 digits no 10"),
+        ("date YYYY-MM-dd", "cannot be read by Spark at 'YYYY'"),
+        ("timestamp yyyy-MM-ddTHH:mm", "cannot be read by Spark at 'T'"),
+        ("timestamp yyyy-MM-dd HH:mm:ssXXX", "declare it as an instant"),
+        ("date yyyy-MM-dd]", "brackets"),
+    ],
+)
+def test_types_that_cannot_be_are_refused_with_the_reason(text: str, said: str) -> None:
+    assert said in (declared.fault(text) or "")
+
+
+@pytest.mark.parametrize("text", ["decimal(38, 0)", "timestamp yyyy-MM-dd'T'HH:mm:ss[.SSS]", "instant yyyyMMddX"])
+def test_types_that_can_be_are_not(text: str) -> None:
+    assert declared.fault(text) is None
