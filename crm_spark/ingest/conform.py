@@ -11,7 +11,7 @@ from pyspark.sql.types import StructType
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.ingest.mapping import Feed, Rule, Severity, Source, Target
-from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
+from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES, cell_names
 from crm_spark.ingest.typed import FAULTS, IS_DAY, day, finite, instant, local, meant, sql_type
 
 RATE = "_rate"
@@ -140,14 +140,9 @@ def _row(records: DataFrame, context: Context, name: str, target: Target) -> Col
     """One struct of the table's columns without those of origin; null where the record makes no row."""
     table = HISTORIES.get(name, CONFORMED[name])
     cells = _Cells(records, context, table, target).cells()
-    version = F.lit(None).cast("decimal(38,9)")
     if target.version:
-        version = ordinal(F.expr(target.version), _types(records, {"version": target.version})["version"])
-    wanted = [column for column in table.columns if column.name not in ORIGIN_NAMES]
-    struct = F.struct(
-        *[cells.get(column.name, F.lit(None)).cast(column.type).alias(column.name) for column in wanted],
-        version.alias("row_version"),
-    )
+        cells["row_version"] = ordinal(F.expr(target.version), _types(records, {"version": target.version})["version"])
+    struct = F.struct(*[cells.get(name, F.lit(None)).cast(table[name].type).alias(name) for name in cell_names(name)])
     is_wanted = F.expr(target.where) if target.where else F.lit(True)
     if name in HISTORIES:
         is_wanted = is_wanted & cells[table.key[0]].isNotNull()
@@ -260,16 +255,22 @@ def _instant(value: Column, found: str, zone: str) -> Column:
     if found == "timestamp":
         return value
     clock = local(value) if found == "string" else value.cast("timestamp_ntz")
-    on_clock = F.convert_timezone(F.lit(zone), F.lit("UTC"), clock).cast("timestamp")
+    # Of a literal zone these functions read the name once, `convert_timezone` for each row.
+    on_clock = F.to_utc_timestamp(clock.cast("timestamp"), zone)
     return F.coalesce(on_clock, instant(value)) if found == "string" else on_clock
 
 
 def _business_day(value: Column, found: str, source_zone: str, zone: str) -> Column:
     """The date on the business clock."""
     if found == "timestamp":
-        return F.convert_timezone(F.lit("UTC"), F.lit(zone), value.cast("timestamp_ntz")).cast("date")
+        return F.from_utc_timestamp(value, zone).cast("date")
     if found == "timestamp_ntz":
-        return F.convert_timezone(F.lit(source_zone), F.lit(zone), value).cast("date")
+        is_same = source_zone == zone
+        return (
+            value.cast("date")
+            if is_same
+            else F.from_utc_timestamp(_instant(value, found, source_zone), zone).cast("date")
+        )
     if found == "string":
         timed = F.when(~value.rlike(IS_DAY), _instant(value, found, source_zone))
         return F.coalesce(day(value), _business_day(timed, "timestamp", source_zone, zone))

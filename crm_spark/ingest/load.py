@@ -112,12 +112,14 @@ def _refuse_unknown(source: Source, replace: Collection[str], found: dict[str, l
 def _settings(lake: Lake) -> Iterator[None]:
     """While loading, the session's clock is UTC and a bad cast gives null: an error would print the value.
 
-    Staged records are wide: held in small batches they leave no holes in a heap of 2 GB.
+    Staged records are wide: held in small batches they leave no holes in a heap of 2 GB. They are read a few
+    times only: packing them costs more than it saves.
     """
     wanted = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "false",
         "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
     }
     before = {name: lake.spark.conf.get(name) for name in wanted}
     try:

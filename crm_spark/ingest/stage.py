@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from crm_spark.ingest import records, typed
 from crm_spark.ingest.conform import Context, conform
 from crm_spark.ingest.files import Inspected
+from crm_spark.ingest.tables import cell_names
 
 REFUSED = ["file", "position", "copy", "row_hash", "row_id", "raw", "refusal", "reason", "waits"]
 BOUGHT = ["customer_id", "product_id"]
@@ -26,15 +27,23 @@ def stage(raw: Raw, context: Context, lookups: Mapping[str, DataFrame]) -> DataF
     whole = parsed[0]
     for part in parsed[1:]:
         whole = whole.unionByName(part)
-    judged = conform(whole, context, lookups)
+    judged = spread(conform(whole, context, lookups), list(context.feed.tables))
     # The text of what is loaded is needed no more: it would only fill memory.
     may_wait = is_return() if context.of_returns == "quarantine" else F.lit(False)
     return judged.withColumn("raw", F.when(F.col("reason").isNotNull() | may_wait, F.col("raw")))
 
 
+def spread(judged: DataFrame, tables: Sequence[str]) -> DataFrame:
+    """Give every column of a table's row a column of its own: a pass that needs few of them reads few."""
+    others = [name for name in judged.columns if name not in tables]
+    there = [F.col(table).isNotNull().alias(f"has_{table}") for table in tables]
+    cells = [F.col(table).getField(name).alias(f"{table}_{name}") for table in tables for name in cell_names(table)]
+    return judged.select(*others, *there, *cells)
+
+
 def is_return() -> Column:
     """Whether a staged record brings back what was sold."""
-    return F.col("order_lines.kind") == "return"
+    return F.col("order_lines_kind") == "return"
 
 
 def of_files(spark: SparkSession, root: str, context: Context, files: Mapping[int, Inspected]) -> Raw:
@@ -59,8 +68,9 @@ def of_quarantine(spark: SparkSession, quarantined: DataFrame, files: Mapping[in
 
 def loaded(staged: DataFrame, table: str) -> DataFrame:
     """The rows that a staged batch brings to a table, with their place."""
-    is_loaded = F.col("reason").isNull() & ~F.col("duplicate") & F.col(table).isNotNull()
-    return staged.where(is_loaded).select("file", "row_hash", f"{table}.*")
+    is_loaded = F.col("reason").isNull() & ~F.col("duplicate") & F.col(f"has_{table}")
+    cells = [F.col(f"{table}_{name}").alias(name) for name in cell_names(table)]
+    return staged.where(is_loaded).select("file", "row_hash", *cells)
 
 
 def count(staged: DataFrame, tables: Sequence[str]) -> dict[int, Row]:
@@ -78,7 +88,6 @@ def count(staged: DataFrame, tables: Sequence[str]) -> dict[int, Row]:
             F.count_if(is_loaded & F.col("warnings").isNotNull()).alias("warned"),
             F.count_if(~F.col("duplicate") & F.col("fails").isNotNull()).alias("failing"),
             F.count_if(is_loaded & has_return).alias("returns"),
-            *[F.count_if(is_loaded & F.col(table).isNotNull()).alias(f"rows_{table}") for table in tables],
         )
         .collect()
     )
@@ -109,7 +118,7 @@ def unsold(staged: DataFrame, sales: DataFrame) -> DataFrame:
         `kind`, customer and product of all order lines.
     """
     returns = staged.where(is_return() & F.col("reason").isNull() & ~F.col("duplicate"))
-    asked = returns.select("file", "row_id", *[f"order_lines.{name}" for name in BOUGHT]).dropna()
+    asked = returns.select("file", "row_id", *[F.col(f"order_lines_{name}").alias(name) for name in BOUGHT]).dropna()
     wanted = F.broadcast(asked.select(*BOUGHT).distinct())
     sold = sales.where(F.col("kind") == "sale").join(wanted, BOUGHT, "left_semi").select(*BOUGHT).distinct()
     return asked.join(sold, BOUGHT, "left_anti")

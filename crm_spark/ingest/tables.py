@@ -223,3 +223,9 @@ CONFORMED = {
     table.name: table for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES)
 }
 HISTORIES = {"customers": CUSTOMER_HISTORY, "products": PRODUCT_HISTORY}
+
+
+def cell_names(name: str) -> list[str]:
+    """Give the columns of a conformed row that its record tells: not those of origin, but what orders its versions."""
+    told = HISTORIES.get(name, CONFORMED[name]).names
+    return [column for column in told if column not in ORIGIN_NAMES or column == "row_version"]
