@@ -68,11 +68,8 @@ def unfinished_runs(desk: Desk) -> Iterator[Finding]:
         if run["status"] == "started" and newest == run["run_id"]:
             began = f"{run['at']:%Y-%m-%d %H:%M} UTC"
             said = f"{run['job']} began at {began} and has not ended (run {run['run_id']})"
-            yield warning(
-                "runs",
-                said,
-                f"if it is not at work, run it again: `crm run {run['job']} --as-of {run['as_of']}`",
-            )
+            command = f"crm run {run['job']} --as-of {run['as_of']}" if run["as_of"] else f"crm {run['job']}"
+            yield warning("runs", said, f"if it is not at work, run it again: `{command}`")
 
 
 def _remedy(known: Known) -> str:

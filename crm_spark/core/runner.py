@@ -4,7 +4,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import CrmError, JobFailed
 from crm_spark.core.job import Job, Update
-from crm_spark.core.lake import Lake
+from crm_spark.core.lake import Lake, is_unreadable
 from crm_spark.core.log import RUN_ID, log
 from crm_spark.core.together import together
 
@@ -133,7 +133,7 @@ class _Run:
         self._emit("started")
         self._record("started", reason=self.intent.reason)
         try:
-            self._work(result)
+            self._attempt(result)
         except Exception as error:
             result.status, result.reason = "failed", _told(error)
             self._end(result, began)
@@ -143,8 +143,20 @@ class _Run:
         self._end(result, began)
         return result
 
+    def _attempt(self, result: Result) -> None:
+        """Work; once more and on everything, where what changed can no longer be read."""
+        try:
+            self._work(result)
+        except Exception as error:
+            if self.job.follows is None or self.intent.since is None or not is_unreadable(error):
+                raise
+            result.reason = f"old versions of {self.job.follows.name} can no longer be read: everything is computed"
+            log.info(result.reason)
+            self.intent = replace(self.intent, since=None)
+            self._work(result)
+
     def _work(self, result: Result) -> None:
-        returned = self.job(**self._arguments(result))
+        returned = self.job(**self._arguments())
         outcomes = returned if isinstance(returned, tuple) else (returned,)
         for table, outcome in zip(self.job.writes, outcomes, strict=True):
             self._emit("writing", table.name)
@@ -156,7 +168,7 @@ class _Run:
             result.rows[table.name] = written(newest["operationMetrics"]) if is_ours else 0
             self._emit("written", table.name)
 
-    def _arguments(self, result: Result) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """Hand over what the function asks for, by the names of its parameters."""
         named: dict[str, Any] = {
             table.name: self.lake.read(table, self.intent.versions.get(table.name)) for table in self.job.reads
@@ -164,18 +176,14 @@ class _Run:
         named["config"] = self.intent.config
         wanted = inspect.signature(self.job.function).parameters
         if "changed" in wanted:
-            named["changed"] = self._changed(result)
+            named["changed"] = self._changed()
         return {name: named[name] for name in wanted}
 
-    def _changed(self, result: Result) -> DataFrame | None:
+    def _changed(self) -> DataFrame | None:
         followed = self.job.follows
         if followed is None or self.intent.since is None:
             return None
-        changed = self.lake.changes(followed, self.intent.since, self.intent.versions[followed.name])
-        if changed is None:
-            result.reason = f"old versions of {followed.name} can no longer be read: everything is computed"
-            log.info(result.reason)
-        return changed
+        return self.lake.changes(followed, self.intent.since, self.intent.versions[followed.name])
 
     def _write(self, table: Table, outcome: DataFrame | Update) -> None:
         self.lake.prepare(table)

@@ -175,6 +175,12 @@ def crm(toys: Pipeline, lake: Lake, computed: Path) -> Crm:
     return Crm(toys, lake)
 
 
+@pytest.fixture
+def crm_of(lake: Lake) -> Callable[[Pipeline], Crm]:
+    """The command line over any jobs, at the test's lake."""
+    return lambda pipeline: Crm(pipeline, lake)
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Stand in an empty folder; leave no handler on a stream that the runner closed."""
