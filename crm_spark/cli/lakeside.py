@@ -39,6 +39,9 @@ def table(desk: Desk, known: Known, values: bool) -> Finding:
         return problem(what, str(error), "as it says", error.exit_code)
     if grown:
         return warning(what, f"lacks the new column {', '.join(grown)}", "the next run that writes it adds it")
+    drifted = desk.lake.drift(known.table)
+    if drifted:
+        return problem(what, "; ".join(drifted), desk.lake.remedy(known.table), ContractError.exit_code)
     version = desk.lake.version(known.table)
     broken = known.table.faults(desk.lake.read(known.table, version)).collect() if values else []
     if broken:

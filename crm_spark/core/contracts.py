@@ -156,7 +156,7 @@ class Table:
     def differences(self, schema: StructType) -> list[str]:
         """Every way in which a schema differs from the promise, a phrase each; empty where it fits.
 
-        Whether columns may be null is not compared: a DataFrame rarely knows it. The table does.
+        Whether columns may be null is not compared: a DataFrame rarely knows it. `nullability` does it.
         """
         found = {field.name: field.dataType.simpleString() for field in schema.fields}
         broken = [
@@ -166,6 +166,16 @@ class Table:
         ]
         strangers = [name for name in found if name not in self.names]
         return broken + [f"{name}: not promised{near(name, self.names)}" for name in strangers]
+
+    def nullability(self, schema: StructType) -> list[str]:
+        """Every column of a table on disk of which it says otherwise whether values may be missing."""
+        found = {field.name: field.nullable for field in schema.fields}
+        words = {True: "values that may be missing", False: "a value in every row"}
+        return [
+            f"{column.name}: promised {words[column.nullable]}, the table says {words[not column.nullable]}"
+            for column in self.columns
+            if found.get(column.name, column.nullable) != column.nullable
+        ]
 
     def conform(self, rows: DataFrame) -> DataFrame:
         """Give the rows with the columns in the promised order, or say all that differs.

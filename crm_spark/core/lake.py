@@ -28,6 +28,7 @@ from crm_spark.core.pruning import spans, within
 
 SCHEMA = re.compile(r"\w+\.\w+")
 VERSION_PROPERTY = "crm.contract.version"
+FEED_PROPERTY = "delta.enableChangeDataFeed"
 MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
 DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
 
@@ -116,9 +117,10 @@ class Lake:
         found = {column.name for column in schema.fields}
         added = [column.name for column in table.columns if column.nullable and column.name not in found]
         broken = [fault for fault in table.differences(schema) if fault.split(":")[0] not in added]
+        broken += table.nullability(schema)
         # Without migrations the schema says it all, and the properties need not be asked for.
         if broken or (table.migrations and self.pending(table)):
-            subject = f"{table.name} on disk is not what its contract promises; {self._remedy(table)}"
+            subject = f"{table.name} on disk is not what its contract promises; {self.remedy(table)}"
             raise ContractError.listing(subject, broken) if broken else ContractError(subject)
         return Growth(exists=True, added=added)
 
@@ -132,7 +134,19 @@ class Lake:
         begun = _begun(self.spark.read.table(self.name(table)).schema)
         return table.migrations_from(begun.contract if begun else self.contract(table))
 
-    def _remedy(self, table: Table) -> str:
+    def drift(self, table: Table) -> list[str]:
+        """Say what besides the columns is not as its contract has it; asked by `crm doctor`, not by each run."""
+        detail = self._sql("DESCRIBE DETAIL {table}", table).collect()[0]
+        properties = {VERSION_PROPERTY: "1", FEED_PROPERTY: "false", **detail["properties"]}
+        pairs = {
+            "clustering": (", ".join(table.cluster_by), ", ".join(detail["clusteringColumns"])),
+            "change feed": (str(table.changes).lower(), properties[FEED_PROPERTY]),
+            "version": (str(table.version), properties[VERSION_PROPERTY]),
+        }
+        return [f"{what}: promised {a or 'none'}, found {b or 'none'}" for what, (a, b) in pairs.items() if a != b]
+
+    def remedy(self, table: Table) -> str:
+        """Say what mends a table that is not what its contract promises."""
         if not table.loaded:
             return f"mend it by `crm rebuild {table.name}`"
         found, pending = self.contract(table), self.pending(table)
@@ -141,7 +155,7 @@ class Lake:
             return f"mend it by `crm migrate {table.name}` (runs {names})"
         if found > table.version:
             return f"it is of version {found}, this crm_spark knows {table.version}: install a newer one"
-        return f"it is of version {found}, and no migration leads from there to {table.version}"
+        return f"no migration leads there from version {found}"
 
     # -- reading
 
@@ -218,7 +232,7 @@ class Lake:
         """
         writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
-        self._write(table, writer.append)
+        self._write(table, writer.append, rows)
 
     def merge(self, table: Table, rows: DataFrame, run_id: str, keys: DataFrame | None = None) -> None:
         """Make the rows of some keys what they should be; touch nothing that already is.
@@ -233,7 +247,7 @@ class Lake:
         if table.name in self._made:
             # It was made for these rows: there is nothing to hold them against.
             first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
-            self._write(table, first.append)
+            self._write(table, first.append, rows)
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
@@ -246,7 +260,7 @@ class Lake:
             writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
         writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
         self._note(run_id)
-        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge)
+        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge, rows)
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
@@ -307,8 +321,8 @@ class Lake:
 
     # -- inside
 
-    def _write(self, table: Table, write: Callable[[], object]) -> None:
-        _guarded(table, write)
+    def _write(self, table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
+        _guarded(table, write, rows)
         self._made.discard(table.name)
         self._written.add(table.name)
 
@@ -342,7 +356,7 @@ class Lake:
 
     def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
-        self._write(table, lambda: writer.overwrite(where))
+        self._write(table, lambda: writer.overwrite(where), rows)
 
     def _note(self, run_id: str) -> None:
         """Write the run id into the history of the next merge, which takes no option for it."""
@@ -409,7 +423,7 @@ def _declared(column: Field, comment: str) -> str:
 def _properties(table: Table) -> str:
     properties = {
         VERSION_PROPERTY: str(table.version),
-        "delta.enableChangeDataFeed": str(table.changes).lower(),
+        FEED_PROPERTY: str(table.changes).lower(),
     }
     listed = ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
     clustered = f"CLUSTER BY ({', '.join(table.cluster_by)}) " if table.cluster_by else ""
@@ -433,15 +447,19 @@ def _absolute(location: str) -> str:
     return location if ":" in location else str(Path(location).absolute())
 
 
-def _guarded(table: Table, write: Callable[[], object]) -> None:
-    """Run a write; tell a broken promise and a rival by name. Delta's own text names columns, no values."""
+def _guarded(table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
+    """Run a write; tell broken promises and a rival by name, without Delta's text: it may show values.
+
+    Rows are looked at only after Delta refused them, as it tells of one column: then all that is wrong
+    with them is told at once. That a key is repeated Delta notices in some merges alone; to look for it
+    in each write would cost a shuffle, so `crm doctor` does.
+    """
     try:
         write()
     except Exception as error:
         text = str(error)
-        missing = re.search(r"NOT NULL constraint violated for column: (\w+)", text)
-        if missing:
-            broken = [f"{missing[1]}: promised a value in every row, found rows without"]
+        if rows is not None and re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", text):
+            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
             raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
         if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", text):
             raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None

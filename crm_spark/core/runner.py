@@ -52,10 +52,10 @@ class Intent:
     job: Job
     config: Settings
     fingerprint: str
-    versions: dict[str, int]
     grown: dict[str, list[str]]
-    since: int | None
-    reason: str
+    versions: dict[str, int] = field(default_factory=dict)
+    since: int | None = None
+    reason: str = ""
     is_needed: bool = True
 
 
@@ -71,14 +71,19 @@ def intend(job: Job, lake: Lake, place: Place, as_of: date) -> Intent:
         The settings are wrong, or a table on disk is not what its contract promises.
     """
     settings = config.of_job(job.config, job.name, place, as_of)
-    fingerprint = job.fingerprint(settings)
     tables = [*job.reads, *job.writes]
-    versions = together([partial(lake.version, table) for table in job.reads])
     growths = together([partial(lake.growth, table) for table in tables])
     grown = {table.name: growth.added for table, growth in zip(tables, growths, strict=True)}
-    pinned = {table.name: version for table, version in zip(job.reads, versions, strict=True) if version is not None}
-    since, reason, is_needed = _since(job, lake, fingerprint, pinned)
-    return Intent(job, settings, fingerprint, pinned, grown, since, reason, is_needed)
+    return pin(Intent(job, settings, job.fingerprint(settings), grown), lake)
+
+
+def pin(intent: Intent, lake: Lake) -> Intent:
+    """Say which versions an intended run reads now, and what follows from them."""
+    reads = intent.job.reads
+    versions = together([partial(lake.version, table) for table in reads])
+    pinned = {table.name: version for table, version in zip(reads, versions, strict=True) if version is not None}
+    since, reason, is_needed = _since(intent.job, lake, intent.fingerprint, pinned)
+    return replace(intent, versions=pinned, since=since, reason=reason, is_needed=is_needed)
 
 
 def _since(job: Job, lake: Lake, fingerprint: str, versions: dict[str, int]) -> tuple[int | None, str, bool]:
@@ -97,8 +102,20 @@ def _since(job: Job, lake: Lake, fingerprint: str, versions: dict[str, int]) -> 
     return since, f"{followed} changed from version {since} to {versions[followed]}", True
 
 
-def run(job: Job, lake: Lake, place: Place, as_of: date, listener: Listener = lambda _: None) -> Result:
+def run(
+    job: Job,
+    lake: Lake,
+    place: Place,
+    as_of: date,
+    listener: Listener = lambda _: None,
+    intent: Intent | None = None,
+) -> Result:
     """Run one job for one day.
+
+    Parameters
+    ----------
+    intent : Intent, optional
+        As `intend` gives it, where nothing that the job reads was written since.
 
     Raises
     ------
@@ -108,8 +125,8 @@ def run(job: Job, lake: Lake, place: Place, as_of: date, listener: Listener = la
     run_id = uuid.uuid4().hex[:12]
     token = RUN_ID.set(run_id)
     try:
-        intent = intend(job, lake, place, as_of)
-        return _Run(job, lake, intent, as_of, run_id, listener).go()
+        known = intent if intent is not None else intend(job, lake, place, as_of)
+        return _Run(job, lake, known, as_of, run_id, listener).go()
     finally:
         RUN_ID.reset(token)
 

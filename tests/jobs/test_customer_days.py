@@ -1,6 +1,5 @@
 """The job on a lake: what it reads after a load, and that it always equals the full recomputation."""
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
