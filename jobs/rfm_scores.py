@@ -41,10 +41,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _rules_stand(self) -> "Config":
-        """Refuse the rules before the run starts; only Spark can read them."""
+        """Refuse the rules before the run starts; their conditions only Spark can read, where it is there."""
         active = SparkSession.getActiveSession()
-        if active is not None:
-            rfm.check(self.rules, active.range(0))
+        rfm.check(self.rules, None if active is None else active.range(0))
         return self
 
     @property

@@ -22,6 +22,7 @@ from crm_spark.cli import (
     history,
     ingest,
     listing,
+    migrate,
     page,
     plan,
     rebuild,
@@ -64,6 +65,7 @@ COMMANDS = [
     Command("doctor", doctor.doctor, "Look after"),
     Command("clean", clean.clean, "Look after"),
     Command("rebuild", rebuild.rebuild, "Look after"),
+    Command("migrate", migrate.migrate, "Look after"),
     Command("sample", sample.sample, "Make", anywhere),
     Command("dictionary", dictionary.dictionary, "Make", anywhere),
 ]

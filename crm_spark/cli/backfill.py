@@ -39,11 +39,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is an option
     when = days(day(since, "--from"), day(until, "--to"), every)
     desk.tell(sets or [])
     chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
-    check(desk, chosen, when[0])
+    foreseen = check(desk, chosen, when[0])
     with Watch(len(chosen) * len(when)) as watch:
         done = []
         for as_of in when:
-            done.append(run_day(desk, chosen, as_of, watch))
+            done.append(run_day(desk, chosen, as_of, watch, foreseen if as_of == when[0] else ()))
             if desk.given.as_json:
                 desk.answer(done[-1].data())
             if done[-1].error is not None:

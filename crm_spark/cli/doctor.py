@@ -29,9 +29,10 @@ def findings(desk: Desk, values: bool) -> Iterator[Finding]:
     """Look at the machine, then at the configuration, then at the lake; each needs the one before."""
     on_machine = list(machine.findings())
     yield from on_machine
-    configured = machine.configuration(desk)
+    is_sound = all(finding.state != "problem" for finding in on_machine)
+    configured = machine.configuration(desk, with_spark=is_sound)
     yield configured
-    if any(finding.state == "problem" for finding in [*on_machine, configured]):
+    if not is_sound or configured.state == "problem":
         yield problem("lake", "not looked at", "mend what stands above first")
     else:
         yield from lakeside.findings(desk, values)

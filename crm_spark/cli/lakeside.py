@@ -39,6 +39,9 @@ def table(desk: Desk, known: Known, values: bool) -> Finding:
         return problem(what, str(error), "as it says", error.exit_code)
     if grown:
         return warning(what, f"lacks the new column {', '.join(grown)}", "the next run that writes it adds it")
+    drifted = desk.lake.drift(known.table)
+    if drifted:
+        return problem(what, "; ".join(drifted), desk.lake.remedy(known.table), ContractError.exit_code)
     version = desk.lake.version(known.table)
     broken = known.table.faults(desk.lake.read(known.table, version)).collect() if values else []
     if broken:
@@ -68,11 +71,8 @@ def unfinished_runs(desk: Desk) -> Iterator[Finding]:
         if run["status"] == "started" and newest == run["run_id"]:
             began = f"{run['at']:%Y-%m-%d %H:%M} UTC"
             said = f"{run['job']} began at {began} and has not ended (run {run['run_id']})"
-            yield warning(
-                "runs",
-                said,
-                f"if it is not at work, run it again: `crm run {run['job']} --as-of {run['as_of']}`",
-            )
+            command = f"crm run {run['job']} --as-of {run['as_of']}" if run["as_of"] else f"crm {run['job']}"
+            yield warning("runs", said, f"if it is not at work, run it again: `{command}`")
 
 
 def _remedy(known: Known) -> str:

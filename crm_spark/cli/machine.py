@@ -84,12 +84,14 @@ def jars() -> Finding:
     return ok("JARs", ", ".join(Path(path).name for path in told["spark.jars"].split(",")))
 
 
-def configuration(desk: Desk) -> Finding:
-    """Read the configuration, and every job's settings in it."""
+def configuration(desk: Desk, with_spark: bool) -> Finding:
+    """Read the configuration, and every job's settings in it; some of these only Spark can read."""
     from crm_spark.core import config
 
     try:
         place = desk.place
+        if with_spark:
+            _ = desk.lake
         for job in desk.pipeline.jobs.values():
             config.of_job(job.config, job.name, place, date.today())  # noqa: DTZ011 - any day does
     except ConfigError as error:

@@ -42,36 +42,42 @@ def plan(
     desk.tell(sets or [])
     chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
     notes = [] if desk.is_there() else [desk.absence]
-    steps = foresee(desk, chosen, when)
+    steps = _steps(desk, foresee(desk, chosen, when), when)
     rows = [(step.job, step.would, step.reason, _listed(step.reads), _listed(step.writes)) for step in steps]
     heading = ["job", "would", "because", "reads", "writes"]
     data = {"as_of": when, "steps": [vars(step) for step in steps], "notes": notes}
     desk.answer(data, say.grid(heading, rows), *notes)
 
 
-def foresee(desk: Desk, jobs: list[Job], as_of: date) -> list[Step]:
-    """Say what each job would do, given that those before it run.
+def foresee(desk: Desk, jobs: list[Job], as_of: date) -> list[Intent]:
+    """Say what each job would do as the lake is now; reads only.
 
     Raises
     ------
     CrmError
         Naming what keeps any of the jobs from running, all at once.
     """
-    from crm_spark.core.runner import intend
+    from crm_spark.core import runner
 
-    steps, faults, renewed = [], [], dict[str, str]()
+    intents, faults = [], []
+    lake = desk.lake  # settings may hold what only a session can judge
     for job in jobs:
         try:
-            intent = intend(job, desk.lake, desk.place, as_of)
+            intents.append(runner.intend(job, lake, desk.place, as_of))
         except CrmError as error:
             faults.append(error)
-            continue
-        step = _step(desk, intent, as_of, renewed)
-        if step.would == "run":
-            renewed |= {table.name: job.name for table in job.writes}
-        steps.append(step)
     if faults:
-        raise type(faults[0])("\n".join(str(fault) for fault in faults))
+        raise type(faults[0])("\n".join(dict.fromkeys(str(fault) for fault in faults)))
+    return intents
+
+
+def _steps(desk: Desk, intents: list[Intent], as_of: date) -> list[Step]:
+    """Give a step for each job, given that those before it run."""
+    steps, renewed = [], dict[str, str]()
+    for intent in intents:
+        steps.append(_step(desk, intent, as_of, renewed))
+        if steps[-1].would == "run":
+            renewed |= {table.name: intent.job.name for table in intent.job.writes}
     return steps
 
 
@@ -96,7 +102,10 @@ def _step(desk: Desk, intent: Intent, as_of: date, renewed: dict[str, str]) -> S
 
 def _version(intent: Intent, table: Table) -> str:
     version = intent.versions.get(table.name)
-    return "not there: no rows" if version is None else f"version {version}"
+    if version is None:
+        return "not there: no rows"
+    lacks = [f"lacks column {name}" for name in intent.grown[table.name]]
+    return ", ".join([f"version {version}", *lacks])
 
 
 def _writing(desk: Desk, intent: Intent, table: Table, as_of: date) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from crm_spark.cli.desk import Desk
 from crm_spark.cli.options import AsOf, Sets, day
-from crm_spark.cli.run import check, end, run_day, summary
+from crm_spark.cli.run import check_settings, end, run_day, summary
 from crm_spark.cli.watch import Watch
 from crm_spark.core.errors import ConfigError
 
@@ -29,7 +29,12 @@ def rebuild(
     table, job = derived(desk, name)
     when = day(as_of)
     desk.tell(sets or [])
-    check(desk, [job], when)
+    desk.need_lake()
+    check_settings(desk, [job], when)
+    for other in job.tables.values():
+        if other != table:  # that one may be as it likes
+            desk.lake.growth(other)
+    check_settings(desk, [job], when)  # again with a session: there are settings that only Spark can read
     before = desk.lake.version(table)
     lost = _other_days(desk, table, before, when)
     if before is not None:

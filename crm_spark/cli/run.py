@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from crm_spark.cli import say
 from crm_spark.cli.desk import Desk
 from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream, day
+from crm_spark.cli.plan import foresee
 from crm_spark.cli.watch import Watch
-from crm_spark.core.errors import CrmError
+from crm_spark.core.errors import ConfigError, CrmError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crm_spark.core.contracts import Table
     from crm_spark.core.job import Job
-    from crm_spark.core.runner import Result
+    from crm_spark.core.runner import Intent, Result
 
 
 @dataclass
@@ -70,15 +72,28 @@ def run(
     when = day(as_of)
     desk.tell(sets or [])
     chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
-    check(desk, chosen, when)
+    foreseen = check(desk, chosen, when)
     with Watch(len(chosen)) as watch:
-        done = run_day(desk, chosen, when, watch)
+        done = run_day(desk, chosen, when, watch, foreseen)
     desk.answer(done.data(), *summary([done]))
     return end(desk, done)
 
 
-def check(desk: Desk, jobs: list[Job], as_of: date) -> None:
-    """Refuse a lake that is not there, and settings that are wrong, before anything runs.
+def check(desk: Desk, jobs: list[Job], as_of: date) -> list[Intent]:
+    """Refuse what any of the jobs would be refused for, before the first runs; say what each would do.
+
+    Raises
+    ------
+    CrmError
+        Naming every wrong setting of every job, or every table that is not what its contract promises.
+    """
+    desk.need_lake()
+    check_settings(desk, jobs, as_of)  # before a session is started: that takes seconds
+    return foresee(desk, jobs, as_of)
+
+
+def check_settings(desk: Desk, jobs: list[Job], as_of: date) -> None:
+    """Refuse settings that are wrong.
 
     Raises
     ------
@@ -86,9 +101,7 @@ def check(desk: Desk, jobs: list[Job], as_of: date) -> None:
         Naming every wrong setting of every job.
     """
     from crm_spark.core import config
-    from crm_spark.core.errors import ConfigError
 
-    desk.need_lake()
     faults = []
     for job in jobs:
         try:
@@ -99,19 +112,29 @@ def check(desk: Desk, jobs: list[Job], as_of: date) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch) -> Day:
-    """Run the jobs of one day, up to the first that fails."""
+def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch, foreseen: Sequence[Intent] = ()) -> Day:
+    """Run the jobs of one day, up to the first that fails.
+
+    Parameters
+    ----------
+    foreseen : sequence of Intent, optional
+        What is known of the jobs since before the first of them.
+    """
     from crm_spark.core import runner
 
-    done = Day(as_of)
+    done, intents, written = Day(as_of), {intent.job.name: intent for intent in foreseen}, set[str]()
     for index, job in enumerate(jobs):
         watch.run_id = None  # a job that is refused before it starts has none
+        intent = intents.get(job.name)
         try:
-            result = runner.run(job, desk.lake, desk.place, as_of, watch.take)
+            if intent is not None and written.intersection(table.name for table in job.reads):
+                intent = runner.pin(intent, desk.lake)
+            result = runner.run(job, desk.lake, desk.place, as_of, watch.take, intent)
         except CrmError as error:
             done.failed, done.error, done.run_id = job.name, error, watch.run_id
             done.not_run = [other.name for other in jobs[index + 1 :]]
             break
+        written |= result.versions_written.keys()
         done.results.append(result)
         done.warnings += emptiness(desk, job, result, as_of)
     return done

@@ -5,8 +5,9 @@ its order, and the table dictionary is written. Nothing about a table is said a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from pyspark.sql import DataFrame
@@ -63,6 +64,24 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Migration:
+    """A named change of a loaded table that a nullable column alone cannot bring about.
+
+    Parameters
+    ----------
+    version : int
+        The version of the contract that it leads to.
+    change : callable
+        Makes the newer rows of the older ones, as they are on disk. A nullable column that a table on
+        disk has not grown yet is not among the older ones, and need not be among the newer.
+    """
+
+    name: str
+    version: int
+    change: Callable[[DataFrame], DataFrame]
+
+
+@dataclass(frozen=True)
 class Table:
     """The contract of one table.
 
@@ -78,9 +97,12 @@ class Table:
     changes : bool, default False
         Whether readers may ask for only what changed between two versions.
     version : int, default 1
-        Rises by one when a nullable column is added.
+        Rises by one when a nullable column is added, and with each migration.
     loaded : bool, default False
-        Whether its rows come from raw files, and so cannot be computed anew from other tables.
+        Whether its rows cannot be computed anew from other tables: raw files or a log.
+    migrations : sequence of Migration, optional
+        How a loaded table gets to this version from older ones, in order. A table that is not loaded
+        needs none: it is made anew.
     """
 
     name: str
@@ -92,6 +114,7 @@ class Table:
     changes: bool = False
     version: int = 1
     loaded: bool = False
+    migrations: Sequence[Migration] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -101,6 +124,11 @@ class Table:
             raise ValueError(f"{self.name}: key or clustering names no column: {', '.join(missing)}")
         if self.owns == "as_of" and "as_of" not in self.names:
             raise ValueError(f"{self.name}: a table that owns its as_of needs that column")
+        if self.migrations and not self.loaded:
+            raise ValueError(f"{self.name}: a table that is not loaded is made anew, not migrated")
+        steps = [1, *[migration.version for migration in self.migrations]]
+        if steps[-1] > self.version or any(one >= next_ for one, next_ in pairwise(steps)):
+            raise ValueError(f"{self.name}: versions of migrations must rise from 2 to {self.version} at most")
 
     @property
     def names(self) -> list[str]:
@@ -121,10 +149,14 @@ class Table:
         """Return the column of that name."""
         return next(column for column in self.columns if column.name == name)
 
+    def migrations_from(self, version: int) -> list[Migration]:
+        """The migrations that a table of an older version has yet to go through, in order."""
+        return [migration for migration in self.migrations if migration.version > version]
+
     def differences(self, schema: StructType) -> list[str]:
         """Every way in which a schema differs from the promise, a phrase each; empty where it fits.
 
-        Whether columns may be null is not compared: a DataFrame rarely knows it. The table does.
+        Whether columns may be null is not compared: a DataFrame rarely knows it. `nullability` does it.
         """
         found = {field.name: field.dataType.simpleString() for field in schema.fields}
         broken = [
@@ -134,6 +166,16 @@ class Table:
         ]
         strangers = [name for name in found if name not in self.names]
         return broken + [f"{name}: not promised{near(name, self.names)}" for name in strangers]
+
+    def nullability(self, schema: StructType) -> list[str]:
+        """Every column of a table on disk of which it says otherwise whether values may be missing."""
+        found = {field.name: field.nullable for field in schema.fields}
+        words = {True: "values that may be missing", False: "a value in every row"}
+        return [
+            f"{column.name}: promised {words[column.nullable]}, the table says {words[not column.nullable]}"
+            for column in self.columns
+            if found.get(column.name, column.nullable) != column.nullable
+        ]
 
     def conform(self, rows: DataFrame) -> DataFrame:
         """Give the rows with the columns in the promised order, or say all that differs.

@@ -11,7 +11,7 @@ Each way of writing is idempotent: a run that died is run again and ends the sam
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
@@ -20,13 +20,16 @@ from pathlib import Path
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
-from crm_spark.core.contracts import Field, Table
+from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.errors import ContractError, LakeBusy
 from crm_spark.core.pruning import spans, within
 
 SCHEMA = re.compile(r"\w+\.\w+")
 VERSION_PROPERTY = "crm.contract.version"
+FEED_PROPERTY = "delta.enableChangeDataFeed"
+MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
 DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
 
 
@@ -36,6 +39,14 @@ class Growth:
 
     exists: bool
     added: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A migration that was begun: the version of the table whose rows it takes, and their contract's."""
+
+    version: int
+    contract: int
 
 
 class Lake:
@@ -102,16 +113,49 @@ class Lake:
             if _is_absent(error):
                 return Growth(exists=False)
             raise
+        _refuse_half(table, schema)
         found = {column.name for column in schema.fields}
         added = [column.name for column in table.columns if column.nullable and column.name not in found]
         broken = [fault for fault in table.differences(schema) if fault.split(":")[0] not in added]
-        if broken:
-            # A contract does not know who fills its table.
-            remedy = "the migration that CHANGELOG.md names" if table.loaded else f"`crm rebuild {table.name}`"
-            raise ContractError.listing(
-                f"{table.name} on disk is not what its contract promises; mend it by {remedy}", broken
-            )
+        broken += table.nullability(schema)
+        # Without migrations the schema says it all, and the properties need not be asked for.
+        if broken or (table.migrations and self.pending(table)):
+            subject = f"{table.name} on disk is not what its contract promises; {self.remedy(table)}"
+            raise ContractError.listing(subject, broken) if broken else ContractError(subject)
         return Growth(exists=True, added=added)
+
+    def contract(self, table: Table) -> int:
+        """Give the version of the contract by which a table on disk was written."""
+        properties = self._sql("SHOW TBLPROPERTIES {table}", table).collect()
+        return int({row["key"]: row["value"] for row in properties}.get(VERSION_PROPERTY, 1))
+
+    def pending(self, table: Table) -> list[Migration]:
+        """Give the migrations that a table on disk has yet to go through, in order."""
+        begun = _begun(self.spark.read.table(self.name(table)).schema)
+        return table.migrations_from(begun.contract if begun else self.contract(table))
+
+    def drift(self, table: Table) -> list[str]:
+        """Say what besides the columns is not as its contract has it; asked by `crm doctor`, not by each run."""
+        detail = self._sql("DESCRIBE DETAIL {table}", table).collect()[0]
+        properties = {VERSION_PROPERTY: "1", FEED_PROPERTY: "false", **detail["properties"]}
+        pairs = {
+            "clustering": (", ".join(table.cluster_by), ", ".join(detail["clusteringColumns"])),
+            "change feed": (str(table.changes).lower(), properties[FEED_PROPERTY]),
+            "version": (str(table.version), properties[VERSION_PROPERTY]),
+        }
+        return [f"{what}: promised {a or 'none'}, found {b or 'none'}" for what, (a, b) in pairs.items() if a != b]
+
+    def remedy(self, table: Table) -> str:
+        """Say what mends a table that is not what its contract promises."""
+        if not table.loaded:
+            return f"mend it by `crm rebuild {table.name}`"
+        found, pending = self.contract(table), self.pending(table)
+        if pending:
+            names = ", ".join(migration.name for migration in pending)
+            return f"mend it by `crm migrate {table.name}` (runs {names})"
+        if found > table.version:
+            return f"it is of version {found}, this crm_spark knows {table.version}: install a newer one"
+        return f"no migration leads there from version {found}"
 
     # -- reading
 
@@ -132,28 +176,19 @@ class Lake:
         rows = self.spark.read.option("versionAsOf", version).table(self.name(table))
         return _grown(rows, table)
 
-    def changes(self, table: Table, since: int, until: int) -> DataFrame | None:
+    def changes(self, table: Table, since: int, until: int) -> DataFrame:
         """Read the rows that came or went after version `since`, up to version `until`.
+
+        Where a file of these versions is gone, that shows as late as the rows are read: `is_unreadable`
+        knows the error.
 
         Returns
         -------
-        DataFrame or None
-            The promised columns and `_change_type`; None where these versions can no longer be read.
+        DataFrame
+            The promised columns and `_change_type`.
         """
-        reader = self.spark.read.option("readChangeFeed", "true")
-        try:
-            rows = (
-                reader.option("startingVersion", since + 1)
-                .option("endingVersion", until)
-                .table(self.name(table))
-                .select(*table.names, "_change_type")
-            )
-            rows.limit(1).collect()
-        except Exception as error:
-            if _is_unreadable(error):
-                return None
-            raise
-        return rows
+        reader = self.spark.read.option("readChangeFeed", "true").option("startingVersion", since + 1)
+        return _grown(reader.option("endingVersion", until).table(self.name(table)), table, "_change_type")
 
     # -- writing
 
@@ -183,7 +218,8 @@ class Lake:
 
     def overwrite(self, table: Table, rows: DataFrame, run_id: str) -> None:
         """Replace the whole table."""
-        self._overwrite(table, rows, F.lit(True), run_id)
+        # Without the option Delta forgets, silently, how the table is clustered.
+        self._overwrite(table, rows, F.lit(True), run_id, replaceWhere="true")
 
     def append(self, table: Table, rows: DataFrame, run_id: str, transaction: tuple[str, int]) -> None:
         """Add rows once.
@@ -196,7 +232,7 @@ class Lake:
         """
         writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
-        self._write(table, writer.append)
+        self._write(table, writer.append, rows)
 
     def merge(self, table: Table, rows: DataFrame, run_id: str, keys: DataFrame | None = None) -> None:
         """Make the rows of some keys what they should be; touch nothing that already is.
@@ -211,7 +247,7 @@ class Lake:
         if table.name in self._made:
             # It was made for these rows: there is nothing to hold them against.
             first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
-            self._write(table, first.append)
+            self._write(table, first.append, rows)
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
@@ -224,7 +260,7 @@ class Lake:
             writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
         writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
         self._note(run_id)
-        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge)
+        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge, rows)
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
@@ -244,6 +280,8 @@ class Lake:
 
         Delta heeds the table's property and, silently, no RETAIN in the statement.
         """
+        # What a migration that was begun starts from is such an old version.
+        _refuse_half(table, self.spark.read.table(self.name(table)).schema)
         wanted = _retention(keep_hours)
         found = self._sql("DESCRIBE DETAIL {table}", table).select("properties").collect()[0][0]
         if not wanted.items() <= {**_retention(DEFAULT_KEEP_HOURS), **found}.items():
@@ -253,15 +291,38 @@ class Lake:
 
     def drop(self, table: Table, run_id: str) -> None:
         """Forget a derived table's rows and shape, so that the next run makes it anew."""
-        columns = ", ".join(_declared(column) for column in table.columns)
-        self._note(run_id)
-        # CREATE OR REPLACE leaves a table that is known by its path as it is, silently.
-        self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
+        self._replace(table, {column.name: column.comment for column in table.columns}, run_id)
+
+    def migrate(self, table: Table, run_id: str) -> None:
+        """Bring a loaded table to its contract by the migrations that it has yet to go through.
+
+        Three commits: the empty table in its new shape, its rows, its mark taken off. Delta cannot change
+        rows and shape in one and keep NOT NULL. Until the last the table bears a mark that refuses every
+        read and write but this one, which, whenever it was stopped, starts anew from the old version.
+
+        Raises
+        ------
+        ContractError
+            The migrated rows would break the contract; then nothing is written.
+        """
+        begun = _begun(self.spark.read.table(self.name(table)).schema)
+        begun = begun or Begun(self.history(table, most=1)[0]["version"], self.contract(table))
+        rows = self._migrated(table, begun)
+        broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).collect()]
+        if broken:
+            raise ContractError.listing(f"{table.name} as migrated breaks its contract", broken)
+        first, *others = table.columns
+        mark = f"being migrated from version {begun.version} of contract {begun.contract}"
+        comments = {first.name: mark, **{column.name: column.comment for column in others}}
+        self._replace(table, comments, run_id)
+        self.overwrite(table, rows, run_id)
+        statement = f"ALTER TABLE {{table}} ALTER COLUMN {first.name} COMMENT {_literal(first.comment)}"
+        self._sql(statement, table)
 
     # -- inside
 
-    def _write(self, table: Table, write: Callable[[], object]) -> None:
-        _guarded(table, write)
+    def _write(self, table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
+        _guarded(table, write, rows)
         self._made.discard(table.name)
         self._written.add(table.name)
 
@@ -269,18 +330,33 @@ class Lake:
         """Run a statement about one table. All that stands in it comes from a contract, quoted."""
         return self.spark.sql(statement.replace("{table}", self.name(table)))
 
+    def _migrated(self, table: Table, begun: Begun) -> DataFrame:
+        """The rows of the version from which a migration starts, as it changes them."""
+        rows = self.spark.read.option("versionAsOf", begun.version).table(self.name(table))
+        for migration in table.migrations_from(begun.contract):
+            rows = migration.change(rows)
+        return table.conform(_filled(rows, [column for column in table.columns if column.nullable]))
+
     def _create(self, table: Table) -> None:
-        columns = ", ".join(_declared(column) for column in table.columns)
+        columns = ", ".join(_declared(column, column.comment) for column in table.columns)
         self._sql("CREATE TABLE IF NOT EXISTS {table} " + f"({columns}) " + _properties(table), table)
 
-    def _grow(self, table: Table, added: list[str]) -> None:
-        columns = ", ".join(_declared(table[name]) for name in added)
-        self._sql("ALTER TABLE {table} ADD COLUMNS " + f"({columns})", table)
-        self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"('{VERSION_PROPERTY}' = '{table.version}')", table)
+    def _replace(self, table: Table, comments: Mapping[str, str], run_id: str) -> None:
+        """Make the table empty and as its contract is now; its older versions stay readable."""
+        columns = ", ".join(_declared(column, comments[column.name]) for column in table.columns)
+        self._note(run_id)
+        # CREATE OR REPLACE leaves a table that is known by its path as it is, silently.
+        self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
 
-    def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str) -> None:
-        writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
-        self._write(table, lambda: writer.overwrite(where))
+    def _grow(self, table: Table, added: list[str]) -> None:
+        columns = ", ".join(_declared(table[name], table[name].comment) for name in added)
+        # In this order: stopped between the two, the columns are still missing and both are done again.
+        self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"('{VERSION_PROPERTY}' = '{table.version}')", table)
+        self._sql("ALTER TABLE {table} ADD COLUMNS " + f"({columns})", table)
+
+    def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
+        writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
+        self._write(table, lambda: writer.overwrite(where), rows)
 
     def _note(self, run_id: str) -> None:
         """Write the run id into the history of the next merge, which takes no option for it."""
@@ -296,11 +372,27 @@ class Lake:
         return F.lit(True) if touched is None else within(F.col(name), touched)
 
 
-def _grown(rows: DataFrame, table: Table) -> DataFrame:
+def _grown(rows: DataFrame, table: Table, *others: str) -> DataFrame:
     """The promised columns; one that the table on disk does not have yet is null."""
+    _refuse_half(table, rows.schema)
+    return _filled(rows, table.columns).select(*table.names, *others)
+
+
+def _filled(rows: DataFrame, columns: Sequence[Field]) -> DataFrame:
+    """Add the columns that are not there, as nulls."""
     found = rows.columns
-    absent = [column for column in table.columns if column.name not in found]
-    return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in absent}).select(*table.names)
+    return rows.withColumns({c.name: F.lit(None).cast(c.type) for c in columns if c.name not in found})
+
+
+def _begun(schema: StructType) -> Begun | None:
+    """Read the mark of a migration that was begun and did not end: the comment of the first column."""
+    mark = MIGRATING.fullmatch(schema.fields[0].metadata.get("comment", "")) if schema.fields else None
+    return Begun(int(mark[1]), int(mark[2])) if mark else None
+
+
+def _refuse_half(table: Table, schema: StructType) -> None:
+    if _begun(schema) is not None:
+        raise ContractError(f"{table.name} is half migrated; `crm migrate {table.name}` finishes it")
 
 
 def _marked(table: Table, rows: DataFrame, keys: DataFrame | None) -> DataFrame:
@@ -324,14 +416,14 @@ def _is_same(column: Field) -> Column:
     return F.to_json(old).eqNullSafe(F.to_json(new)) if is_map else old.eqNullSafe(new)
 
 
-def _declared(column: Field) -> str:
-    return f"{column.ddl} COMMENT {_literal(column.comment)}"
+def _declared(column: Field, comment: str) -> str:
+    return f"{column.ddl} COMMENT {_literal(comment)}"
 
 
 def _properties(table: Table) -> str:
     properties = {
         VERSION_PROPERTY: str(table.version),
-        "delta.enableChangeDataFeed": str(table.changes).lower(),
+        FEED_PROPERTY: str(table.changes).lower(),
     }
     listed = ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
     clustered = f"CLUSTER BY ({', '.join(table.cluster_by)}) " if table.cluster_by else ""
@@ -355,15 +447,19 @@ def _absolute(location: str) -> str:
     return location if ":" in location else str(Path(location).absolute())
 
 
-def _guarded(table: Table, write: Callable[[], object]) -> None:
-    """Run a write; tell a broken promise and a rival by name. Delta's own text names columns, no values."""
+def _guarded(table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
+    """Run a write; tell broken promises and a rival by name, without Delta's text: it may show values.
+
+    Rows are looked at only after Delta refused them, as it tells of one column: then all that is wrong
+    with them is told at once. That a key is repeated Delta notices in some merges alone; to look for it
+    in each write would cost a shuffle, so `crm doctor` does.
+    """
     try:
         write()
     except Exception as error:
         text = str(error)
-        missing = re.search(r"NOT NULL constraint violated for column: (\w+)", text)
-        if missing:
-            broken = [f"{missing[1]}: promised a value in every row, found rows without"]
+        if rows is not None and re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", text):
+            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
             raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
         if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", text):
             raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None
@@ -379,5 +475,12 @@ def _is_absent(error: AnalysisException) -> bool:
     )
 
 
-def _is_unreadable(error: Exception) -> bool:
-    return bool(re.search(r"DELTA_|FileNotFound|FILE_NOT_EXIST|FAILED_READ_FILE|VersionNotFound", str(error)))
+def is_unreadable(error: Exception) -> bool:
+    """Whether an error says that rows of older versions, or what changed between them, can no longer be read."""
+    return bool(
+        re.search(
+            r"DELTA_\w*(CHANGE_DATA|CDC|VERSION|NOT_FOUND|TRUNCATED|TIME_TRAVEL)"
+            r"|FileNotFound|FILE_NOT_EXIST|FAILED_READ_FILE|VersionNotFound",
+            str(error),
+        )
+    )

@@ -4,7 +4,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import CrmError, JobFailed
 from crm_spark.core.job import Job, Update
-from crm_spark.core.lake import Lake
+from crm_spark.core.lake import Lake, is_unreadable
 from crm_spark.core.log import RUN_ID, log
 from crm_spark.core.together import together
 
@@ -52,10 +52,10 @@ class Intent:
     job: Job
     config: Settings
     fingerprint: str
-    versions: dict[str, int]
     grown: dict[str, list[str]]
-    since: int | None
-    reason: str
+    versions: dict[str, int] = field(default_factory=dict)
+    since: int | None = None
+    reason: str = ""
     is_needed: bool = True
 
 
@@ -71,14 +71,19 @@ def intend(job: Job, lake: Lake, place: Place, as_of: date) -> Intent:
         The settings are wrong, or a table on disk is not what its contract promises.
     """
     settings = config.of_job(job.config, job.name, place, as_of)
-    fingerprint = job.fingerprint(settings)
     tables = [*job.reads, *job.writes]
-    versions = together([partial(lake.version, table) for table in job.reads])
     growths = together([partial(lake.growth, table) for table in tables])
     grown = {table.name: growth.added for table, growth in zip(tables, growths, strict=True)}
-    pinned = {table.name: version for table, version in zip(job.reads, versions, strict=True) if version is not None}
-    since, reason, is_needed = _since(job, lake, fingerprint, pinned)
-    return Intent(job, settings, fingerprint, pinned, grown, since, reason, is_needed)
+    return pin(Intent(job, settings, job.fingerprint(settings), grown), lake)
+
+
+def pin(intent: Intent, lake: Lake) -> Intent:
+    """Say which versions an intended run reads now, and what follows from them."""
+    reads = intent.job.reads
+    versions = together([partial(lake.version, table) for table in reads])
+    pinned = {table.name: version for table, version in zip(reads, versions, strict=True) if version is not None}
+    since, reason, is_needed = _since(intent.job, lake, intent.fingerprint, pinned)
+    return replace(intent, versions=pinned, since=since, reason=reason, is_needed=is_needed)
 
 
 def _since(job: Job, lake: Lake, fingerprint: str, versions: dict[str, int]) -> tuple[int | None, str, bool]:
@@ -97,8 +102,20 @@ def _since(job: Job, lake: Lake, fingerprint: str, versions: dict[str, int]) -> 
     return since, f"{followed} changed from version {since} to {versions[followed]}", True
 
 
-def run(job: Job, lake: Lake, place: Place, as_of: date, listener: Listener = lambda _: None) -> Result:
+def run(
+    job: Job,
+    lake: Lake,
+    place: Place,
+    as_of: date,
+    listener: Listener = lambda _: None,
+    intent: Intent | None = None,
+) -> Result:
     """Run one job for one day.
+
+    Parameters
+    ----------
+    intent : Intent, optional
+        As `intend` gives it, where nothing that the job reads was written since.
 
     Raises
     ------
@@ -108,8 +125,8 @@ def run(job: Job, lake: Lake, place: Place, as_of: date, listener: Listener = la
     run_id = uuid.uuid4().hex[:12]
     token = RUN_ID.set(run_id)
     try:
-        intent = intend(job, lake, place, as_of)
-        return _Run(job, lake, intent, as_of, run_id, listener).go()
+        known = intent if intent is not None else intend(job, lake, place, as_of)
+        return _Run(job, lake, known, as_of, run_id, listener).go()
     finally:
         RUN_ID.reset(token)
 
@@ -132,7 +149,7 @@ class _Run:
             return result
         self._emit("started")
         try:
-            self._work(result)
+            self._attempt(result)
         except Exception as error:
             result.status, result.reason = "failed", _told(error)
             self._end(result, began)
@@ -142,9 +159,21 @@ class _Run:
         self._end(result, began)
         return result
 
-    def _work(self, result: Result) -> None:
+    def _attempt(self, result: Result) -> None:
+        """Work; once more and on everything, where what changed can no longer be read."""
+        try:
+            self._work(result)
+        except Exception as error:
+            if self.job.follows is None or self.intent.since is None or not is_unreadable(error):
+                raise
+            result.reason = f"old versions of {self.job.follows.name} can no longer be read: everything is computed"
+            log.info(result.reason)
+            self.intent = replace(self.intent, since=None)
+            self._work(result, is_again=True)
+
+    def _work(self, result: Result, is_again: bool = False) -> None:
         # What the job computes at once goes on while the log is opened; it is open before any table is written.
-        _, returned = together([self._open, lambda: self.job(**self._arguments(result))])
+        returned, *_ = together([self._call, *([] if is_again else [self._open])])
         outcomes = returned if isinstance(returned, tuple) else (returned,)
         tables = zip(self.job.writes, outcomes, strict=True)
         newest = together([partial(self._put, table, outcome) for table, outcome in tables])
@@ -157,6 +186,9 @@ class _Run:
     def _open(self) -> None:
         self._record("started", reason=self.intent.reason)
 
+    def _call(self) -> Any:
+        return self.job(**self._arguments())
+
     def _put(self, table: Table, outcome: DataFrame | Update) -> Row:
         """Write one table, and give its newest version."""
         self._emit("writing", table.name)
@@ -164,7 +196,7 @@ class _Run:
         self._emit("written", table.name)
         return self.lake.history(table, most=1)[0]
 
-    def _arguments(self, result: Result) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """Hand over what the function asks for, by the names of its parameters."""
         named: dict[str, Any] = {
             table.name: self.lake.read(table, self.intent.versions.get(table.name)) for table in self.job.reads
@@ -172,18 +204,14 @@ class _Run:
         named["config"] = self.intent.config
         wanted = inspect.signature(self.job.function).parameters
         if "changed" in wanted:
-            named["changed"] = self._changed(result)
+            named["changed"] = self._changed()
         return {name: named[name] for name in wanted}
 
-    def _changed(self, result: Result) -> DataFrame | None:
+    def _changed(self) -> DataFrame | None:
         followed = self.job.follows
         if followed is None or self.intent.since is None:
             return None
-        changed = self.lake.changes(followed, self.intent.since, self.intent.versions[followed.name])
-        if changed is None:
-            result.reason = f"old versions of {followed.name} can no longer be read: everything is computed"
-            log.info(result.reason)
-        return changed
+        return self.lake.changes(followed, self.intent.since, self.intent.versions[followed.name])
 
     def _write(self, table: Table, outcome: DataFrame | Update) -> None:
         self.lake.prepare(table)

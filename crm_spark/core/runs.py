@@ -13,6 +13,7 @@ RUNS = Table(
     "What ran: a row when it starts and a row when it ends.",
     owns="batch",
     key=["run_id", "status"],
+    loaded=True,
     columns=[
         Field("run_id", "string", "the run"),
         Field("job", "string", "what ran"),

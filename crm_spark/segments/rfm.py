@@ -150,7 +150,7 @@ def named(rules: SegmentRules) -> Column:
     return F.coalesce(*[F.when(F.expr(rule["when"]), rule["name"]) for rule in rules], F.lit(UNNAMED))
 
 
-def check(rules: SegmentRules, like: DataFrame) -> None:
+def check(rules: SegmentRules, like: DataFrame | None = None) -> None:
     """Refuse rules that cannot be, all at once.
 
     Parameters
@@ -158,8 +158,8 @@ def check(rules: SegmentRules, like: DataFrame) -> None:
     rules : sequence of {"name", "when"}
         `when` is an SQL condition over r, f and m, the scores as shares from 0 (worst) to 1 (best), and
         fm, the mean of f and m.
-    like : DataFrame
-        Any: the rules are held against its session.
+    like : DataFrame, optional
+        Any: the rules are held against its session. Without one their form alone is looked at.
 
     Raises
     ------
@@ -167,6 +167,8 @@ def check(rules: SegmentRules, like: DataFrame) -> None:
     """
     if not _are_rules(rules):
         raise ConfigError("the rules that name segments must be a list of {name: text, when: text}")
+    if like is None:
+        return
     shares = like.sparkSession.createDataFrame([], SHARES)
     wrong = [
         f"{rule['name']}: '{rule['when']}' is no condition over r, f, m and fm"

@@ -175,6 +175,12 @@ def crm(toys: Pipeline, lake: Lake, computed: Path) -> Crm:
     return Crm(toys, lake)
 
 
+@pytest.fixture
+def crm_of(lake: Lake) -> Callable[[Pipeline], Crm]:
+    """The command line over any jobs, at the test's lake."""
+    return lambda pipeline: Crm(pipeline, lake)
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Stand in an empty folder; leave no handler on a stream that the runner closed."""
@@ -211,8 +217,9 @@ def toy_notes(toy_orders: DataFrame) -> DataFrame:
 
 @pytest.fixture
 def grown(lake: Lake) -> Crm:
-    """The command line at a lake with a table that lacks a column which its contract has grown since."""
-    lake.prepare(dataclasses.replace(NOTES, columns=NOTES.columns[:1]))
+    """The command line at a lake with tables that lack a column which their contracts have grown since."""
+    for table in (NOTES, ORDERS):
+        lake.prepare(dataclasses.replace(table, columns=[c for c in table.columns if c.name != "note"]))
     return Crm(Pipeline([toy_notes]), lake)
 
 
@@ -225,7 +232,9 @@ class Played:
         self.rows = 1
         self.versions: dict[str, int] = {}
 
-    def __call__(self, job: Job, _: Lake, __: Place, as_of: date, listener: Listener) -> runner.Result:
+    def __call__(  # as `runner.run`
+        self, job: Job, _: Lake, __: Place, as_of: date, listener: Listener, ___: runner.Intent | None
+    ) -> runner.Result:
         self.called.append((job.name, str(as_of)))
         if isinstance(self.errors.get(job.name), ContractError):
             raise self.errors[job.name]  # as the runner does, before there is a run

@@ -72,6 +72,13 @@ def test_files_whose_loading_began_and_never_ended_are_told(empty, toys):
     assert "finishes them first" in found.remedy
 
 
+def test_settings_that_only_spark_can_read_are_read_with_a_session_where_the_machine_is_sound(empty, toys):
+    for is_sound in (False, True):
+        desk = Desk(toys, Given(lake=empty.lake.location))
+        assert machine.configuration(desk, with_spark=is_sound).state == "ok"
+        assert ("lake" in vars(desk)) == is_sound
+
+
 def test_a_wrong_configuration_is_a_problem_and_the_lake_is_left_alone(nowhere, tmp_path):
     file = tmp_path / "place.yaml"
     file.write_text("zone: Mars/Base\njobs: {toy_scores: {least: -1}}\n")

@@ -43,6 +43,7 @@ def test_new_rows_are_the_reason_to_run_again(crm):
 
 def test_a_column_that_a_contract_has_grown_is_in_the_plan(grown):
     planned = grown.json("plan", "--as-of", "2026-01-02")["steps"][0]
+    assert planned["reads"] == {"toy_orders": "version 0, lacks column note"}
     assert planned["writes"] == {"toy_notes": "adds column note, replaces all rows"}
 
 

@@ -20,6 +20,16 @@ def test_a_second_run_skips_a_job_for_which_nothing_is_new(crm):
     assert (run["status"], run["reason"]) == ("skipped", "nothing new in toy_orders")
 
 
+def test_a_table_that_a_later_job_would_be_refused_for_stops_the_first_from_writing(crm, scores, day_counts):
+    crm.add(("4", "bob", date(2026, 1, 4), None))
+    crm.lake.spark.sql(f"ALTER TABLE {crm.lake.name(scores)} ADD COLUMNS (stranger int)")
+    before = crm.lake.version(day_counts)
+    ended = crm.at("run", "--as-of", "2026-01-02")
+    assert ended.exit_code == 3
+    assert "stranger: not promised" in ended.stderr
+    assert crm.lake.version(day_counts) == before
+
+
 def test_a_failed_job_is_told_by_its_kind_alone_and_found_in_the_history(crm):
     ended = crm.at("run", "toy_scores", "--as-of", "2026-01-02", "--set", "toy_scores.breaks=true", "--json")
     told = json.loads(ended.stdout)

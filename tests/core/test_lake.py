@@ -102,6 +102,10 @@ def test_a_contract_grows_by_a_nullable_column_and_refuses_any_other_difference(
     properties = spark.sql("SHOW TBLPROPERTIES " + again.name(grown)).collect()
     assert {row["key"]: row["value"] for row in properties}[VERSION_PROPERTY] == "2"
 
+    loose = replace(grown, columns=[SNAPSHOT["as_of"], Field("name", "string", "x", nullable=True), grown["extra"]])
+    with pytest.raises(ContractError, match="name: promised values that may be missing, the table says a value in"):
+        again.growth(loose)
+
     other = replace(SNAPSHOT, columns=[SNAPSHOT["as_of"], Field("name", "int", "another type")])
     with pytest.raises(ContractError) as told:
         Lake(spark, lake.location).prepare(other)
@@ -112,11 +116,17 @@ def test_a_contract_grows_by_a_nullable_column_and_refuses_any_other_difference(
     ]
 
 
-def test_a_missing_value_is_told_by_column_without_a_row(lake: Lake, spark: SparkSession) -> None:
+def test_all_that_is_wrong_with_refused_rows_is_told_without_a_row(lake: Lake, spark: SparkSession) -> None:
     lake.prepare(KEYED)
+    wrong = [("secret", FIRST, {}, None), ("secret", None, {}, None), ("two", FIRST, {}, 1), ("two", FIRST, {}, 2)]
     with pytest.raises(ContractError) as told:
-        lake.append(KEYED, spark.createDataFrame([("secret", FIRST, {}, None)], KEYED.nullable_ddl), "run", ("me", 1))
-    assert str(told.value) == "keyed breaks its contract:\n  number: promised a value in every row, found rows without"
+        lake.append(KEYED, spark.createDataFrame(wrong, KEYED.nullable_ddl), "run", ("me", 1))
+    assert str(told.value).splitlines() == [
+        "keyed breaks its contract:",
+        "  day is missing: 1 rows",
+        "  number is missing: 2 rows",
+        "  several rows have one name, day: 1 rows",
+    ]
 
 
 def test_a_table_that_is_not_there_reads_as_no_rows(lake: Lake) -> None:
@@ -131,3 +141,12 @@ def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSe
     assert described["day"] == "when [day]"
     detail = spark.sql("DESCRIBE DETAIL " + lake.name(KEYED)).collect()[0]
     assert (detail["description"], detail["clusteringColumns"]) == ("Rows by key; it's quoted.", ["day"])
+
+    assert lake.drift(KEYED) == []
+    lake.overwrite(KEYED, keyed(spark, ("a", FIRST, 1)), "run")
+    assert lake.drift(KEYED) == [], "a table stays clustered when it is overwritten"
+    assert lake.drift(replace(KEYED, cluster_by=[], changes=False, version=2)) == [
+        "clustering: promised none, found day",
+        "change feed: promised false, found true",
+        "version: promised 2, found 1",
+    ]

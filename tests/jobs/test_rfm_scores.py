@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from crm_spark.core import runner
 from crm_spark.core.config import Place
@@ -67,6 +68,17 @@ def test_settings_change_money_scores_and_names(lake: Lake, place: Place, tmp_pa
     cuts = {row["measure"]: row["cut"] for row in lake.current(rfm.CUTS).collect()}
     assert cuts["frequency"] == 5
     assert cuts["monetary"] == 8  # the median of n² / 2
+
+
+@pytest.mark.parametrize(("rules", "mistake"), [(None, "there is no rule file"), ("A: r = 1", "must be a list of")])
+def test_a_rule_file_that_cannot_be_is_refused_before_there_is_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: str | None, mistake: str
+) -> None:
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
+    if rules is not None:
+        (tmp_path / "rules.yaml").write_text(rules)
+    with pytest.raises(ConfigError, match=mistake):
+        rfm_scores.config(as_of=AS_OF, segments=tmp_path / "rules.yaml")
 
 
 def test_before_any_order_there_is_no_row_and_no_error(lake: Lake, place: Place) -> None:
