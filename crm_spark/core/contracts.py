@@ -94,6 +94,9 @@ class Table:
         Columns that tell one row from every other.
     cluster_by : sequence of str, optional
         Columns by which files are laid out, so that reading a part reads few files.
+    skip_by : sequence of str, optional
+        Columns beside those of `cluster_by` by whose values readers skip files. The least and the greatest
+        value of each file stand in the table's log, so none of them is personal.
     changes : bool, default False
         Whether readers may ask for only what changed between two versions.
     version : int, default 1
@@ -111,6 +114,7 @@ class Table:
     key: Sequence[str]
     columns: Sequence[Field]
     cluster_by: Sequence[str] = ()
+    skip_by: Sequence[str] = ()
     changes: bool = False
     version: int = 1
     loaded: bool = False
@@ -119,11 +123,14 @@ class Table:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"a table's name is lower case with underscores, got '{self.name}'")
-        missing = [name for name in (*self.key, *self.cluster_by) if name not in self.names]
+        missing = [name for name in (*self.key, *self.cluster_by, *self.skip_by) if name not in self.names]
         if missing:
-            raise ValueError(f"{self.name}: key or clustering names no column: {', '.join(missing)}")
+            raise ValueError(f"{self.name}: key, clustering or skipping names no column: {', '.join(missing)}")
         if self.owns == "as_of" and "as_of" not in self.names:
             raise ValueError(f"{self.name}: a table that owns its as_of needs that column")
+        told = [name for name in self.measured if self[name].personal]
+        if told:
+            raise ValueError(f"{self.name}: values of personal columns must not stand in the log: {', '.join(told)}")
         if self.migrations and not self.loaded:
             raise ValueError(f"{self.name}: a table that is not loaded is made anew, not migrated")
         steps = [1, *[migration.version for migration in self.migrations]]
@@ -134,6 +141,12 @@ class Table:
     def names(self) -> list[str]:
         """The columns' names, in order."""
         return [column.name for column in self.columns]
+
+    @property
+    def measured(self) -> list[str]:
+        """Columns whose least and greatest value is kept for each file."""
+        days = ["as_of"] if self.owns == "as_of" else []
+        return list(dict.fromkeys([*self.cluster_by, *days, *self.skip_by]))
 
     @property
     def ddl(self) -> str:

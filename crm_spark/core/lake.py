@@ -424,6 +424,12 @@ def _properties(table: Table) -> str:
     properties = {
         VERSION_PROPERTY: str(table.version),
         FEED_PROPERTY: str(table.changes).lower(),
+        # Delta would measure 32 columns of each row it writes, and put their values into its log.
+        **(
+            {"delta.dataSkippingStatsColumns": ",".join(table.measured)}
+            if table.measured
+            else {"delta.dataSkippingNumIndexedCols": "0"}
+        ),
     }
     listed = ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
     clustered = f"CLUSTER BY ({', '.join(table.cluster_by)}) " if table.cluster_by else ""

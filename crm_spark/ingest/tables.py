@@ -95,6 +95,7 @@ ORDER_LINES = Table(
     loaded=True,
     key=["line_id"],
     cluster_by=["ordered_on"],
+    skip_by=["order_id"],
     changes=True,
     columns=[
         Field("line_id", "string", "the line: a hash of its natural key, or of file, record and copy"),

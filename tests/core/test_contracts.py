@@ -53,3 +53,5 @@ def test_names_types_keys_and_clustering_are_checked_when_a_contract_is_written(
         Table("t", "x", owns="table", key=["other"], columns=[Field("a", "int", "x")])
     with pytest.raises(ValueError, match="needs that column"):
         Table("t", "x", owns="as_of", key=["a"], columns=[Field("a", "int", "x")])
+    with pytest.raises(ValueError, match="must not stand in the log: a"):
+        Table("t", "x", owns="table", key=["a"], skip_by=["a"], columns=[Field("a", "int", "x", personal=True)])

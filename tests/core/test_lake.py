@@ -145,6 +145,8 @@ def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSe
     assert lake.drift(KEYED) == []
     lake.overwrite(KEYED, keyed(spark, ("a", FIRST, 1)), "run")
     assert lake.drift(KEYED) == [], "a table stays clustered when it is overwritten"
+    log = "".join(file.read_text() for file in Path(lake.location, "keyed", "_delta_log").glob("*.json"))
+    assert 'minValues\\":{\\"day\\":\\"2025-01-01\\"}' in log, "of clustering columns alone values stand in the log"
     assert lake.drift(replace(KEYED, cluster_by=[], changes=False, version=2)) == [
         "clustering: promised none, found day",
         "change feed: promised false, found true",
