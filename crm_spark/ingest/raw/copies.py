@@ -96,8 +96,11 @@ def _merged(one: Run, other: Run) -> Run:
     is_one = np.ones(len(one.high) + len(other.high), np.bool_)
     is_one[of_other] = False
     of_one = np.flatnonzero(is_one)
-    merged = Run(*[np.empty(len(is_one), words.dtype) for words in one])
-    for whole, part, other_part in zip(merged, one, other, strict=True):
-        whole[of_one] = part
-        whole[of_other] = other_part
+    merged = Run(
+        np.empty(len(is_one), np.uint64),
+        np.empty(len(is_one), np.uint64),
+        np.empty(len(is_one), np.int32),
+    )
+    for at, run in ((of_one, one), (of_other, other)):
+        merged.high[at], merged.low[at], merged.seen[at] = run
     return merged

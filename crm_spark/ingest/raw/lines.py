@@ -127,7 +127,8 @@ def count(data: bytes) -> int:
 
 
 def _ends(data: bytes) -> Ends:
-    return np.frombuffer(data, np.uint8) == LF
+    ends: Ends = np.frombuffer(data, np.uint8) == LF
+    return ends
 
 
 def _has_blank(data: bytes, ends: Ends) -> bool:
