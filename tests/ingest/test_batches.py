@@ -1,8 +1,11 @@
 """Exactly once: batches that died, changed files, replaced files, records that wait, rules that fail."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame
 
@@ -78,18 +81,26 @@ def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
         raw.load(replace=["orders/9.csv"])
 
 
-def test_a_record_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
-    raw.feeds = {"orders": PRICED, "prices": PRICES}
+def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
+    json_ = {**PRICED, "files": "json/*", "format": "jsonl"}
+    parquet = {**PRICED, "files": "parquet/*", "format": "parquet"}
+    raw.feeds = {"orders": PRICED, "json": json_, "parquet": parquet, "prices": PRICES}
     raw.orders("1.csv", FIRST)
+    second = dict(zip(ORDERS["columns"], SECOND.split(","), strict=True))
+    raw.write("json/2.jsonl", json.dumps(second) + "\n")
+    third = pa.table({name: [value] for name, value in {**second, "order": "3"}.items()})
+    pq.write_table(third, raw.write("parquet/3.parquet", b""))
     raw.load()
-    assert raw.reasons() == [("orders/1.csv", 2, "no partner in prices yet")]
+    reason = "no partner in prices yet"
+    assert raw.reasons() == [("json/2.jsonl", 1, reason), ("orders/1.csv", 2, reason), ("parquet/3.parquet", 1, reason)]
 
     raw.write("prices/1.csv", "product,off,day\np1,0.5,2025-01-01\n")
     raw.load()
 
     assert raw.reasons() == []
-    assert raw.accounts()["orders/1.csv"] == ("loaded", 1, 1, 0, 0)
-    assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
+    for path in ("orders/1.csv", "json/2.jsonl", "parquet/3.parquet"):
+        assert raw.accounts()[path] == ("loaded", 1, 1, 0, 0)
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("3",)]
 
 
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
