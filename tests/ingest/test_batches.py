@@ -104,6 +104,15 @@ def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: R
 
 
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
+    json_, parquet = {"files": "json/*", "format": "jsonl"}, {"files": "parquet/*", "format": "parquet"}
+    kinds: dict[str, dict[str, Any]] = {"orders": {}, "json": json_, "parquet": parquet}
+    raw.feeds = {name: {**ORDERS, **kind} for name, kind in kinds.items()}
+    third = dict(zip(ORDERS["columns"], ["3", "1", "c2", "p1", "1", "3.00", "03.01.2025"], strict=True))
+    raw.write("json/3.jsonl", json.dumps(third) + "\n")
+    pq.write_table(
+        pa.table({**{name: [value] for name, value in third.items()}, "order": ["4"]}),
+        raw.write("parquet/4.parquet", b""),
+    )
     raw.orders("1.csv", FIRST, SECOND.replace("2025-01-02 10:00:00", "02.01.2025"))
     raw.write("orders/2.csv", "order,line\n9,1\n")
     raw.load()
@@ -114,12 +123,18 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
     mapped = {**ORDERS["tables"]["order_lines"]["columns"], "ordered_at": at, "quantity": "coalesce(pieces, 1)"}
     optional = ["customer", "product", "pieces", "price", "at"]
     table: dict[str, Any] = {"columns": {**mapped, "amount": "coalesce(price, 0)"}}
-    raw.feeds = {"orders": {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}}
+    mended = {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}
+    raw.feeds = {name: {**mended, **kind} for name, kind in kinds.items()}
     raw.load(retry=True)
 
     assert raw.reasons() == []
-    assert raw.accounts() == {"orders/1.csv": ("loaded", 2, 2, 0, 0), "orders/2.csv": ("loaded", 1, 1, 0, 0)}
-    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("9",)]
+    assert raw.accounts() == {
+        "orders/1.csv": ("loaded", 2, 2, 0, 0),
+        "orders/2.csv": ("loaded", 1, 1, 0, 0),
+        "json/3.jsonl": ("loaded", 1, 1, 0, 0),
+        "parquet/4.parquet": ("loaded", 1, 1, 0, 0),
+    }
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("3",), ("4",), ("9",)]
 
 
 def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) -> None:
