@@ -1,8 +1,11 @@
 """Exactly once: batches that died, changed files, replaced files, records that wait, rules that fail."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame
 
@@ -78,18 +81,26 @@ def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
         raw.load(replace=["orders/9.csv"])
 
 
-def test_a_record_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
-    raw.feeds = {"orders": PRICED, "prices": PRICES}
+def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
+    json_ = {**PRICED, "files": "json/*", "format": "jsonl"}
+    parquet = {**PRICED, "files": "parquet/*", "format": "parquet"}
+    raw.feeds = {"orders": PRICED, "json": json_, "parquet": parquet, "prices": PRICES}
     raw.orders("1.csv", FIRST)
+    second = dict(zip(ORDERS["columns"], SECOND.split(","), strict=True))
+    raw.write("json/2.jsonl", json.dumps(second) + "\n")
+    third = pa.table({name: [value] for name, value in {**second, "order": "3"}.items()})
+    pq.write_table(third, raw.write("parquet/3.parquet", b""))
     raw.load()
-    assert raw.reasons() == [("orders/1.csv", 2, "no partner in prices yet")]
+    reason = "no partner in prices yet"
+    assert raw.reasons() == [("json/2.jsonl", 1, reason), ("orders/1.csv", 2, reason), ("parquet/3.parquet", 1, reason)]
 
     raw.write("prices/1.csv", "product,off,day\np1,0.5,2025-01-01\n")
     raw.load()
 
     assert raw.reasons() == []
-    assert raw.accounts()["orders/1.csv"] == ("loaded", 1, 1, 0, 0)
-    assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
+    for path in ("orders/1.csv", "json/2.jsonl", "parquet/3.parquet"):
+        assert raw.accounts()[path] == ("loaded", 1, 1, 0, 0)
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("3",)]
 
 
 def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -> None:
@@ -118,6 +129,15 @@ def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -
 
 
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
+    json_, parquet = {"files": "json/*", "format": "jsonl"}, {"files": "parquet/*", "format": "parquet"}
+    kinds: dict[str, dict[str, Any]] = {"orders": {}, "json": json_, "parquet": parquet}
+    raw.feeds = {name: {**ORDERS, **kind} for name, kind in kinds.items()}
+    third = dict(zip(ORDERS["columns"], ["3", "1", "c2", "p1", "1", "3.00", "03.01.2025"], strict=True))
+    raw.write("json/3.jsonl", json.dumps(third) + "\n")
+    pq.write_table(
+        pa.table({**{name: [value] for name, value in third.items()}, "order": ["4"]}),
+        raw.write("parquet/4.parquet", b""),
+    )
     raw.orders("1.csv", FIRST, SECOND.replace("2025-01-02 10:00:00", "02.01.2025"))
     raw.write("orders/2.csv", "order,line\n9,1\n")
     raw.load()
@@ -128,12 +148,18 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
     mapped = {**ORDERS["tables"]["order_lines"]["columns"], "ordered_at": at, "quantity": "coalesce(pieces, 1)"}
     optional = ["customer", "product", "pieces", "price", "at"]
     table: dict[str, Any] = {"columns": {**mapped, "amount": "coalesce(price, 0)"}}
-    raw.feeds = {"orders": {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}}
+    mended = {**ORDERS, "columns": columns, "optional": optional, "tables": {"order_lines": table}}
+    raw.feeds = {name: {**mended, **kind} for name, kind in kinds.items()}
     raw.load(retry=True)
 
     assert raw.reasons() == []
-    assert raw.accounts() == {"orders/1.csv": ("loaded", 2, 2, 0, 0), "orders/2.csv": ("loaded", 1, 1, 0, 0)}
-    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("9",)]
+    assert raw.accounts() == {
+        "orders/1.csv": ("loaded", 2, 2, 0, 0),
+        "orders/2.csv": ("loaded", 1, 1, 0, 0),
+        "json/3.jsonl": ("loaded", 1, 1, 0, 0),
+        "parquet/4.parquet": ("loaded", 1, 1, 0, 0),
+    }
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("3",), ("4",), ("9",)]
 
 
 def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) -> None:

@@ -105,6 +105,8 @@ def _depth(record: bytes) -> int:
 def _with_byte(byte: bytes, raw: pa.BinaryArray) -> list[int]:
     """Give the numbers of the records that hold a byte."""
     found = np.frombuffer(raw.buffers()[2], np.uint8) == byte[0]
+    if not found.any():
+        return []
     records: list[int] = np.flatnonzero(np.logical_or.reduceat(found, _offsets(raw)[:-1])).tolist()
     return records
 

@@ -98,7 +98,7 @@ def blocks(chunks: Iterable[bytes], held: int) -> Iterator[Block | Overlong]:
         whole = rest.rfind(b"\n") + 1
         if data := begun + rest[:whole]:
             yield Block(number, data)
-        growing = Growing(number + data.count(b"\n"), held)
+        growing = Growing(number + int(np.count_nonzero(_ends(data))), held)
         growing.add(rest[whole:])
     if last := growing.done():
         yield last if isinstance(last, Overlong) else Block(growing.first, last)
@@ -120,14 +120,19 @@ def split(data: bytes) -> list[bytes]:
 
 def count(data: bytes) -> int:
     """Count the lines of a block that are not blank, without splitting it where none is."""
-    codes = np.frombuffer(data, np.uint8)
-    ends = codes == LF
-    if _has_blank(data, codes, ends):
+    ends = _ends(data)
+    if _has_blank(data, ends):
         return sum(map(bool, split(data)))
     return int(np.count_nonzero(ends)) + (not data.endswith(b"\n"))
 
 
-def _has_blank(data: bytes, codes: Codes, ends: Ends) -> bool:
+def _ends(data: bytes) -> Ends:
+    ends: Ends = np.frombuffer(data, np.uint8) == LF
+    return ends
+
+
+def _has_blank(data: bytes, ends: Ends) -> bool:
+    codes = np.frombuffer(data, np.uint8)
     at_edge = data.startswith((b"\n", b"\r\n")) or data.endswith(b"\n\r") or data == b"\r"
     return at_edge or bool(
         (ends[1:] & ends[:-1]).any() or (b"\r" in data and (ends[2:] & (codes[1:-1] == CR) & ends[:-2]).any())
