@@ -21,6 +21,7 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.log import log
 from crm_spark.core.rules import read_rules
 from crm_spark.ingest import files, lookups, plan, quarantine, stage
+from crm_spark.ingest.accounts import LOOKUPS
 from crm_spark.ingest.batch import Batch, Part
 from crm_spark.ingest.books import Books
 from crm_spark.ingest.check import check
@@ -147,7 +148,12 @@ class _Loading:
 
     def load(self, replace: Collection[str], retry: bool) -> None:
         """Finish what is unfinished, load what is new, take up what waits."""
-        known = self._finish(self.books.known())
+        known = self._load_new(self._finish(self.books.known()), replace, retry)
+        if self._take_up(known, retry):
+            self._load_new(self.books.known(), (), retry=False)
+
+    def _load_new(self, known: Known, replace: Collection[str], retry: bool) -> Known:
+        """Load what is new; then, once more, what that made stale."""
         for round_ in range(ROUNDS):
             made = self._plan(known, () if round_ else replace, retry and not round_)
             if made.is_empty:
@@ -156,7 +162,7 @@ class _Loading:
             known = self.books.known()
             if not is_aged:
                 break
-        self._take_up(known, retry)
+        return known
 
     # -- batches
 
@@ -255,7 +261,7 @@ class _Loading:
             self._part(name, [file for file in chosen if file.feed == name], numbers) for name in self.source.order
         ]
         needed = [part for part in parts if part.files or removed]
-        before = self._looked_up(needed)
+        feeds, since = self._looked_up(needed)
         batch = Batch(self.lake, self.source.source, number, self.run_id, needed, removed)
         try:
             counts = batch.load()
@@ -269,43 +275,51 @@ class _Loading:
             for part in needed
             for at, file in part.files.items()
         ]
-        return loaded, self._aged(before)
+        return loaded, self._aged(feeds, since)
 
     def _part(self, name: str, chosen: list[BatchFile], numbers: Iterator[int]) -> Part:
         numbered = {next(numbers): file.inspected for file in chosen}
         context = self.contexts[name]
         return Part(context, numbered, lambda: stage.of_files(self.lake.spark, self.root, context, numbered))
 
-    def _take_up(self, known: Known, retry: bool) -> None:
-        """Take up records that wait for a partner, and on `--retry` all that are quarantined."""
+    def _take_up(self, known: Known, retry: bool) -> bool:
+        """Take up records that wait for a partner, and on `--retry` all that are quarantined.
+
+        Returns whether files are loaded with a look-up's older values by it.
+        """
         names = [name for name, rows in known.items() if any(row["quarantined"] for row in rows.values())]
         names = [name for name in names if name in self.contexts and (retry or self.contexts[name].can_wait)]
-        waiting = quarantine.waiting(self.lake, self.source.source, names, retry) if names else None
-        if waiting is None:
-            return
-        held = waiting.persist()
+        if not names:
+            return False
+        held = quarantine.waiting(self.lake, self.source.source, names, retry).persist()
         parts = quarantine.parts(self.lake.spark, held, self.contexts)
-        if parts:
-            Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
-            rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
-            risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
-            self.books.write([row for row in rows if row != known[row["feed"]][row["path"]]])
-            if risen:
-                self.told.note(f"{risen} quarantined records are loaded now")
+        aged = self._load_again(held, parts, known, retry) if parts else []
         held.unpersist()
+        return bool(aged)
+
+    def _load_again(self, held: DataFrame, parts: list[Part], known: Known, retry: bool) -> list[dict[str, Any]]:
+        """Load quarantined records and count their files anew; give the rows of files that aged by it."""
+        feeds, since = self._looked_up(parts)
+        Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
+        rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
+        risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
+        self.books.write([row for row in rows if row != known[row["feed"]][row["path"]]])
+        if risen:
+            self.told.note(f"{risen} quarantined records are loaded now")
+        aged = self._aged(feeds, since)
+        self.books.write(aged)
+        return aged
 
     # -- look-ups and heirs
 
-    def _looked_up(self, parts: Sequence[Part]) -> dict[str, DataFrame]:
-        """The rows of look-up feeds before a batch adds to them."""
-        names = [part.context.feed_name for part in parts if part.context.feed.key]
-        return {name: lookups.best(self.lake, self.source, name) for name in names}
+    def _looked_up(self, parts: Sequence[Part]) -> tuple[list[str], int | None]:
+        """Look-up feeds that a batch may change, and the version at which their rows are what they were."""
+        feeds = [part.context.feed_name for part in parts if part.context.feed.key]
+        return feeds, self.lake.version(LOOKUPS) if feeds else None
 
-    def _aged(self, before: dict[str, DataFrame]) -> list[dict[str, Any]]:
+    def _aged(self, feeds: Sequence[str], since: int | None) -> list[dict[str, Any]]:
         """Rows of files that were loaded with a look-up's older values: they are loaded anew."""
-        changed = [
-            name for name, old in before.items() if lookups.has_changed(old, lookups.best(self.lake, self.source, name))
-        ]
+        changed = lookups.changed(self.lake, self.source, feeds, since)
         users = [feed for feed in self.source.feeds if set(self.source.uses(feed)) & set(changed)]
         if not users:
             return []
