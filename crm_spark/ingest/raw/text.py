@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
 )
 
 
-def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
+def records(path: str, form: Format, content: str, name: str | None = None) -> Iterator[pa.RecordBatch]:
     """Give the records of a CSV or of JSON lines.
 
     Parameters
@@ -38,13 +38,15 @@ def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
         How it is to be read.
     content : str
         What its inspection gave as `content`.
+    name : str, optional
+        What stands for the content in the ids of its records; default `content`.
 
     Returns
     -------
     Iterator of RecordBatch
         `position`: the line at which the record starts, the header's being 1. `copy`: its number among its
         like in this file. `row_hash`: the first half of the SHA-256 of the record in UTF-8, in hex. `row_id`:
-        the same of `content`, `row_hash` and `copy` written one after another. `raw`: its text without line
+        the same of `name`, `row_hash` and `copy` written one after another. `raw`: its text without line
         end. `refusal`: null or why it is not to be loaded. About 2 µs a line.
 
     Raises
@@ -55,7 +57,7 @@ def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
     if form.kind == "parquet":
         raise ValueError("kind must be csv or jsonl, got 'parquet'")
     stream = Hashed(unpacked(path))
-    assemble = Assembly(form, content)
+    assemble = Assembly(form, name or content)
     for group in _without_header(grouped(decoded(stream, form), form), form):
         if isinstance(group, Overlong):
             yield assemble.overlong(group)
@@ -80,9 +82,9 @@ def _without_header(groups: Iterator[Group | Overlong], form: Format) -> Iterato
 class Assembly:
     """Makes batches of one file's records, in their order."""
 
-    def __init__(self, form: Format, content: str) -> None:
+    def __init__(self, form: Format, name: str) -> None:
         self._form = form
-        self._begun = sha256(content.encode())
+        self._begun = sha256(name.encode())
         self._copies = Copies()
 
     def batches(self, group: Group) -> Iterator[pa.RecordBatch]:
