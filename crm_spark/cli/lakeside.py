@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from crm_spark.cli.desk import Desk
 
 MOST_RUNS = 1_000
+OPEN = {
+    "stale": (
+        "{count} files of {source} are loaded with older values of a look-up",
+        "put those back that are gone, and run `crm ingest` again: it loads them anew and tells which it cannot",
+    ),
+    "started": (
+        "loading {count} files of {source} began and did not end",
+        "run `crm ingest` again: it finishes them first",
+    ),
+}
 
 
 def findings(desk: Desk, values: bool) -> Iterator[Finding]:
@@ -51,14 +61,14 @@ def table(desk: Desk, known: Known, values: bool) -> Finding:
 
 
 def unfinished_batches(desk: Desk) -> Iterator[Finding]:
-    """Look for files whose loading began and never ended."""
+    """Look for files whose loading began and never ended, and for those that wait to be loaded anew."""
     from crm_spark.ingest.accounts import ACCOUNTS
 
     accounts = desk.lake.read(ACCOUNTS, desk.lake.version(ACCOUNTS))
-    started = accounts.where("status = 'started'").groupBy("source").count().orderBy("source").collect()
-    for row in started:
-        said = f"loading {row['count']} files of {row['source']} began and did not end"
-        yield warning("ingestion", said, "run `crm ingest` again: it finishes them first")
+    open_ = accounts.where("status IN ('started', 'stale')").groupBy("source", "status").count()
+    for row in open_.orderBy("source", "status").collect():
+        said, remedy = OPEN[row["status"]]
+        yield warning("ingestion", said.format(count=row["count"], source=row["source"]), remedy)
 
 
 def unfinished_runs(desk: Desk) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ ACCOUNTS = Table(
         Field("source", "string", "the source"),
         Field("feed", "string", "the kind of file within the source"),
         Field("path", "string", "where the file is, below the source's folder"),
-        Field("file_hash", "string", "SHA-256 of its uncompressed bytes", nullable=True),
+        Field("file_hash", "string", "SHA-256 of source, feed and its uncompressed bytes", nullable=True),
         Field("bytes", "bigint", "its size as it lies there", unit="byte"),
         Field("modified_at", "timestamp", "when it was last written"),
         Field("batch", "bigint", "the batch that loaded it; rises with each batch"),

@@ -3,24 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.lake import Lake
 from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
-from crm_spark.ingest.plan import HOLDS, BatchFile, Known
-
-NOTHING = {
-    "records": 0,
-    "loaded": 0,
-    "quarantined": 0,
-    "duplicates": 0,
-    "warnings": {},
-    "replaces": None,
-    "reason": None,
-}
+from crm_spark.ingest.plan import BEARS, Known, Row
 
 
 @dataclass(frozen=True)
@@ -43,26 +32,13 @@ class Books:
         """A number above that of every batch before, of one that failed too: each wrote to the accounts."""
         return (self.lake.version(ACCOUNTS) or 0) + 1
 
-    def row(self, file: BatchFile, status: str, batch: int, **told: Any) -> dict[str, Any]:
-        """One row of the accounts for a file as it lies there."""
-        named = {"feed": file.feed, "path": file.path, "status": status, "batch": batch}
-        return {**NOTHING, **named, **self.seen(file), "file_hash": file.inspected.content, **told}
-
-    def seen(self, file: BatchFile) -> dict[str, Any]:
-        """By what a file is taken for unchanged."""
-        return {"bytes": file.inspected.found.bytes, "modified_at": file.inspected.found.modified_at}
-
-    def refused(self, file: BatchFile, batch: int) -> dict[str, Any]:
-        """The row of a file that is refused whole: one record, quarantined."""
-        return self.row(file, "refused", batch, reason=file.inspected.refusal, records=1, quarantined=1)
-
-    def open(self, rows: Sequence[dict[str, Any]], batch: int) -> None:
+    def open(self, rows: Sequence[Row], batch: int) -> None:
         """Write down, once, the first rows of files that were never seen."""
         if rows:
             self.lake.prepare(ACCOUNTS)
             self.lake.append(ACCOUNTS, self._told(rows), self.run_id, (f"open {self.source}", batch))
 
-    def write(self, rows: Sequence[dict[str, Any]], forget: Sequence[tuple[str, str]] = ()) -> None:
+    def write(self, rows: Sequence[Row], forget: Sequence[tuple[str, str]] = ()) -> None:
         """Write rows and drop those of a (feed, path) that is forgotten, in one commit."""
         if not rows and not forget:
             return
@@ -71,23 +47,24 @@ class Books:
         keys = self.lake.spark.createDataFrame(paths, "source string, feed string, path string") if forget else None
         self.lake.merge(ACCOUNTS, self._told(rows), self.run_id, keys=keys)
 
-    def _told(self, rows: Sequence[dict[str, Any]]) -> DataFrame:
+    def _told(self, rows: Sequence[Row]) -> DataFrame:
         told = {"source": self.source, "run_id": self.run_id, "at": datetime.now(UTC)}
         values = [tuple({**row, **told}[name] for name in ACCOUNTS.names) for row in rows]
         return self.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
 
-    def recount(self, known: Known, hashes: Sequence[str]) -> list[dict[str, Any]]:
+    def recount(self, known: Known, hashes: Sequence[str]) -> list[Row]:
         """The rows of files whose quarantined records were taken up, with counts as they are now."""
-        mine = self.lake.current(QUARANTINE).where(F.col("source") == self.source)
+        is_record = (F.col("source") == self.source) & (F.col("position") > 0)
+        mine = self.lake.current(QUARANTINE).where(is_record)
         left = {row["file_hash"]: row["count"] for row in mine.groupBy("file_hash").count().collect()}
         rows = [row for feed in known.values() for row in feed.values() if row["file_hash"] in hashes]
-        return [_recounted(row, left.get(row["file_hash"], 0)) for row in rows if row["status"] in HOLDS]
+        return [_recounted(row, left.get(row["file_hash"], 0)) for row in rows if row["status"] in BEARS]
 
 
-def _recounted(row: dict[str, Any], quarantined: int) -> dict[str, Any]:
+def _recounted(row: Row, quarantined: int) -> Row:
     return {**row, "quarantined": quarantined, "loaded": row["records"] - row["duplicates"] - quarantined}
 
 
-def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
+def _with_zone(row: Row) -> Row:
     """Spark hands a time without zone, on the clock of this process."""
     return {**row, "modified_at": row["modified_at"].astimezone(UTC)}

@@ -34,13 +34,23 @@ class Found:
 
 @dataclass(frozen=True)
 class Inspected:
-    """A raw file whose every byte was seen once; unreadable, `content` is a hash of its path."""
+    """A raw file whose every byte was seen once.
+
+    Parameters
+    ----------
+    content : str
+        What tells it from every other content of every feed: a hash of source, feed and uncompressed bytes;
+        where these cannot be read, of its path.
+    digest : str, optional
+        The hash of the bytes alone, by which a change while they are read is seen.
+    """
 
     found: Found
     content: str
     header: tuple[str, ...]
     records: int
     refusal: str | None
+    digest: str | None = None
 
 
 def find(root: str, feed: Feed) -> list[Found]:
@@ -63,14 +73,20 @@ def find(root: str, feed: Feed) -> list[Found]:
     ]
 
 
-def look(spark: SparkSession, root: str, feed: Feed, found: Sequence[Found]) -> list[Inspected]:
-    """Read every file once, on the executors: its hash, its header, its number of records, what is wrong."""
+def look(spark: SparkSession, root: str, owner: str, feed: Feed, found: Sequence[Found]) -> list[Inspected]:
+    """Read every file once, on the executors: its hash, its header, its number of records, what is wrong.
+
+    Parameters
+    ----------
+    owner : str
+        Source and feed: equal bytes of two feeds are two contents, or the rows of one would go with the other's.
+    """
     if not found:
         return []
     paths = spark.createDataFrame([(file.path,) for file in found], "path string")
     seen = paths.mapInArrow(partial(_look, root=root, form=feed.form), INSPECTED).collect()
     by_path = {row["path"]: row for row in seen}
-    return [_inspected(file, by_path[file.path].asDict()) for file in found]
+    return [_inspected(file, owner, by_path[file.path].asDict()) for file in found]
 
 
 def join(root: str, path: str) -> str:
@@ -104,9 +120,9 @@ SEEN = pa.schema(
 )
 
 
-def _inspected(file: Found, row: Mapping[str, Any]) -> Inspected:
-    content = row["content"] or hashlib.sha256(file.path.encode()).hexdigest()
-    return Inspected(file, content, tuple(row["header"] or ()), row["records"], row["refusal"])
+def _inspected(file: Found, owner: str, row: Mapping[str, Any]) -> Inspected:
+    content = hashlib.sha256(f"{owner} {row['content'] or file.path}".encode()).hexdigest()
+    return Inspected(file, content, tuple(row["header"] or ()), row["records"], row["refusal"], row["content"])
 
 
 def _opened(root: str) -> tuple[fs.FileSystem, str]:

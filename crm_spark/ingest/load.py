@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from pyspark.sql import DataFrame
@@ -21,13 +20,14 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.log import log
 from crm_spark.core.rules import read_rules
 from crm_spark.ingest import files, lookups, plan, quarantine, stage
+from crm_spark.ingest.accounts import LOOKUPS
 from crm_spark.ingest.batch import Batch, Part
 from crm_spark.ingest.books import Books
 from crm_spark.ingest.check import check
 from crm_spark.ingest.conform import Context
 from crm_spark.ingest.files import Found, Inspected
 from crm_spark.ingest.mapping import Rule, Source
-from crm_spark.ingest.plan import BatchFile, Known, Plan
+from crm_spark.ingest.plan import BatchFile, Known, Plan, Row
 
 ROUNDS = 3  # a look-up that changed has its users loaded anew in a second batch; more is a fault
 
@@ -40,7 +40,7 @@ class Told:
     records: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
         """Count files by their rows of the accounts."""
         for row in rows:
             self.files[row["status"]] = self.files.get(row["status"], 0) + 1
@@ -48,7 +48,9 @@ class Told:
                 self.records[name] = self.records.get(name, 0) + row[name]
 
     def note(self, sentence: str) -> None:
-        """Say what a person should know."""
+        """Say, once, what a person should know."""
+        if sentence in self.notes:
+            return
         log.warning(sentence)
         self.notes.append(sentence)
 
@@ -149,7 +151,12 @@ class _Loading:
 
     def load(self, replace: Collection[str], retry: bool) -> None:
         """Finish what is unfinished, load what is new, take up what waits."""
-        known = self._finish(self.books.known())
+        known = self._load_new(self._finish(self.books.known()), replace, retry)
+        if self._take_up(known, retry):
+            self._load_new(self.books.known(), (), retry=False)
+
+    def _load_new(self, known: Known, replace: Collection[str], retry: bool) -> Known:
+        """Load what is new; then, once more, what that made stale."""
         for round_ in range(ROUNDS):
             made = self._plan(known, () if round_ else replace, retry and not round_)
             if made.is_empty:
@@ -158,176 +165,144 @@ class _Loading:
             known = self.books.known()
             if not is_aged:
                 break
-        self._take_up(known, retry)
+        return known
 
     # -- batches
 
     def _plan(self, known: Known, replace: Collection[str], retry: bool) -> Plan:
         """Look at every file that is in doubt, and say what becomes of it."""
-        whole = Plan()
+        made = Plan()
         for name, found in self.found.items():
             mine = known.get(name, {})
             doubtful = plan.to_inspect(found, mine, replace, retry)
-            inspected = files.look(self.lake.spark, self.root, self.source.feeds[name], doubtful)
-            plan.plan(whole, name, inspected, mine, replace)
-        return whole
+            plan.plan(made, name, found, self._look(name, doubtful), mine, replace)
+        for note in made.notes:
+            self.told.note(note)
+        return made
+
+    def _look(self, name: str, found: Sequence[Found]) -> list[Inspected]:
+        owner = f"{self.source.source} {name}"
+        return files.look(self.lake.spark, self.root, owner, self.source.feeds[name], found)
 
     def _finish(self, known: Known) -> Known:
-        """Finish a batch that died, with its own files; what is no longer what it was is withdrawn."""
-        started = {
-            (name, path): row
-            for name, rows in known.items()
-            for path, row in rows.items()
-            if row["status"] == "started"
-        }
+        """Finish a batch that died."""
+        started = [row for rows in known.values() for row in rows.values() if row["status"] == "started"]
         if not started:
             return known
-        seen: dict[tuple[str, str], Inspected] = {}
-        for name, found in self.found.items():
-            mine = [file for file in found if (name, file.path) in started]
-            for file in files.look(self.lake.spark, self.root, self.source.feeds[name], mine):
-                seen[name, file.found.path] = file
-        kept = {key for key, row in started.items() if key in seen and seen[key].content == row["file_hash"]}
-        lost = {key: row for key, row in started.items() if key not in kept}
-        for _, path in lost:
-            self.told.note(f"{path} changed or went before its batch was finished: its rows are withdrawn")
-        batch = [BatchFile(name, seen[name, path], started[name, path]["replaces"]) for name, path in sorted(kept)]
-        number = max(row["batch"] for row in started.values())
-        log.info("finishing batch %d of %d files", number, len(batch))
-        gone = [row["file_hash"] for row in lost.values()]
-        self._write(batch, number, [*self._swapped(batch, known), *gone], known, forget=list(lost))
+        made = Plan()
+        for name, mine in known.items():
+            begun = [
+                file
+                for file in self.found.get(name, [])
+                if file.path in mine and mine[file.path]["status"] == "started"
+            ]
+            plan.resume(made, name, self._look(name, begun), mine)
+        number = max(row["batch"] for row in started)
+        log.info("finishing batch %d of %d files", number, len(made.batch))
+        for note in made.notes:
+            self.told.note(note)
+        self._write(made, number, known)
         return self.books.known()
 
     def _begin(self, made: Plan, known: Known) -> bool:
-        """Write the new batch down before its first write, then load it; tell whether others aged by it."""
-        number = self.books.next_batch()
-        started = [self.books.row(file, "started", number, replaces=file.replaces) for file in made.batch]
-        changed = [
-            {**known[file.feed][file.path], **self.books.seen(file), "status": status}
-            for status, listed in (("changed", made.changed), ("loaded", made.touched))
-            for file in listed
-        ]
-        new = [row for row in started if row["path"] not in known.get(row["feed"], {})]
-        self.books.open(new, number)
-        self.books.write([*[row for row in started if row not in new], *changed])
-        for file in made.changed:
-            self.told.note(
-                f"{file.path} changed since it was loaded; `crm ingest --replace {file.path}` swaps its rows"
-            )
-        removed = self._swapped([*made.batch, *made.repeated, *made.refused], known)
-        for file in made.repeated:
-            self.told.note(f"{file.path} holds what another file held: it is not loaded again")
-        return bool(self._write(made.batch, number, removed, known, refused=made.refused, repeated=made.repeated))
+        """Write the new batch down before its first write, then load it; tell whether others aged by it.
 
-    def _write(
-        self,
-        chosen: list[BatchFile],
-        number: int,
-        removed: list[str],
-        known: Known,
-        *,
-        refused: Sequence[BatchFile] = (),
-        repeated: Sequence[BatchFile] = (),
-        forget: Sequence[tuple[str, str]] = (),
-    ) -> list[dict[str, Any]]:
-        """Load files and close their accounts; a batch that a rule fails leaves the books as they were.
-
-        Returns rows of files that were loaded with a look-up's older values.
+        A batch that a rule fails leaves the books as they were.
         """
-        loaded, aged = self._load(chosen, number, removed, known)
-        if refused:
-            quarantine.refuse(self.lake, self.source.source, self.run_id, refused)
-        closed = [
-            *loaded,
-            *[self.books.refused(file, number) for file in refused],
-            *[self.books.row(file, "repeated", 0) for file in repeated],
-        ]
-        self.books.write([*closed, *aged], forget)
-        self.told.add(closed)
-        return aged
+        number = self.books.next_batch()
+        opened = [{**row, "batch": number} for row in made.opened] if made.is_wide else []
+        new = [row for row in opened if row["path"] not in known.get(row["feed"], {})]
+        old = [row for row in opened if row["path"] in known.get(row["feed"], {})]
+        self.books.open(new, number)
+        self.books.write(old)
+        try:
+            return self._write(made, number, known)
+        except QualityError:
+            self.books.write([known[row["feed"]][row["path"]] for row in old], [_key(row) for row in new])
+            raise
 
-    def _load(
-        self, chosen: list[BatchFile], number: int, removed: list[str], known: Known
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Write the tables; give the rows of what was loaded, and of what aged by it."""
-        if not chosen and not removed:
+    def _write(self, made: Plan, number: int, known: Known) -> bool:
+        """Load files and close their accounts; tell whether others aged by it."""
+        loaded, changed = self._load(made, number)
+        if made.refused or made.settled:
+            quarantine.settle(self.lake, self.source.source, self.run_id, made.refused, made.settled)
+        closed = {_key(row): row for row in [*loaded, *made.closed]}
+        others = {_key(row): row for rows in known.values() for row in rows.values()}
+        others |= {_key(row): row for row in made.closed}
+        passed = {*made.forgotten, *[_key(row) for row in loaded]}
+        aged = self._aged(changed, [row for key, row in others.items() if key not in passed])
+        closed |= {_key(row): row for row in aged}
+        self.books.write([*closed.values()], made.forgotten)
+        self.told.add([*loaded, *[row for row in made.closed if row["status"] in ("refused", "repeated")]])
+        return bool(aged)
+
+    def _load(self, made: Plan, number: int) -> tuple[list[Row], list[str]]:
+        """Write the tables; give the rows of what was loaded, and the look-up feeds that it changed."""
+        if not made.batch and not made.removed:
             return [], []
         numbers = count()
         parts = [
-            self._part(name, [file for file in chosen if file.feed == name], numbers) for name in self.source.order
+            self._part(name, [file for file in made.batch if file.feed == name], numbers) for name in self.source.order
         ]
-        needed = [part for part in parts if part.files or removed]
-        before = self._looked_up(needed)
-        batch = Batch(self.lake, self.source.source, number, self.run_id, needed, removed)
-        try:
-            counts = batch.load()
-        except QualityError:
-            old = [(file.feed, file.path) for file in chosen]
-            rows = [known[name][path] for name, path in old if path in known.get(name, {})]
-            self.books.write(rows, [key for key in old if key[1] not in known.get(key[0], {})])
-            raise
+        needed = [part for part in parts if part.files or made.removed]
+        feeds, since = self._looked_up(needed)
+        counts = Batch(self.lake, self.source.source, number, self.run_id, needed, made.removed).load()
         loaded = [
-            self.books.row(BatchFile(part.context.feed_name, file), "loaded", number, **counts[at])
+            BatchFile(part.context.feed_name, file).row("loaded", batch=number, **counts[at])
             for part in needed
             for at, file in part.files.items()
         ]
-        return loaded, self._aged(before)
+        return loaded, lookups.changed(self.lake, self.source, feeds, since)
 
     def _part(self, name: str, chosen: list[BatchFile], numbers: Iterator[int]) -> Part:
         numbered = {next(numbers): file.inspected for file in chosen}
         context = self.contexts[name]
         return Part(context, numbered, lambda: stage.of_files(self.lake.spark, self.root, context, numbered))
 
-    def _take_up(self, known: Known, retry: bool) -> None:
-        """Take up records that wait for a partner, and on `--retry` all that are quarantined."""
+    def _take_up(self, known: Known, retry: bool) -> bool:
+        """Take up records that wait for a partner, and on `--retry` all that are quarantined.
+
+        Returns whether files are loaded with a look-up's older values by it.
+        """
         names = [name for name, rows in known.items() if any(row["quarantined"] for row in rows.values())]
         names = [name for name in names if name in self.contexts and (retry or self.contexts[name].can_wait)]
-        waiting = quarantine.waiting(self.lake, self.source.source, names, retry) if names else None
-        if waiting is None:
-            return
-        held = waiting.persist()
+        if not names:
+            return False
+        held = quarantine.waiting(self.lake, self.source.source, names, retry).persist()
         parts = quarantine.parts(self.lake.spark, held, self.contexts)
-        if parts:
-            Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
-            rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
-            risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
-            self.books.write([row for row in rows if row != known[row["feed"]][row["path"]]])
-            if risen:
-                self.told.note(f"{risen} quarantined records are loaded now")
+        aged = self._load_again(held, parts, known, retry) if parts else []
         held.unpersist()
+        return bool(aged)
 
-    # -- look-ups and heirs
+    def _load_again(self, held: DataFrame, parts: list[Part], known: Known, retry: bool) -> list[Row]:
+        """Load quarantined records and count their files anew; give the rows of files that aged by it."""
+        feeds, since = self._looked_up(parts)
+        Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
+        rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
+        risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
+        if risen:
+            self.told.note(f"{risen} quarantined records are loaded now")
+        ends = {_key(row): row for row in [*[row for mine in known.values() for row in mine.values()], *rows]}
+        aged = self._aged(lookups.changed(self.lake, self.source, feeds, since), list(ends.values()))
+        ends |= {_key(row): row for row in aged}
+        self.books.write([row for (feed, path), row in ends.items() if row != known[feed][path]])
+        return aged
 
-    def _looked_up(self, parts: Sequence[Part]) -> dict[str, DataFrame]:
-        """The rows of look-up feeds before a batch adds to them."""
-        names = [part.context.feed_name for part in parts if part.context.feed.key]
-        return {name: lookups.best(self.lake, self.source, name) for name in names}
+    # -- look-ups
 
-    def _aged(self, before: dict[str, DataFrame]) -> list[dict[str, Any]]:
-        """Rows of files that were loaded with a look-up's older values: they are loaded anew."""
-        changed = [
-            name for name, old in before.items() if lookups.has_changed(old, lookups.best(self.lake, self.source, name))
-        ]
+    def _looked_up(self, parts: Sequence[Part]) -> tuple[list[str], int | None]:
+        """Look-up feeds that a batch may change, and the version at which their rows are what they were."""
+        feeds = [part.context.feed_name for part in parts if part.context.feed.key]
+        return feeds, self.lake.version(LOOKUPS) if feeds else None
+
+    def _aged(self, changed: Sequence[str], rows: Sequence[Row]) -> list[Row]:
+        """Of some rows those of files that were loaded with a look-up's older values: they are loaded anew."""
         users = [feed for feed in self.source.feeds if set(self.source.uses(feed)) & set(changed)]
-        if not users:
-            return []
-        self.told.note(f"{', '.join(changed)} changed: files of {', '.join(users)} are loaded anew")
-        known = self.books.known()
-        rows = [row for feed in users for row in known.get(feed, {}).values() if row["status"] in plan.HOLDS]
-        return [{**row, "status": "stale"} for row in rows]
+        if users:
+            self.told.note(f"{', '.join(changed)} changed: files of {', '.join(users)} are loaded anew")
+        aged = [row for row in rows if row["feed"] in users and row["status"] in plan.BEARS]
+        return [{**row, "status": "stale"} for row in aged]
 
-    def _swapped(self, chosen: list[BatchFile], known: Known) -> list[str]:
-        """Contents whose rows go. Where another path still holds the content, that one now stands for it."""
-        gone = []
-        for file in chosen:
-            mine = known.get(file.feed, {})
-            heirs = [row for row in mine.values() if row["status"] == "repeated" and row["file_hash"] == file.replaces]
-            if file.replaces and heirs and file.replaces != file.inspected.content:
-                counts = {
-                    name: mine[file.path][name]
-                    for name in ("batch", "records", "loaded", "quarantined", "duplicates", "warnings")
-                }
-                self.books.write([{**heirs[0], **counts, "status": "loaded"}])
-            elif file.replaces:
-                gone.append(file.replaces)
-        return gone
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["feed"], row["path"]

@@ -26,13 +26,15 @@ def read(known: DataFrame, source: Source, feeds: Sequence[str], size: int) -> d
     return {name: F.broadcast(rows) if size <= MOST_BYTES else rows for name, rows in found.items()}
 
 
-def best(lake: Lake, source: Source, feed: str) -> DataFrame:
-    """Give `row_key` and `fields_hash` of a look-up feed as it is now, one row for each key."""
-    return _best(lake.current(LOOKUPS), source, feed)
+def changed(lake: Lake, source: Source, feeds: Sequence[str], since: int | None) -> list[str]:
+    """Name the look-up feeds of which a key has other values, or none, that had some at a version of LOOKUPS."""
+    if since is None:
+        return []
+    before, after = lake.read(LOOKUPS, since), lake.current(LOOKUPS)
+    return [name for name in feeds if _has_changed(_best(before, source, name), _best(after, source, name))]
 
 
-def has_changed(before: DataFrame, after: DataFrame) -> bool:
-    """Whether a key that was there has other values now."""
+def _has_changed(before: DataFrame, after: DataFrame) -> bool:
     old = before.select("row_key", F.col("fields_hash").alias("old_hash"))
     joined = after.join(old, "row_key", "full")
     is_other = F.col("old_hash").isNotNull() & ~F.col("old_hash").eqNullSafe(F.col("fields_hash"))

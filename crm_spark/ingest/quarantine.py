@@ -1,8 +1,10 @@
 """Records that wait or were refused: put there as whole files, and taken up again."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,34 +17,49 @@ from crm_spark.ingest.conform import Context
 from crm_spark.ingest.files import Found, Inspected
 from crm_spark.ingest.plan import BatchFile
 
+ID_DIGITS = 32
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def refuse(lake: Lake, source: str, run_id: str, files: Sequence[BatchFile]) -> None:
-    """Put whole files into quarantine, each as one record without text, at position 0."""
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "source": source,
-            "feed": file.feed,
-            "row_id": file.inspected.content[:32],
-            "file_hash": file.inspected.content,
-            "path": file.path,
-            "position": 0,
-            "copy": 1,
-            "row_hash": file.inspected.content[:32],
-            "header": list(file.inspected.header),
-            "refusal": file.inspected.refusal,
-            "reason": file.inspected.refusal,
-            "waits": False,
-            "run_id": run_id,
-            "quarantined_at": now,
-        }
-        for file in files
-    ]
-    values = [tuple(row.get(name) for name in QUARANTINE.names) for row in rows]
+def settle(
+    lake: Lake, source: str, run_id: str, refused: Sequence[BatchFile], settled: Sequence[tuple[str, str]]
+) -> None:
+    """Put whole files into quarantine, each as one record without text, at position 0; take others out.
+
+    Parameters
+    ----------
+    settled : sequence of (feed, path)
+        Files that may stand there and are refused no more, or anew.
+    """
     lake.prepare(QUARANTINE)
-    lake.merge(QUARANTINE, lake.spark.createDataFrame(values, QUARANTINE.nullable_ddl), run_id)
+    values = [tuple(_whole(file, source, run_id).get(name) for name in QUARANTINE.names) for file in refused]
+    rows = lake.spark.createDataFrame(values, QUARANTINE.nullable_ddl)
+    paths = [*settled, *[(file.feed, file.path) for file in refused]]
+    asked = lake.spark.createDataFrame(paths, "feed string, path string")
+    is_whole = (F.col("source") == source) & (F.col("position") == 0)
+    old = lake.current(QUARANTINE).where(is_whole).join(F.broadcast(asked), ["feed", "path"], "left_semi")
+    keys = old.select(*QUARANTINE.key).unionByName(rows.select(*QUARANTINE.key))
+    lake.merge(QUARANTINE, rows, run_id, keys=keys)
+
+
+def _whole(file: BatchFile, source: str, run_id: str) -> dict[str, Any]:
+    content, reason = file.inspected.content, file.inspected.refusal
+    return {
+        "source": source,
+        "feed": file.feed,
+        "row_id": hashlib.sha256(f"{file.path} {content}".encode()).hexdigest()[:ID_DIGITS],
+        "file_hash": content,
+        "path": file.path,
+        "position": 0,
+        "copy": 1,
+        "row_hash": content[:ID_DIGITS],
+        "header": list(file.inspected.header),
+        "refusal": reason,
+        "reason": reason,
+        "waits": False,
+        "run_id": run_id,
+        "quarantined_at": datetime.now(UTC),
+    }
 
 
 def waiting(lake: Lake, source: str, feeds: Sequence[str], everything: bool) -> DataFrame:

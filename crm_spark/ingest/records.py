@@ -29,15 +29,15 @@ def read(spark: SparkSession, root: str, feed: Feed, files: Sequence[tuple[int, 
     """
     # In the order of their hashes, big and small files spread evenly over the tasks.
     chosen = sorted(files, key=lambda file: file[1].content or "")
-    rows = [(number, join(root, file.found.path), file.content) for number, file in chosen]
-    paths = spark.createDataFrame(rows, "file int, path string, content string")
+    rows = [(number, join(root, file.found.path), file.digest, file.content) for number, file in chosen]
+    paths = spark.createDataFrame(rows, "file int, path string, digest string, content string")
     return paths.mapInArrow(partial(_read, form=feed.form), RECORDS)
 
 
 def _read(batches: Iterator[pa.RecordBatch], form: Format) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for file in batch.to_pylist():
-            for found in raw_records(file["path"], form, file["content"]):
+            for found in raw_records(file["path"], form, file["digest"], file["content"]):
                 number = pa.array([file["file"]] * found.num_rows, pa.int32())
                 columns = {name: found.column(name) for name in found.schema.names}
                 yield pa.RecordBatch.from_pydict({"file": number, **columns})

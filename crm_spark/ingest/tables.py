@@ -8,7 +8,7 @@ from crm_spark.core.contracts import Field, Table
 
 ORIGIN = [
     Field("source", "string", "the source that said it"),
-    Field("file_hash", "string", "the file that held it: SHA-256 of its uncompressed bytes"),
+    Field("file_hash", "string", "the file that held it: SHA-256 of source, feed and its uncompressed bytes"),
     Field("row_version", "decimal(38,9)", "what orders versions of a row with a natural key", nullable=True),
     Field("row_hash", "string", "hash of the raw record; breaks ties between versions"),
     Field("run_id", "string", "the run that loaded it"),

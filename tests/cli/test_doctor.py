@@ -57,19 +57,21 @@ def test_a_run_that_began_and_never_ended_is_told(empty, toys):
     assert "`crm run toy_days --as-of 2026-01-02`" in found.remedy
 
 
-def test_files_whose_loading_began_and_never_ended_are_told(empty, toys):
+def test_files_whose_loading_began_and_never_ended_are_told_and_those_that_wait_to_be_loaded_anew(empty, toys):
     empty.lake.prepare(ACCOUNTS)
-    known = {"source": "shop", "feed": "orders", "path": "a.csv", "bytes": 1, "batch": 1, "status": "started"}
+    known = {"source": "shop", "feed": "orders", "bytes": 1, "batch": 1}
     counts = dict.fromkeys(("records", "loaded", "quarantined", "duplicates"), 0)
     now = datetime.now(UTC)
     row = known | counts | {"warnings": {}, "run_id": "f00", "modified_at": now, "at": now}
-    begun = [tuple(row.get(name) for name in ACCOUNTS.names)]
-    rows = empty.lake.spark.createDataFrame(begun, ACCOUNTS.nullable_ddl)
+    left = [row | {"path": "a.csv", "status": "started"}, row | {"path": "b.csv", "status": "stale"}]
+    values = [tuple(row.get(name) for name in ACCOUNTS.names) for row in left]
+    rows = empty.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
     empty.lake.append(ACCOUNTS, rows, "f00", ("test", 1))
 
-    (found,) = lakeside.unfinished_batches(Desk(toys, Given(lake=empty.lake.location)))
+    stale, found = lakeside.unfinished_batches(Desk(toys, Given(lake=empty.lake.location)))
     assert found.said == "loading 1 files of shop began and did not end"
     assert "finishes them first" in found.remedy
+    assert stale.said == "1 files of shop are loaded with older values of a look-up"
 
 
 def test_settings_that_only_spark_can_read_are_read_with_a_session_where_the_machine_is_sound(empty, toys):

@@ -197,6 +197,32 @@ def test_a_table_fed_with_and_without_ids_of_its_own_takes_both_when_files_are_r
     assert found[1][2] == "2-1"
 
 
+def test_a_replaced_file_takes_no_row_of_another_file_or_feed_along(raw: Raw) -> None:
+    raw.feeds = {"orders": ORDERS, "web": {**ORDERS, "files": "web/*"}}
+    first = raw.orders("1.csv", FIRST).read_bytes()
+    raw.write("web/1.csv", first)
+    raw.write("orders/3.csv", "order,line\n9,1\n")
+    raw.write("orders/4.csv", "order,line\n9,1\n")
+    raw.load()
+    assert len(set(raw.rows(ORDER_LINES, "line_id"))) == 2, "equal bytes of two feeds are two records"
+    assert [path for path, _, _ in raw.reasons()] == ["orders/3.csv", "orders/4.csv"]
+
+    raw.orders("1.csv", SECOND)
+    raw.write("orders/2.csv", first)
+    raw.orders("4.csv", SECOND.replace("2,1", "4,1"))
+    raw.load(replace=["orders/1.csv"], retry=True)
+
+    assert raw.accounts() == {
+        "orders/1.csv": ("loaded", 1, 1, 0, 0),
+        "orders/2.csv": ("loaded", 1, 1, 0, 0),
+        "orders/3.csv": ("refused", 1, 0, 1, 0),
+        "orders/4.csv": ("loaded", 1, 1, 0, 0),
+        "web/1.csv": ("loaded", 1, 1, 0, 0),
+    }
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("1",), ("2",), ("4",)]
+    assert [path for path, _, _ in raw.reasons()] == ["orders/3.csv"]
+
+
 def test_exact_repeats_are_judged_within_one_file(raw: Raw) -> None:
     raw.feeds = {"orders": {**ORDERS, "duplicates": "drop"}}
     raw.orders("1.csv", FIRST, SECOND, FIRST)

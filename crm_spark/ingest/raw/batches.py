@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 )
 
 
-def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
+def records(path: str, form: Format, content: str, name: str | None = None) -> Iterator[pa.RecordBatch]:
     """Give the records of a file.
 
     Parameters
@@ -39,13 +39,15 @@ def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
         How it is to be read.
     content : str
         What its inspection gave as `content`.
+    name : str, optional
+        What stands for the content in the ids of its records; default `content`.
 
     Returns
     -------
     Iterator of RecordBatch
         `position`: the line at which the record starts, the header's being 1; in Parquet the row. `copy`: its
         number among its like in this file. `row_hash`: the first half of the SHA-256 of the record in UTF-8, in
-        hex. `row_id`: the same of `content`, `row_hash` and `copy` written one after another. `raw`: its text
+        hex. `row_id`: the same of `name`, `row_hash` and `copy` written one after another. `raw`: its text
         without line end; in Parquet the row as JSON. `refusal`: null or why it is not to be loaded. About 1.5 µs
         a line.
 
@@ -55,7 +57,7 @@ def records(path: str, form: Format, content: str) -> Iterator[pa.RecordBatch]:
         The file is not, or no longer, what its inspection saw: what was given so far must not be kept.
     """
     stream, groups = _grouped(path, form)
-    assemble = Assembly(form, content)
+    assemble = Assembly(form, name or content)
     for group in groups:
         if isinstance(group, Overlong):
             yield assemble.overlong(group)
@@ -88,9 +90,9 @@ def _without_header(groups: Iterator[Group | Overlong], form: Format) -> Iterato
 class Assembly:
     """Makes batches of one file's records, in their order."""
 
-    def __init__(self, form: Format, content: str) -> None:
+    def __init__(self, form: Format, name: str) -> None:
         self._form = form
-        self._begun = sha256(content.encode())
+        self._begun = sha256(name.encode())
         self._copies = Copies()
 
     def batches(self, group: Group) -> Iterator[pa.RecordBatch]:
