@@ -32,12 +32,11 @@ from crm_spark.cli import (
 )
 from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake
 from crm_spark.cli.say import complain
-from crm_spark.core.errors import CrmError
+from crm_spark.core.errors import CrmError, ending
 
 if TYPE_CHECKING:
     from crm_spark.core.pipeline import Pipeline
 
-INTERRUPTED = 130  # as a shell says it
 EPILOG = (
     "Exit codes: 0 done, 2 bad usage or configuration, 3 input breaks its contract, 4 a job failed, 5 the lake is busy."
 )
@@ -137,14 +136,8 @@ def _code_of(work: Callable[[], int | None], told: Sequence[str]) -> int:
         # Typer's own words for a wrong usage; its base class does not promise them.
         said, code = getattr(error, "format_message", lambda: "see `crm --help`")(), CrmError.exit_code
         return _fail(told, _sentence(said), getattr(error, "exit_code", code))
-    except CrmError as error:
-        return _fail(told, str(error), error.exit_code, error)
-    except KeyboardInterrupt:
-        return _fail(told, "stopped; the next run starts anew what was not finished", INTERRUPTED)
-    except Exception as error:
-        # Its text may hold a customer's value: it is shown only where it is asked for.
-        said = f"unexpected {type(error).__name__}; the same command with --debug shows where"
-        return _fail(told, said, CrmError.exit_code, error)
+    except (Exception, KeyboardInterrupt) as error:
+        return _fail(told, *ending(error), error)
 
 
 def _sentence(said: str) -> str:

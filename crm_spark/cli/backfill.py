@@ -11,9 +11,10 @@ import typer
 
 from crm_spark.cli import say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import Downstream, Jobs, Sets, Upstream, day
+from crm_spark.cli.options import Downstream, Jobs, Sets, Upstream
 from crm_spark.cli.run import check, end, run_day, summary
 from crm_spark.cli.watch import Watch
+from crm_spark.core.arguments import day
 from crm_spark.core.errors import ConfigError
 
 

@@ -69,18 +69,19 @@ def waiting(desk: Desk, table: Table) -> dict[str, datetime]:
     """For each job that reads only a table's changes, since when there are some that it has not read."""
     from crm_spark.core import runs
 
-    found: dict[str, datetime] = {}
+    newest, found = desk.lake.version(table) or 0, dict[str, datetime]()
     for job in desk.pipeline.jobs.values():
         if job.follows is not None and job.follows.name == table.name:
             last = runs.last_done(desk.lake, job.name) or {"versions_read": {}}
-            since = waiting_since(desk.lake.history(table, 1_000), last["versions_read"].get(table.name))
+            read = last["versions_read"].get(table.name, newest)
+            since = waiting_since(desk.lake.history(table, newest - read), read) if newest > read else None
             found |= {job.name: since} if since is not None else {}
     return found
 
 
-def waiting_since(history: Sequence[Row], read: int | None) -> datetime | None:
+def waiting_since(history: Sequence[Row], read: int) -> datetime | None:
     """When the first version was made that comes after the one that was read; `history` is newest first."""
-    later = [version["timestamp"] for version in history if read is not None and version["version"] > read]
+    later = [version["timestamp"] for version in history if version["version"] > read]
     return instant(later[-1]) if later else None
 
 

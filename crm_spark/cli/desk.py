@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crm_spark.cli import say
+from crm_spark.core import arguments
 from crm_spark.core.errors import ConfigError, near
 
 if TYPE_CHECKING:
@@ -140,31 +141,16 @@ class Desk:
 
 def local(location: str) -> Path | None:
     """Give the folder of a lake on this machine; None for a bucket or a catalog schema."""
-    from crm_spark.core.lake import SCHEMA
+    from crm_spark.core.lake import is_schema
 
     path = location.removeprefix("file://").removeprefix("file:")
-    return None if ":" in path or SCHEMA.fullmatch(location.rstrip("/")) else Path(path)
+    return None if ":" in path or is_schema(location.rstrip("/")) else Path(path)
 
 
 def settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """Read JOB.NAME=VALUE pairs; values as YAML reads them.
-
-    Raises
-    ------
-    ConfigError
-        Naming every pair that is none.
-    """
-    import yaml
-
+    """Read JOB.NAME=VALUE pairs, by job."""
     found: dict[str, dict[str, Any]] = {}
-    wrong = [pair for pair in pairs if "=" not in pair or "." not in pair.split("=")[0]]
-    if wrong:
-        raise ConfigError.listing("--set takes JOB.NAME=VALUE", [f"got '{pair}'" for pair in wrong])
-    for pair in pairs:
-        name, value = pair.split("=", 1)
+    for name, value in arguments.settings(pairs, "JOB.NAME=VALUE").items():
         job, setting = name.split(".", 1)
-        try:
-            found.setdefault(job, {})[setting] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: the value is no YAML; quote it") from None
+        found.setdefault(job, {})[setting] = value
     return found

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from crm_spark.cli import say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream, day
+from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream
+from crm_spark.core.arguments import day
 from crm_spark.core.errors import CrmError
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _steps(desk: Desk, intents: list[Intent], as_of: date) -> list[Step]:
 
 def _step(desk: Desk, intent: Intent, as_of: date, renewed: dict[str, str]) -> Step:
     """One job's step; what a job before it makes anew has no version yet."""
+    from crm_spark.core.config import shown
+
     job, waits = intent.job, [table.name for table in intent.job.reads if table.name in renewed]
     reads = {
         table.name: f"as {renewed[table.name]} leaves it" if table.name in waits else _version(intent, table)
@@ -96,7 +99,7 @@ def _step(desk: Desk, intent: Intent, as_of: date, renewed: dict[str, str]) -> S
         reason,
         reads,
         {table.name: _writing(desk, intent, table, as_of) for table in job.writes},
-        intent.config.model_dump(mode="json", exclude={"as_of"}),
+        shown(intent.config),
     )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import AsOf, Sets, day
+from crm_spark.cli.options import AsOf, Sets
 from crm_spark.cli.run import check_settings, end, run_day, summary
 from crm_spark.cli.watch import Watch
+from crm_spark.core.arguments import day
 from crm_spark.core.errors import ConfigError
 
 if TYPE_CHECKING:

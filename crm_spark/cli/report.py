@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.cli.catalog import INGEST, Known, known
+from crm_spark.cli.history import instant
 from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import Pipeline
@@ -71,7 +72,7 @@ def _facts(lake: Lake, place: Place) -> dict[str, str]:
     facts = {
         "lake": lake.location,
         "as of": last["as_of"].isoformat() if last and last["as_of"] else "no run yet",
-        "last run": f"{last['at']:%Y-%m-%d %H:%M} UTC" if last else "none",
+        "last run": f"{instant(last['at']):%Y-%m-%d %H:%M} UTC" if last else "none",
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
     return {**facts, "currency": place.currency}

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from crm_spark.cli import say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream, day
+from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream
 from crm_spark.cli.plan import foresee
 from crm_spark.cli.watch import Watch
+from crm_spark.core.arguments import day
 from crm_spark.core.errors import ConfigError, CrmError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from crm_spark.core.contracts import Table
     from crm_spark.core.job import Job
     from crm_spark.core.runner import Intent, Result
 
@@ -121,6 +121,7 @@ def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch, foreseen: Se
         What is known of the jobs since before the first of them.
     """
     from crm_spark.core import runner
+    from crm_spark.core.emptiness import emptiness
 
     done, intents, written = Day(as_of), {intent.job.name: intent for intent in foreseen}, set[str]()
     for index, job in enumerate(jobs):
@@ -136,19 +137,8 @@ def run_day(desk: Desk, jobs: list[Job], as_of: date, watch: Watch, foreseen: Se
             break
         written |= result.versions_written.keys()
         done.results.append(result)
-        done.warnings += emptiness(desk, job, result, as_of)
+        done.warnings += emptiness(job, desk.lake, result, as_of)
     return done
-
-
-def emptiness(desk: Desk, job: Job, result: Result, as_of: date) -> list[str]:
-    """Say that a day has no rows, and whether that is because nothing had happened by then."""
-    answers = [table.name for table in job.writes if table.owns == "as_of" and result.rows.get(table.name) == 0]
-    if not answers:
-        return []
-    told = f"no rows for that day in {', '.join(answers)}"
-    if any(_has_data(desk, table, result.versions_read.get(table.name), as_of) for table in job.reads):
-        return [f"{as_of}: {told}"]
-    return [f"no data on or before {as_of}: {told}"]
 
 
 def summary(days: list[Day]) -> list[RenderableType]:
@@ -178,14 +168,3 @@ def end(desk: Desk, done: Day) -> int:
         if not desk.given.as_json:
             say.complain(done.complaint)
     return done.exit_code
-
-
-def _has_data(desk: Desk, table: Table, version: int | None, as_of: date) -> bool:
-    """Whether a table has a row of a day up to `as_of`; one that knows no days counts with any row."""
-    from pyspark.sql import functions as F
-
-    rows = desk.lake.read(table, version)
-    for column in table.columns:
-        if column.type == "date" and not column.nullable:
-            rows = rows.where(F.col(column.name) <= F.lit(as_of))
-    return not rows.isEmpty()

@@ -9,7 +9,7 @@ import typer
 
 from crm_spark.cli import say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import day
+from crm_spark.core.arguments import day
 from crm_spark.core.errors import ConfigError
 
 

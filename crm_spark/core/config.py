@@ -6,6 +6,7 @@ pydantic-settings does the layers, pydantic the types.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,6 +18,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
 
@@ -26,6 +28,7 @@ SECRET = re.compile(
     r"secret|passw(or)?d|token|credential|(access|account|api|encryption|private|shared|storage)[._-]?key(?!size)|\bsas\b",
     re.IGNORECASE,
 )
+PASSWORD = re.compile(r"://[^/@:\s]*:(?!\d+/)[^@\s]*@")  # as in s3a://KEY:SECRET@bucket; a port is none
 CURRENCY = r"[A-Z]{3}"
 
 
@@ -100,15 +103,21 @@ def load(file: Path | None = None, **given: Any) -> Place:
     if file is not None and not file.is_file():
         raise ConfigError(f"there is no configuration file {file}; write one like conf/local.yaml")
     _refuse_secrets(str(chosen), _tree(chosen))
-    _refuse_secrets("the command line", given.get("jobs") or {})
+    _refuse_secrets("the command line", given)
 
     class Here(Place):
         model_config = SettingsConfigDict(yaml_file=chosen if chosen.is_file() else None)
 
     try:
-        return Here(**{name: value for name, value in given.items() if value is not None})
+        place = Here(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigError.listing(str(chosen), faults(error, Place)) from None
+    except SettingsError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        variable = f"CRM_{name[1].upper()}" if name else "a variable CRM_…"
+        raise ConfigError(f'{variable} of the environment must be JSON, like \'{{"name": "value"}}\'') from None
+    _refuse_secrets("the configuration", place.model_dump(include={"lake", "sources", "rules"}))
+    return place
 
 
 def of_job(config: type[C], name: str, place: Place, as_of: date) -> C:
@@ -117,6 +126,11 @@ def of_job(config: type[C], name: str, place: Place, as_of: date) -> C:
         return config(**{**place.jobs.get(name, {}), "as_of": as_of})
     except ValidationError as error:
         raise ConfigError.listing(f"settings of {name}", faults(error, config)) from None
+
+
+def shown(config: Settings) -> dict[str, Any]:
+    """Give the settings as data, without the day and what may be a secret."""
+    return _without_secrets(config.model_dump(mode="json", exclude={"as_of"}))
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -128,7 +142,8 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
         return f"unknown key '{where}'{near(where, model.model_fields)}"
-    given = "" if SECRET.search(where) or isinstance(found["input"], dict) else f", got {found['input']!r}"
+    is_hidden = SECRET.search(where) or PASSWORD.search(str(found["input"])) or isinstance(found["input"], dict)
+    given = "" if is_hidden else f", got {found['input']!r}"
     said = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{where} must be {said}{given}" if found["msg"].startswith("Input should be") else f"{where}: {said}{given}"
 
@@ -138,6 +153,8 @@ def _tree(file: Path) -> dict[str, Any]:
         return {}
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(tree, dict):
@@ -147,16 +164,23 @@ def _tree(file: Path) -> dict[str, Any]:
 
 def _refuse_secrets(where: str, tree: dict[str, Any]) -> None:
     """A file is copied, a command line is listed by the system: secrets come from the environment or the platform."""
-    listed = [f"{name} looks like a secret" for name in _paths(tree) if SECRET.search(name)]
+    found = list(_paths(tree))
+    listed = [f"{name} looks like a secret" for name, _ in found if SECRET.search(name)]
+    listed += [f"{name} has a password in its URI" for name, value in found if PASSWORD.search(str(value))]
     if listed:
         raise ConfigError.listing(f"{where} must hold no secret; take it from the environment or the platform", listed)
 
 
-def _paths(tree: dict[str, Any], above: str = "") -> list[str]:
-    """Every key of a nested mapping, with its path."""
-    found = []
+def _without_secrets(tree: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in tree.items() if not SECRET.search(name)}
+    return {name: _without_secrets(value) if isinstance(value, dict) else value for name, value in kept.items()}
+
+
+def _paths(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a nested mapping, with its path, and what stands there."""
     for name, value in tree.items():
-        found.append(f"{above}{name}")
         if isinstance(value, dict):
-            found += _paths(value, f"{above}{name}.")
-    return found
+            yield f"{above}{name}", None
+            yield from _paths(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

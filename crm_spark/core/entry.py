@@ -2,15 +2,14 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from crm_spark.core import config, runner
-from crm_spark.core.errors import ConfigError, CrmError
+from crm_spark.core.arguments import day, settings
+from crm_spark.core.emptiness import emptiness
+from crm_spark.core.errors import ConfigError, ending
 from crm_spark.core.job import Job
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import configure, log
@@ -24,20 +23,30 @@ def main(job: Job, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--as-of", required=True, help="the day the answers speak for, YYYY-MM-DD")
     parser.add_argument("--config", type=Path, help="a configuration file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the job")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
     told = parser.parse_args(arguments)
     configure()
     try:
-        place = config.load(told.config, lake=told.lake, jobs={job.name: settings(told.set)} if told.set else None)
-        configure(place.logs)
-        as_of = day(told.as_of)
-        lake = Lake(session(place.spark), place.lake)
-        _need_tables(job, lake)
-        result = runner.run(job, lake, place, as_of, lambda event: log.info("%s %s", event.job, event.step))
-    except CrmError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    log.info("%s %s in %.1f s: %s", result.job, result.status, result.seconds, result.reason)
+        _run(job, told)
+    except (Exception, KeyboardInterrupt) as error:
+        if told.debug:
+            traceback.print_exception(error)
+        said, code = ending(error)
+        sys.stderr.write(f"{said}\n")
+        return code
     return 0
+
+
+def _run(job: Job, told: argparse.Namespace) -> None:
+    as_of, given = day(told.as_of), settings(told.set)
+    place = config.load(told.config, lake=told.lake, jobs={job.name: given} if given else None)
+    configure(place.logs)
+    lake = Lake(session(place.spark), place.lake)
+    _need_tables(job, lake)
+    result = runner.run(job, lake, place, as_of, lambda event: log.info("%s %s", event.job, event.step))
+    log.info("%s %s in %.1f s: %s", result.job, result.status, result.seconds, result.reason)
+    for warning in emptiness(job, lake, result, as_of):
+        log.warning(warning)
 
 
 def _need_tables(job: Job, lake: Lake) -> None:
@@ -48,19 +57,3 @@ def _need_tables(job: Job, lake: Lake) -> None:
             f"the lake {lake.location} has none of the tables that {job.name} reads: {names}; "
             "ingestion and the jobs before it make them"
         )
-
-
-def day(text: str) -> date:
-    """Read a day as the command line gives it."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--as-of must be a day like 2026-01-31, got '{text}'") from None
-
-
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read NAME=VALUE pairs; values as YAML reads them."""
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise ConfigError(f"--set takes NAME=VALUE, got '{wrong[0]}'")
-    return {name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in pairs)}

@@ -1,7 +1,7 @@
 """What can go wrong for a user, each with the exit code that the command line ends with.
 
 Exit codes: 0 done, 2 bad usage or configuration, 3 the input breaks its contract, 4 a job failed,
-5 the lake is busy.
+5 the lake is busy, 130 stopped.
 """
 
 import difflib
@@ -48,6 +48,19 @@ class LakeBusy(CrmError):
     """Another run writes to the lake."""
 
     exit_code = 5
+
+
+INTERRUPTED = 130  # as a shell says it
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """Say what a command tells of an error, and the exit code that it ends with."""
+    if isinstance(error, CrmError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; the next run starts anew what was not finished", INTERRUPTED
+    # Its text may hold a customer's value: it is shown only where it is asked for.
+    return f"unexpected {type(error).__name__}; the same command with --debug shows where", CrmError.exit_code
 
 
 def near(name: str, allowed: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from crm_spark import __version__
-from crm_spark.core.config import SECRET, Settings
+from crm_spark.core.config import Settings, shown
 from crm_spark.core.contracts import Table
 from crm_spark.core.sections import Section
 
@@ -75,11 +75,9 @@ class Job:
 
     def fingerprint(self, config: Settings) -> str:
         """Hash the code of its module and of the domains it calls, with its settings but the day and secrets."""
-        secrets = {name for name in type(config).model_fields if SECRET.search(name)}
-        settings = config.model_dump(mode="json", exclude={"as_of", *secrets})
         modules = _modules(sys.modules[self.function.__module__], {})
         code = [inspect.getsource(module) for _, module in sorted(modules.items())]
-        told = "\n".join([__version__, json.dumps(settings, sort_keys=True), *code])
+        told = "\n".join([__version__, json.dumps(shown(config), sort_keys=True), *code])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def run(self) -> None:

@@ -11,11 +11,14 @@ Each way of writing is idempotent: a run that died is run again and ends the sam
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -23,11 +26,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from crm_spark.core.contracts import Field, Migration, Table
-from crm_spark.core.errors import ContractError, LakeBusy
+from crm_spark.core.errors import ConfigError, ContractError, LakeBusy
 from crm_spark.core.pruning import spans, within
 
+Answer = TypeVar("Answer")
 SCHEMA = re.compile(r"\w+\.\w+")
 VERSION_PROPERTY = "crm.contract.version"
+NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 FEED_PROPERTY = "delta.enableChangeDataFeed"
 MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
 DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
@@ -57,15 +62,24 @@ class Lake:
     spark : SparkSession
     location : str
         A folder or URI (`./lake`, `s3a://bucket/crm`) or a catalog schema (`main.crm`).
+
+    Raises
+    ------
+    ConfigError
+        The location names a schema that is not there.
     """
 
     def __init__(self, spark: SparkSession, location: str) -> None:
         self.spark = spark
         self.location = location.rstrip("/")
-        self.is_schema = SCHEMA.fullmatch(self.location) is not None
+        self.is_schema = is_schema(self.location)
+        if self.is_schema and not spark.catalog.databaseExists(self.location):
+            remedy = f"create it, or write ./{self.location} where a folder is meant"
+            raise ConfigError(f"the lake {self.location} names a schema of a catalog, which is not there; {remedy}")
         self._ready: set[str] = set()
         self._made: set[str] = set()
         self._written: set[str] = set()
+        self._notes, self._noting = 0, Lock()
 
     # -- names and state
 
@@ -77,13 +91,8 @@ class Lake:
 
     def version(self, table: Table) -> int | None:
         """Give the newest version of a table, None where it is not there."""
-        try:
-            newest = self._sql("DESCRIBE HISTORY {table} LIMIT 1", table).select("version").collect()
-            return int(newest[0][0])
-        except AnalysisException as error:
-            if _is_absent(error):
-                return None
-            raise
+        newest = self._found(lambda: self._sql("DESCRIBE HISTORY {table} LIMIT 1", table).collect())
+        return None if newest is None else int(newest[0]["version"])
 
     def history(self, table: Table, most: int = 20) -> list[Row]:
         """Give the newest versions of a table, newest first, with what wrote them."""
@@ -91,13 +100,8 @@ class Lake:
 
     def size(self, table: Table) -> tuple[int, int]:
         """Give the number of files of the newest version, and their bytes; of a table that is not there none."""
-        try:
-            detail = self._sql("DESCRIBE DETAIL {table}", table).select("numFiles", "sizeInBytes").collect()[0]
-        except AnalysisException as error:
-            if _is_absent(error):
-                return 0, 0
-            raise
-        return int(detail[0]), int(detail[1])
+        detail = self._found(lambda: self._sql("DESCRIBE DETAIL {table}", table).collect()[0])
+        return (0, 0) if detail is None else (int(detail["numFiles"]), int(detail["sizeInBytes"]))
 
     def growth(self, table: Table) -> Growth:
         """Hold a table on disk against its contract.
@@ -107,12 +111,9 @@ class Lake:
         ContractError
             It differs by more than new nullable columns.
         """
-        try:
-            schema = self.spark.read.table(self.name(table)).schema
-        except AnalysisException as error:
-            if _is_absent(error):
-                return Growth(exists=False)
-            raise
+        schema = self._found(lambda: self.spark.read.table(self.name(table)).schema)
+        if schema is None:
+            return Growth(exists=False)
         _refuse_half(table, schema)
         found = {column.name for column in schema.fields}
         added = [column.name for column in table.columns if column.nullable and column.name not in found]
@@ -161,13 +162,8 @@ class Lake:
 
     def current(self, table: Table) -> DataFrame:
         """Read a table as it is now; where it is not there, no rows of the promised columns."""
-        try:
-            rows = self.spark.read.table(self.name(table))
-            return _grown(rows, table)
-        except AnalysisException as error:
-            if _is_absent(error):
-                return self.read(table, None)
-            raise
+        rows = self._found(lambda: _grown(self.spark.read.table(self.name(table)), table))
+        return self.read(table, None) if rows is None else rows
 
     def read(self, table: Table, version: int | None) -> DataFrame:
         """Read a table as it was at a version; without one, no rows of the promised columns."""
@@ -259,15 +255,15 @@ class Lake:
         if keys is not None:
             writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
         writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
-        self._note(run_id)
-        self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge, rows)
+        with self._noted(run_id):
+            self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge, rows)
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
         values = keys.distinct().select([F.col(name).alias(f"key_{name}") for name in keys.columns])
         is_named = _all([F.col(name) == F.col(f"key_{name}") for name in keys.columns])
-        self._note(run_id)
-        self._write(table, values.mergeInto(self.name(table), is_named).whenMatched().delete().merge)
+        with self._noted(run_id):
+            self._write(table, values.mergeInto(self.name(table), is_named).whenMatched().delete().merge)
 
     # -- upkeep
 
@@ -321,6 +317,21 @@ class Lake:
 
     # -- inside
 
+    def _found(self, ask: Callable[[], Answer]) -> Answer | None:
+        """Ask about a table; None where it is not there."""
+        try:
+            return ask()
+        except Exception as error:
+            if _is_absent(error):
+                return None
+            missing = re.search(
+                r"ClassNotFoundException: Class (\S*FileSystem\S*) not|No FileSystem for scheme", str(error)
+            )
+            if missing:
+                remedy = "put the Hadoop JARs of that store on Spark's class path"
+                raise ConfigError(f"Spark does not know the store of the lake {self.location}; {remedy}") from None
+            raise
+
     def _write(self, table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
         _guarded(table, write, rows)
         self._made.discard(table.name)
@@ -344,9 +355,9 @@ class Lake:
     def _replace(self, table: Table, comments: Mapping[str, str], run_id: str) -> None:
         """Make the table empty and as its contract is now; its older versions stay readable."""
         columns = ", ".join(_declared(column, comments[column.name]) for column in table.columns)
-        self._note(run_id)
         # CREATE OR REPLACE leaves a table that is known by its path as it is, silently.
-        self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
+        with self._noted(run_id):
+            self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
 
     def _grow(self, table: Table, added: list[str]) -> None:
         columns = ", ".join(_declared(table[name], table[name].comment) for name in added)
@@ -358,9 +369,23 @@ class Lake:
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
         self._write(table, lambda: writer.overwrite(where), rows)
 
-    def _note(self, run_id: str) -> None:
-        """Write the run id into the history of the next merge, which takes no option for it."""
-        self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", run_id)
+    @contextmanager
+    def _noted(self, run_id: str) -> Iterator[None]:
+        """Write the run id into the history of what is done meanwhile, for what takes no option for it.
+
+        It is a setting of the session, which threads share: the last to end takes it back. All that is
+        written side by side is of one run.
+        """
+        with self._noting:
+            self._notes += 1
+            self.spark.conf.set(NOTE, run_id)
+        try:
+            yield
+        finally:
+            with self._noting:
+                self._notes -= 1
+                if not self._notes:
+                    self.spark.conf.unset(NOTE)
 
     def _pruned(self, table: Table, source: DataFrame) -> Column:
         """Name the spans of clustering values that a merge touches, so that it opens no other file."""
@@ -370,6 +395,11 @@ class Lake:
         name = clustering[0]
         touched = spans(source.select(f"key_{name}"), f"key_{name}")
         return F.lit(True) if touched is None else within(F.col(name), touched)
+
+
+def is_schema(location: str) -> bool:
+    """Whether a location names a catalog schema: two words with a dot, and no folder that is there."""
+    return SCHEMA.fullmatch(location) is not None and not Path(location).is_dir()
 
 
 def _grown(rows: DataFrame, table: Table, *others: str) -> DataFrame:
@@ -472,8 +502,8 @@ def _guarded(table: Table, write: Callable[[], object], rows: DataFrame | None =
         raise
 
 
-def _is_absent(error: AnalysisException) -> bool:
-    return bool(
+def _is_absent(error: Exception) -> bool:
+    return isinstance(error, AnalysisException) and bool(
         re.search(
             r"DELTA_TABLE_ONLY_OPERATION|DELTA_MISSING_DELTA_TABLE|TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|PATH_NOT_FOUND|DELTA_PATH_DOES_NOT_EXIST|DELTA_TABLE_NOT_FOUND",
             str(error),

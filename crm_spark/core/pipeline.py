@@ -14,7 +14,11 @@ class Pipeline:
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.jobs = {job.name: job for job in jobs}
-        self.makers = {table.name: job.name for job in self.jobs.values() for table in job.writes}
+        written = [(table.name, job.name) for job in self.jobs.values() for table in job.writes]
+        self.makers = dict(written)
+        shared = [f"{table} by {job} and {self.makers[table]}" for table, job in written if self.makers[table] != job]
+        if shared:
+            raise ConfigError.listing("a table is written by one job only", shared)
         try:
             self.order = list(TopologicalSorter({name: self.above(name) for name in self.jobs}).static_order())
         except CycleError as error:

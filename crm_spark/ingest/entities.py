@@ -23,11 +23,12 @@ def observed(rows: DataFrame, entity: str) -> DataFrame:
         `file`, the columns of the history but those of origin, and `row_hash`, a hash of the attributes:
         the latest time stands. One shuffle, after a partial aggregate.
     """
-    table = HISTORIES[entity]
-    told = [name for name in table.names if name in rows.columns and name not in (*ORIGIN_NAMES, "known_at")]
+    table, given = HISTORIES[entity], rows.columns
+    told = [name for name in table.names if name in given and name not in (*ORIGIN_NAMES, "known_at")]
     gathered = rows.groupBy("file", *told).agg(F.max("known_at").alias("known_at"))
     hashed = gathered.withColumn("row_hash", F.substring(F.sha2(F.to_json(F.struct(*told)), 256), 1, 32))
-    absent = [column for column in table.columns if column.name not in (*hashed.columns, *ORIGIN_NAMES)]
+    made = (*hashed.columns, *ORIGIN_NAMES)
+    absent = [column for column in table.columns if column.name not in made]
     return hashed.withColumns({column.name: F.lit(None).cast(column.type) for column in absent})
 
 

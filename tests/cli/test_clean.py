@@ -7,8 +7,10 @@ import shutil
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 from crm_spark.cli import clean
+from crm_spark.core import runs
 from crm_spark.core.lake import Lake
 
 
@@ -43,7 +45,23 @@ def test_a_job_waits_since_the_first_version_that_it_has_not_read():
     history = [{"version": version, "timestamp": now - timedelta(days=9 - version)} for version in (4, 3, 2)]
     assert clean.waiting_since(history, 2) == now - timedelta(days=6)
     assert clean.waiting_since(history, 4) is None
-    assert clean.waiting_since(history, None) is None
+
+
+def test_a_job_may_wait_for_more_versions_than_a_history_shows(monkeypatch, toys, orders):
+    now, asked = datetime.now(UTC), []
+
+    def history(_, most):
+        asked.append(most)
+        return [
+            {"version": at, "timestamp": now - timedelta(hours=5_000 - at)} for at in range(5_000, 5_000 - most, -1)
+        ]
+
+    lake = SimpleNamespace(version=lambda _: 5_000, history=history)
+    monkeypatch.setattr(runs, "last_done", lambda *_: {"versions_read": {"toy_orders": 2}})
+    assert clean.waiting(SimpleNamespace(lake=lake, pipeline=toys), orders) == {
+        "toy_days": now - timedelta(hours=4_997)
+    }
+    assert asked == [4_998]
 
 
 def test_an_old_version_stays_readable_for_as_long_as_was_asked_and_no_longer(spark, orders, tmp_path):

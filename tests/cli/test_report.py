@@ -1,8 +1,13 @@
 """The page of a lake."""
 
 import re
-from datetime import date
+import time
+from datetime import date, datetime
+from types import SimpleNamespace
 
+import pytest
+
+from crm_spark.cli import report
 from crm_spark.cli.report import assemble
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.job import job
@@ -46,6 +51,22 @@ def test_sections_stand_in_the_order_of_the_pipeline_with_the_numbers_of_their_t
     assert told.index("Revenue over time") < told.index("There are 2 kinds.")
     assert "as of: 2026-01-31" in told
     assert f"lake: {lake.location}" in told
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    """Put the machine's clock nine hours before UTC's."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_last_run_is_told_in_utc_wherever_the_machine_is(place, monkeypatch, in_tokyo):
+    collected = datetime(2026, 1, 31, 8, 30)  # as Spark hands it over: local, without a zone
+    monkeypatch.setattr(report, "_last_run", lambda _: {"as_of": date(2026, 1, 30), "at": collected})
+    assert report._facts(SimpleNamespace(location="lake"), place)["last run"] == "2026-01-30 23:30 UTC"
 
 
 def test_a_lake_that_is_not_there_is_not_made_by_the_page(lake: Lake, place, tmp_path):

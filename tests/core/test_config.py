@@ -51,3 +51,56 @@ def test_a_zone_that_is_none_is_told(tmp_path: Path, zone: str) -> None:
     file.write_text(f"zone: '{zone}'\n")
     with pytest.raises(ConfigError, match="is no time zone; write one like Europe/London"):
         config.load(file)
+
+
+@pytest.mark.parametrize(
+    "store", ["s3a://KEY:hidden@bucket/crm", "s3a://KEY:hid/den@bucket", "https://me:hidden@host/x"]
+)
+def test_a_password_in_a_uri_is_refused_wherever_it_comes_from_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    file = tmp_path / "place.yaml"
+    file.write_text(f"zone: '{store}'\n")
+    refused = []
+    for given in ({"file": file}, {"lake": store}, {"jobs": {"a": {"source": store}}}, {}):
+        monkeypatch.setenv("CRM_LAKE", store if not given else "./lake")
+        with pytest.raises(ConfigError, match="has a password in its URI") as told:
+            config.load(**given)
+        refused.append(str(told.value))
+    assert not [said for said in refused if "hid" in said]
+
+
+@pytest.mark.parametrize("store", ["abfss://crm@shop.dfs.core.windows.net/lake", "hdfs://name:8020/user@shop/lake"])
+def test_a_container_or_a_port_is_no_password(store: str) -> None:
+    assert config.load(lake=store).lake == store
+
+
+def test_the_environment_goes_before_the_file_and_the_command_line_before_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "place.yaml"
+    file.write_text("lake: file\nzone: Europe/London\ncurrency: GBP\njobs: {rfm_scores: {bins: 3, net: true}}\n")
+    told = {"CRM_LAKE": "environment", "CRM_ZONE": "Europe/Berlin", "CRM_JOBS__RFM_SCORES__BINS": "4"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    place = config.load(file, lake="command line")
+    assert (place.lake, place.zone, place.currency) == ("command line", "Europe/Berlin", "GBP")
+    assert {name: str(value) for name, value in place.jobs["rfm_scores"].items()} == {"bins": "4", "net": "True"}
+
+
+def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "place.yaml"
+    file.write_bytes("zone: Europe/Zürich".encode("latin-1"))
+    with pytest.raises(ConfigError, match="place.yaml is not UTF-8; save it as UTF-8"):
+        config.load(file)
+    monkeypatch.setenv("CRM_SPARK", "foo")
+    with pytest.raises(ConfigError, match="CRM_SPARK of the environment must be JSON"):
+        config.load()
+
+
+def test_settings_are_shown_without_secrets_however_deep() -> None:
+    class Deep(Config):
+        store: dict[str, str]
+
+    told = Deep(as_of=AS_OF, api_key="hidden", store={"token": "hidden", "name": "shop"})
+    assert config.shown(told) == {"bins": 5, "store": {"name": "shop"}}

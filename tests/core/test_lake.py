@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.core.errors import ContractError
-from crm_spark.core.lake import VERSION_PROPERTY, Lake
+from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.lake import NOTE, VERSION_PROPERTY, Lake
 
 KEYED = Table(
     "keyed",
@@ -83,6 +83,7 @@ def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> N
         ("b", 2),
     ]
     assert lake.history(KEYED, most=1)[0]["userMetadata"] == "run"
+    assert spark.conf.get(NOTE, None) is None, "what the user writes himself bears no run of ours"
 
 
 def test_a_contract_grows_by_a_nullable_column_and_refuses_any_other_difference(
@@ -152,3 +153,35 @@ def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSe
         "change feed: promised false, found true",
         "version: promised 2, found 1",
     ]
+
+
+def test_a_run_id_stays_noted_until_the_last_of_the_writes_side_by_side_ends(lake: Lake, spark: SparkSession) -> None:
+    with lake._noted("run"):
+        with lake._noted("run"):
+            pass
+        assert spark.conf.get(NOTE) == "run"
+    assert spark.conf.get(NOTE, None) is None
+
+
+def test_a_name_with_a_dot_is_a_folder_where_one_is_there(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as told:
+        Lake(spark, "out.lake")
+    assert str(told.value) == (
+        "the lake out.lake names a schema of a catalog, which is not there; "
+        "create it, or write ./out.lake where a folder is meant"
+    )
+    with pytest.raises(ConfigError, match="spark_catalog.nowhere names a schema"):
+        Lake(spark, "spark_catalog.nowhere")
+    (tmp_path / "out.lake").mkdir()
+    assert not Lake(spark, "out.lake").is_schema
+
+
+@pytest.mark.parametrize("location", ["s3a://bucket/crm", "nostore://bucket/crm"])
+def test_a_store_that_spark_does_not_know_is_told_with_its_remedy(spark: SparkSession, location: str) -> None:
+    lake = Lake(spark, location)
+    for ask in (lake.version, lake.growth, lake.current, lake.size):
+        with pytest.raises(ConfigError, match="put the Hadoop JARs of that store on Spark's class path"):
+            ask(KEYED)
