@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 from pyspark.errors import AnalysisException
@@ -24,6 +24,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ContractError, LakeBusy
 from crm_spark.core.pruning import spans, within
+from crm_spark.core.together import together
 
 SCHEMA = re.compile(r"\w+\.\w+")
 VERSION_PROPERTY = "crm.contract.version"
@@ -112,6 +113,19 @@ class Lake:
                 f"{table.name} on disk is not what its contract promises; mend it by {remedy}", broken
             )
         return Growth(exists=True, added=added)
+
+    def check(self, tables: Sequence[Table]) -> None:
+        """Hold tables against their contracts before any of them is written.
+
+        Raises
+        ------
+        ContractError
+            Naming all that differs, of every table.
+        """
+        unknown = [table for table in tables if table.name not in self._ready]
+        faults = [fault for fault in together([partial(self._fault, table) for table in unknown]) if fault]
+        if faults:
+            raise ContractError("\n".join(faults))
 
     # -- reading
 
@@ -259,6 +273,15 @@ class Lake:
         self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
 
     # -- inside
+
+    def _fault(self, table: Table) -> str | None:
+        try:
+            state = self.growth(table)
+        except ContractError as error:
+            return str(error)
+        if state.exists and not state.added:
+            self._ready.add(table.name)
+        return None
 
     def _write(self, table: Table, write: Callable[[], object]) -> None:
         _guarded(table, write)
