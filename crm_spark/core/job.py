@@ -75,10 +75,8 @@ class Job:
 
     def fingerprint(self, config: Settings) -> str:
         """Hash the code of its module and of the domains it calls, with its settings but the day and secrets."""
-        modules = _modules(sys.modules[self.function.__module__], {})
-        code = [inspect.getsource(module) for _, module in sorted(modules.items())]
-        told = "\n".join([__version__, json.dumps(shown(config), sort_keys=True), *code])
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        settings = json.dumps(shown(config), sort_keys=True)
+        return fingerprint(sys.modules[self.function.__module__], settings)
 
     def run(self) -> None:
         """Run as a program: `spark-submit jobs/NAME.py --lake … --as-of …`; ends the process."""
@@ -111,6 +109,13 @@ def job(
         return Job(function, tuple(reads), tuple(writes), follows, tuple(sections))
 
     return decorate
+
+
+def fingerprint(module: ModuleType, settings: str) -> str:
+    """Hash the code of a module and of the domains it calls, with what it is told."""
+    modules = _modules(module, {})
+    code = [inspect.getsource(called) for _, called in sorted(modules.items())]
+    return hashlib.sha256("\n".join([__version__, settings, *code]).encode()).hexdigest()[:16]
 
 
 def _name(module: ModuleType) -> str:

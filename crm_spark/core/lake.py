@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -28,6 +28,7 @@ from pyspark.sql.types import StructType
 from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.errors import ConfigError, ContractError, LakeBusy
 from crm_spark.core.pruning import spans, within
+from crm_spark.core.together import together
 
 Answer = TypeVar("Answer")
 SCHEMA = re.compile(r"\w+\.\w+")
@@ -157,6 +158,19 @@ class Lake:
         if found > table.version:
             return f"it is of version {found}, this crm_spark knows {table.version}: install a newer one"
         return f"no migration leads there from version {found}"
+
+    def check(self, tables: Sequence[Table]) -> None:
+        """Hold tables against their contracts before any of them is written.
+
+        Raises
+        ------
+        ContractError
+            Naming all that differs, of every table.
+        """
+        unknown = [table for table in tables if table.name not in self._ready]
+        faults = [fault for fault in together([partial(self._fault, table) for table in unknown]) if fault]
+        if faults:
+            raise ContractError("\n".join(faults))
 
     # -- reading
 
@@ -331,6 +345,15 @@ class Lake:
                 remedy = "put the Hadoop JARs of that store on Spark's class path"
                 raise ConfigError(f"Spark does not know the store of the lake {self.location}; {remedy}") from None
             raise
+
+    def _fault(self, table: Table) -> str | None:
+        try:
+            state = self.growth(table)
+        except ContractError as error:
+            return str(error)
+        if state.exists and not state.added:
+            self._ready.add(table.name)
+        return None
 
     def _write(self, table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
         _guarded(table, write, rows)

@@ -42,9 +42,13 @@ ACCOUNTS = Table(
             "rules that records broke and were loaded all the same",
             unit="record",
         ),
+        Field("root", "string", "the source's folder, as it was given", nullable=True),
+        Field("currency", "string", "the currency of the lake", nullable=True),
+        Field("zone", "string", "the business zone of the lake", nullable=True),
         Field("run_id", "string", "the run"),
         Field("at", "timestamp", "when this row was written"),
     ],
+    version=2,
 )
 
 QUARANTINE = Table(

@@ -1,15 +1,25 @@
 """Keep the accounts of one source: what is known of its files, and what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
 from crm_spark.ingest.plan import BEARS, Known, Row
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under what a source is loaded: what changes the meaning of all its rows, or of its files' paths."""
+
+    root: str
+    currency: str
+    zone: str
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,20 @@ class Books:
     lake: Lake
     source: str
     run_id: str
+    terms: Terms
+
+    def check_terms(self, is_moved: bool) -> None:
+        """Refuse other terms than those under which the lake was loaded.
+
+        Raises
+        ------
+        ConfigError
+            Naming every difference.
+        """
+        rows = self.lake.current(ACCOUNTS).select("source", "root", "currency", "zone").distinct().collect()
+        faults = differences([row.asDict() for row in rows], self.source, self.terms, is_moved)
+        if faults:
+            raise ConfigError("\n".join(faults))
 
     def known(self) -> Known:
         """Every file of the source that was ever seen, by feed and path."""
@@ -48,7 +72,7 @@ class Books:
         self.lake.merge(ACCOUNTS, self._told(rows), self.run_id, keys=keys)
 
     def _told(self, rows: Sequence[Row]) -> DataFrame:
-        told = {"source": self.source, "run_id": self.run_id, "at": datetime.now(UTC)}
+        told = {"source": self.source, "run_id": self.run_id, "at": datetime.now(UTC), **vars(self.terms)}
         values = [tuple({**row, **told}[name] for name in ACCOUNTS.names) for row in rows]
         return self.lake.spark.createDataFrame(values, ACCOUNTS.nullable_ddl)
 
@@ -59,6 +83,24 @@ class Books:
         left = {row["file_hash"]: row["count"] for row in mine.groupBy("file_hash").count().collect()}
         rows = [row for feed in known.values() for row in feed.values() if row["file_hash"] in hashes]
         return [_recounted(row, left.get(row["file_hash"], 0)) for row in rows if row["status"] in BEARS]
+
+
+def differences(kept: Sequence[Mapping[str, str | None]], source: str, terms: Terms, is_moved: bool) -> list[str]:
+    """Say how terms differ from those that stand in the accounts of all sources; a lake of old may name none."""
+    faults = [
+        f"the lake was loaded with {name} {old}, the configuration says {new}; "
+        f"set `{name}: {old}`, or load into a new lake"
+        for name, new in (("currency", terms.currency), ("zone", terms.zone))
+        for old in sorted({row[name] for row in kept} - {None, new}, key=str)
+    ]
+    roots = {row["root"] for row in kept if row["source"] == source} - {None, terms.root}
+    if roots and not is_moved:
+        old = sorted(roots, key=str)[0]
+        faults.append(
+            f"{source} was loaded from {old}, not from {terms.root}, and its files are known by their paths there; "
+            f"say `--from {old}`, or add `--moved` where that folder itself has moved"
+        )
+    return faults
 
 
 def _recounted(row: Row, quarantined: int) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,6 +94,13 @@ def join(root: str, path: str) -> str:
     """Give the whole path of a file below a folder."""
     base = root if "://" in root else str(Path(root).absolute())
     return f"{base.rstrip('/')}/{path}"
+
+
+def normal(root: str) -> str:
+    """Write a folder or URI in one way, so that equal ones are known as such."""
+    if "://" not in root.removeprefix("file://"):
+        return os.path.normpath(Path(root.removeprefix("file://")).absolute())
+    return root.replace("s3a://", "s3://", 1).rstrip("/")
 
 
 def _look(batches: Iterator[pa.RecordBatch], root: str, form: Format) -> Iterator[pa.RecordBatch]:

@@ -4,10 +4,11 @@ A batch is the new files of one source. Its files and hashes stand in the accoun
 table is written, and every write is idempotent, so a batch that died is finished by the next run.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -15,19 +16,24 @@ from pydantic import ValidationError
 from pyspark.sql import DataFrame
 
 from crm_spark.core.config import Place
+from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import log
 from crm_spark.core.rules import read_rules
+from crm_spark.core.runs import RUNS
+from crm_spark.core.together import together
 from crm_spark.ingest import files, lookups, plan, quarantine, stage
-from crm_spark.ingest.accounts import LOOKUPS
+from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.batch import Batch, Part
-from crm_spark.ingest.books import Books
+from crm_spark.ingest.books import Books, Terms
 from crm_spark.ingest.check import check
 from crm_spark.ingest.conform import Context
+from crm_spark.ingest.entities import NAMES_ONE
 from crm_spark.ingest.files import Found, Inspected
 from crm_spark.ingest.mapping import Rule, Source
 from crm_spark.ingest.plan import BatchFile, Known, Plan, Row
+from crm_spark.ingest.tables import CONFORMED, HISTORIES
 
 ROUNDS = 3  # a look-up that changed has its users loaded anew in a second batch; more is a fault
 
@@ -55,14 +61,33 @@ class Told:
         self.notes.append(sentence)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a call is asked for, beside loading what is new.
+
+    Parameters
+    ----------
+    replace : collection of str
+        Paths below the folder whose content takes the place of what was loaded.
+    retry : bool
+        Whether quarantined records and refused files are taken up again, after a mended mapping.
+    moved : bool
+        Whether the folder lay elsewhere when it was loaded last.
+    """
+
+    replace: Collection[str] = ()
+    retry: bool = False
+    moved: bool = False
+
+
 def ingest(
     lake: Lake,
     place: Place,
     source: Source,
     root: str,
     run_id: str,
-    replace: Collection[str] = (),
-    retry: bool = False,
+    asked: Asked | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> Told:
     """Load what is new of a source.
 
@@ -70,28 +95,41 @@ def ingest(
     ----------
     root : str
         The folder or URI of the raw files.
-    replace : collection of str
-        Paths below it whose changed content takes the place of what was loaded.
-    retry : bool
-        Whether quarantined records and refused files are taken up again, after a mended mapping.
+    asked : Asked, optional
+        What is to be done beside.
+    begin : callable
+        Called before, or beside, the first write of a batch.
 
     Raises
     ------
     ConfigError
-        The mapping cannot be, or the folder is not there; nothing was read.
+        The mapping cannot be, the folder is not there or another, or the lake has another currency or zone.
+    ContractError
+        A table on disk is not what its contract promises; nothing was written.
     QualityError
         Records break a rule whose severity is `fail`: nothing of their batch is loaded.
     """
-    shipped = rules(place)
+    shipped, asked = rules(place), asked or Asked()
     with _settings(lake):
         check(lake.spark, source, shipped)
         found = {name: files.find(root, source.feeds[name]) for name in source.order}
-        _refuse_unknown(source, replace, found)
+        _refuse_unknown(source, asked.replace, found)
+        books = Books(lake, source.source, run_id, Terms(files.normal(root), place.currency, place.zone))
+        together([partial(lake.check, tables_of(source)), partial(books.check_terms, asked.moved)])
         now = datetime.now(UTC)
         contexts = {name: Context(source, name, place.zone, place.currency, now, shipped) for name in source.order}
-        loading = _Loading(lake, source, contexts, root, run_id, found)
-        loading.load(replace, retry)
+        loading = _Loading(lake, source, contexts, root, run_id, found, books, begin)
+        loading.load(asked)
     return loading.told
+
+
+def tables_of(source: Source) -> list[Table]:
+    """Every table that loading a source may write."""
+    targets = [(name, target) for feed in source.feeds.values() for name, target in feed.tables.items()]
+    named = {entity for entity, id_ in NAMES_ONE.items() for _, target in targets if id_ in target.columns}
+    fed = {*[name for name, _ in targets], *named}
+    conformed = [table for name, table in [*CONFORMED.items(), *HISTORIES.items()] if name in fed]
+    return [*conformed, ACCOUNTS, QUARANTINE, SUPERSEDED, LOOKUPS, RUNS]
 
 
 def rules(place: Place) -> dict[str, list[Rule]]:
@@ -115,13 +153,15 @@ def _settings(lake: Lake) -> Iterator[None]:
     """While loading, the session's clock is UTC and a bad cast gives null: an error would print the value.
 
     Staged records are wide: held in small batches they leave no holes in a heap of 2 GB. They are read a few
-    times only: packing them costs more than it saves.
+    times only: packing them costs more than it saves. Java never compiles a method of more than 8,000 bytes:
+    what judges a record is longer, so Spark must cut it into several.
     """
     wanted = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "false",
         "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        "spark.sql.codegen.hugeMethodLimit": "8000",
     }
     before = {name: lake.spark.conf.get(name) for name in wanted}
     try:
@@ -143,22 +183,23 @@ class _Loading:
     root: str
     run_id: str
     found: dict[str, list[Found]]
+    books: Books
+    begin: Callable[[], None]
     told: Told = field(default_factory=Told)
 
-    @property
-    def books(self) -> Books:
-        return Books(self.lake, self.source.source, self.run_id)
-
-    def load(self, replace: Collection[str], retry: bool) -> None:
+    def load(self, asked: Asked) -> None:
         """Finish what is unfinished, load what is new, take up what waits."""
-        known = self._load_new(self._finish(self.books.known()), replace, retry)
-        if self._take_up(known, retry):
-            self._load_new(self.books.known(), (), retry=False)
+        known = self.books.known()
+        if asked.moved:
+            self.books.write([row for rows in known.values() for row in rows.values()])
+        known = self._load_new(self._finish(known), asked)
+        if self._take_up(known, asked.retry):
+            self._load_new(self.books.known(), Asked())
 
-    def _load_new(self, known: Known, replace: Collection[str], retry: bool) -> Known:
+    def _load_new(self, known: Known, asked: Asked) -> Known:
         """Load what is new; then, once more, what that made stale."""
         for round_ in range(ROUNDS):
-            made = self._plan(known, () if round_ else replace, retry and not round_)
+            made = self._plan(known, Asked() if round_ else asked)
             if made.is_empty:
                 break
             is_aged = self._begin(made, known)
@@ -169,13 +210,13 @@ class _Loading:
 
     # -- batches
 
-    def _plan(self, known: Known, replace: Collection[str], retry: bool) -> Plan:
+    def _plan(self, known: Known, asked: Asked) -> Plan:
         """Look at every file that is in doubt, and say what becomes of it."""
         made = Plan()
         for name, found in self.found.items():
             mine = known.get(name, {})
-            doubtful = plan.to_inspect(found, mine, replace, retry)
-            plan.plan(made, name, found, self._look(name, doubtful), mine, replace)
+            doubtful = plan.to_inspect(found, mine, asked.replace, asked.retry)
+            plan.plan(made, name, found, self._look(name, doubtful), mine, asked.replace)
         for note in made.notes:
             self.told.note(note)
         return made
@@ -201,6 +242,7 @@ class _Loading:
         log.info("finishing batch %d of %d files", number, len(made.batch))
         for note in made.notes:
             self.told.note(note)
+        self.begin()
         self._write(made, number, known)
         return self.books.known()
 
@@ -213,13 +255,18 @@ class _Loading:
         opened = [{**row, "batch": number} for row in made.opened] if made.is_wide else []
         new = [row for row in opened if row["path"] not in known.get(row["feed"], {})]
         old = [row for row in opened if row["path"] in known.get(row["feed"], {})]
-        self.books.open(new, number)
-        self.books.write(old)
+        # Beside each other: a small load should not wait for the run log.
+        opening: list[Callable[[], None]] = [partial(self._open, new, old, number)]
+        together([*opening, *([self.begin] if made.is_wide else [])])
         try:
             return self._write(made, number, known)
         except QualityError:
             self.books.write([known[row["feed"]][row["path"]] for row in old], [_key(row) for row in new])
             raise
+
+    def _open(self, new: list[Row], old: list[Row], number: int) -> None:
+        self.books.open(new, number)
+        self.books.write(old)
 
     def _write(self, made: Plan, number: int, known: Known) -> bool:
         """Load files and close their accounts; tell whether others aged by it."""
@@ -277,6 +324,7 @@ class _Loading:
     def _load_again(self, held: DataFrame, parts: list[Part], known: Known, retry: bool) -> list[Row]:
         """Load quarantined records and count their files anew; give the rows of files that aged by it."""
         feeds, since = self._looked_up(parts)
+        self.begin()
         Batch(self.lake, self.source.source, 0, self.run_id, parts, retried=held, is_forced=retry).load()
         rows = self.books.recount(known, [file.content for part in parts for file in part.files.values()])
         risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)

@@ -1,24 +1,25 @@
 """Ingestion as a run: under one run id, in the run log, with the versions that it made."""
 
-import hashlib
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crm_spark.core import runs
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, CrmError, JobFailed, near
+from crm_spark.core.job import fingerprint
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID
 from crm_spark.core.runner import Event, Listener, Result, written
 from crm_spark.core.together import together
-from crm_spark.ingest import mapping
+from crm_spark.ingest import load, mapping
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
-from crm_spark.ingest.load import Told, ingest
+from crm_spark.ingest.load import Asked, Told, ingest
 from crm_spark.ingest.mapping import Source
 from crm_spark.ingest.tables import CONFORMED, HISTORIES
 
@@ -48,8 +49,7 @@ def run(
     place: Place,
     source: Source,
     root: str | None = None,
-    replace: Collection[str] = (),
-    retry: bool = False,
+    asked: Asked | None = None,
     listener: Listener = lambda _: None,
 ) -> tuple[Result, Told]:
     """Load what is new of a source and keep the run log.
@@ -58,8 +58,8 @@ def run(
     ----------
     root : str, optional
         The folder or URI of the raw files; default what the mapping says.
-    replace, retry
-        As `load.ingest` takes them.
+    asked : Asked, optional
+        What is to be done beside.
     """
     folder = root or source.folder
     if folder is None:
@@ -67,19 +67,25 @@ def run(
     result = Result(uuid.uuid4().hex[:12], NAME, "done", f"source {source.source}")
     token = RUN_ID.set(result.run_id)
     try:
-        return result, _Run(lake, source, result, listener).go(
-            lambda: ingest(lake, place, source, folder, result.run_id, replace, retry)
-        )
+        running = _Run(lake, source, result, listener)
+        return result, running.go(lambda: ingest(lake, place, source, folder, result.run_id, asked, running.begin))
     finally:
         RUN_ID.reset(token)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     lake: Lake
     source: Source
     result: Result
     listener: Listener
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Write into the run log, once, that the run is at work."""
+        if not self.begun:
+            self.begun = True
+            self._record("started", reason=f"source {self.source.source}")
 
     def go(self, work: Callable[[], Told]) -> Told:
         began = time.monotonic()
@@ -110,11 +116,14 @@ class _Run:
             result.versions_written[table.name] = commits[0]["version"]
             result.rows[table.name] = sum(written(commit["operationMetrics"]) for commit in mine)
         result.seconds = round(time.monotonic() - began, 3)
-        if touched or status != "failed":  # a refused call makes no lake
-            fingerprint = hashlib.sha256(self.source.model_dump_json().encode()).hexdigest()[:16]
+        if self.begun or touched or status != "failed":  # a refused call makes no lake
             told = {name: getattr(result, name) for name in ("reason", "versions_written", "rows", "seconds")}
-            runs.record(self.lake, result.run_id, NAME, status, fingerprint, **told)
+            self._record(status, **told)
         self._emit(status, reason)
+
+    def _record(self, status: str, **told: Any) -> None:
+        code = fingerprint(load, self.source.model_dump_json())
+        runs.record(self.lake, self.result.run_id, NAME, status, code, **told)
 
     def _emit(self, step: str, reason: str | None = None) -> None:
         self.listener(Event(step, NAME, reason=reason))

@@ -12,7 +12,7 @@ from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
 from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
-from crm_spark.ingest.load import Told, ingest
+from crm_spark.ingest.load import Asked, Told, ingest
 from crm_spark.ingest.mapping import Source
 
 ORDERS: dict[str, Any] = {
@@ -52,6 +52,7 @@ class Raw:
     place: Place
     feeds: dict[str, Any] = field(default_factory=lambda: {"orders": ORDERS})
     source: dict[str, Any] = field(default_factory=dict)
+    begun: int = 0
 
     def write(self, path: str, content: str | bytes) -> Path:
         """Write one raw file; a name that ends in .gz is packed."""
@@ -68,7 +69,12 @@ class Raw:
     def load(self, **options: Any) -> Told:
         """Load what is new."""
         source = Source(**{"source": "till", "zone": "UTC", "feeds": self.feeds, **self.source})
-        return ingest(self.lake, self.place, source, str(self.folder), uuid.uuid4().hex[:12], **options)
+        return ingest(
+            self.lake, self.place, source, str(self.folder), uuid.uuid4().hex[:12], Asked(**options), self._begin
+        )
+
+    def _begin(self) -> None:
+        self.begun += 1
 
     def rows(self, table: Table, *columns: str) -> list[tuple[Any, ...]]:
         """Read some columns of a table, sorted."""

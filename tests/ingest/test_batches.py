@@ -43,6 +43,7 @@ def test_a_batch_that_died_is_finished_once(raw: Raw, monkeypatch: pytest.Monkey
     assert raw.accounts()["orders/1.csv"][0] == "started"
     raw.load()
 
+    assert raw.begun == 2, "each of the two said that it began"
     assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
     assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",)]
     assert raw.rows(CUSTOMERS, "customer_id") == [("c1",), ("c2",)]
