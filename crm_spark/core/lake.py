@@ -242,7 +242,7 @@ class Lake:
         """
         writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
-        self._write(table, writer.append, rows)
+        self._write(table, _checked(table, rows, writer.append))
 
     def merge(self, table: Table, rows: DataFrame, run_id: str, keys: DataFrame | None = None) -> None:
         """Make the rows of some keys what they should be; touch nothing that already is.
@@ -257,7 +257,7 @@ class Lake:
         if table.name in self._made:
             # It was made for these rows: there is nothing to hold them against.
             first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
-            self._write(table, first.append, rows)
+            self._write(table, _checked(table, rows, first.append))
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
@@ -270,7 +270,7 @@ class Lake:
             writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
         writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
         with self._noted(run_id):
-            self._write(table, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge, rows)
+            self._write(table, _checked(table, rows, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge))
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
@@ -355,8 +355,8 @@ class Lake:
             self._ready.add(table.name)
         return None
 
-    def _write(self, table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
-        _guarded(table, write, rows)
+    def _write(self, table: Table, write: Callable[[], object]) -> None:
+        _guarded(table, write)
         self._made.discard(table.name)
         self._written.add(table.name)
 
@@ -390,7 +390,7 @@ class Lake:
 
     def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
-        self._write(table, lambda: writer.overwrite(where), rows)
+        self._write(table, _checked(table, rows, lambda: writer.overwrite(where)))
 
     @contextmanager
     def _noted(self, run_id: str) -> Iterator[None]:
@@ -506,21 +506,31 @@ def _absolute(location: str) -> str:
     return location if ":" in location else str(Path(location).absolute())
 
 
-def _guarded(table: Table, write: Callable[[], object], rows: DataFrame | None = None) -> None:
-    """Run a write; tell broken promises and a rival by name, without Delta's text: it may show values.
+def _checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Callable[[], None]:
+    """Make a write that tells all that is wrong with its rows, and none of them.
 
-    Rows are looked at only after Delta refused them, as it tells of one column: then all that is wrong
-    with them is told at once. That a key is repeated Delta notices in some merges alone; to look for it
-    in each write would cost a shuffle, so `crm doctor` does.
+    They are looked at only after Delta refused them, as it tells of one column. That a key is repeated it
+    notices in some merges alone; to look for it in each write would cost a shuffle, so `crm doctor` does.
     """
+
+    def checked() -> None:
+        try:
+            write()
+        except Exception as error:
+            if not re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", str(error)):
+                raise
+            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
+            raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
+
+    return checked
+
+
+def _guarded(table: Table, write: Callable[[], object]) -> None:
+    """Run a write; tell a rival by name."""
     try:
         write()
     except Exception as error:
-        text = str(error)
-        if rows is not None and re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", text):
-            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
-            raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
-        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", text):
+        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", str(error)):
             raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None
         raise
 

@@ -36,6 +36,7 @@ STOCK_3 = replace(
         )
     ],
 )
+LOSES = Migration("loses", 3, lambda rows: rows.withColumn("cents", F.lit(None).cast("bigint")).drop("price"))
 AS_OF = date(2026, 1, 2)
 NAMES = Table("toy_names", "All things.", owns="keys", key=["item"], columns=[STOCK_1["item"]])
 
@@ -100,6 +101,10 @@ def test_an_old_lake_is_grown_and_migrated_wherever_it_is_stopped(crm_of, lake, 
     refused = crm.at("run", "--as-of", "2026-01-02")
     assert refused.exit_code == 3
     assert "mend it by `crm migrate toy_stock` (runs cents)" in refused.stderr
+    with pytest.raises(ContractError, match="no migration leads there from version 2"):
+        lake.growth(replace(STOCK_3, migrations=[]))
+    with pytest.raises(ContractError, match="cents is missing: 4 rows"):
+        lake.migrate(replace(STOCK_3, migrations=[LOSES]), "run")
     before = lake.version(STOCK_3)
     assert crm.json("migrate", "toy_stock", "--dry-run")["migrations"] == ["cents"]
     assert lake.version(STOCK_3) == before
@@ -127,3 +132,16 @@ def test_an_old_lake_is_grown_and_migrated_wherever_it_is_stopped(crm_of, lake, 
     told = [(run["job"], run["status"]) for run in crm.json("history", "--last", "3")["runs"]]
     assert told[0] == ("migrate toy_stock", "skipped")
     assert [run["status"] for run in crm.json("run", "--as-of", "2026-01-02")["runs"]] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("toy_days", "toy_days is not loaded but computed: `crm rebuild toy_days` makes it anew"),
+        ("toy_dais", "no table is called 'toy_dais'; did you mean 'toy_days'?"),
+    ],
+)
+def test_what_is_computed_is_not_migrated(empty, name, sentence):
+    ended = empty.at("migrate", name)
+    assert ended.exit_code == 2
+    assert sentence in ended.stderr

@@ -3,7 +3,7 @@
 import pytest
 from pyspark.sql import SparkSession
 
-from crm_spark.core.contracts import Field, Table
+from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.errors import ContractError
 
 THINGS = Table(
@@ -55,3 +55,17 @@ def test_names_types_keys_and_clustering_are_checked_when_a_contract_is_written(
         Table("t", "x", owns="as_of", key=["a"], columns=[Field("a", "int", "x")])
     with pytest.raises(ValueError, match="must not stand in the log: a"):
         Table("t", "x", owns="table", key=["a"], skip_by=["a"], columns=[Field("a", "int", "x", personal=True)])
+
+
+def test_migrations_are_of_loaded_tables_and_rise_with_the_version() -> None:
+    def table(*versions: int, loaded: bool = True) -> Table:
+        steps = [Migration(f"to {version}", version, lambda rows: rows) for version in versions]
+        columns = [Field("a", "int", "x")]
+        return Table("t", "x", owns="batch", key=["a"], columns=columns, version=4, loaded=loaded, migrations=steps)
+
+    assert [step.name for step in table(2, 4).migrations_from(2)] == ["to 4"]
+    with pytest.raises(ValueError, match="is made anew, not migrated"):
+        table(2, loaded=False)
+    for wrong in [(1,), (3, 2), (2, 2), (5,)]:
+        with pytest.raises(ValueError, match="must rise from 2 to 4"):
+            table(*wrong)
