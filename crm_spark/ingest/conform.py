@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 from crm_spark.core.contracts import Field, Table
 from crm_spark.ingest.mapping import Feed, Rule, Severity, Source, Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES, cell_names
-from crm_spark.ingest.typed import FAULTS, IS_DAY, day, finite, instant, local, meant, sql_type
+from crm_spark.ingest.typed import FAULTS, IS_DAY, day, finite, instant, local, meant, phrases, sql_type
 
 RATE = "_rate"
 NOW = "_now"
@@ -289,12 +289,12 @@ def ordinal(version: Column, found: str) -> Column:
 def _judged(rows: DataFrame, context: Context, place: list[str], misfits: Sequence[Column]) -> DataFrame:
     """Give each record its outcome: the first kind of fault that it has, with all faults of that kind."""
     feed, rules = context.feed, context.rules()
-    waiting, misread = _phrases(_partners_lacking(context)), _phrases([_or_null(FAULTS), *misfits])
+    waiting, misread = phrases(_partners_lacking(context)), phrases([F.col(FAULTS), *misfits])
     kinds = [
         F.col("_refusal"),
         misread,
         waiting,
-        _phrases(_missing(context)),
+        phrases(_missing(context)),
         _broken(rules, "quarantine"),
     ]
     is_readable = F.col("_refusal").isNull() & misread.isNull()
@@ -304,7 +304,7 @@ def _judged(rows: DataFrame, context: Context, place: list[str], misfits: Sequen
         duplicate.alias("duplicate"),
         F.when(~duplicate, F.coalesce(*kinds)).alias("reason"),
         (is_readable & waiting.isNotNull()).alias("waits"),
-        _phrases([_broken(rules, "warn"), *_left_out(feed)]).alias("warnings"),
+        phrases([_broken(rules, "warn"), *_left_out(feed)]).alias("warnings"),
         _broken(rules, "fail").alias("fails"),
         *[_row_or_none(feed, name) for name in feed.tables],
         *([F.struct(*[F.col(f"`{name}`") for name in feed.columns]).alias("fields")] if feed.key else []),
@@ -378,15 +378,6 @@ def _may_misfit(found: str, wanted: str) -> bool:
     return wanted == "double" or (wanted != "string" and found not in (wanted, "int"))
 
 
-def _phrases(found: Sequence[Column]) -> Column:
-    """Join those phrases that are there; null where none is. Plain text: an array would be slow to filter."""
-    return F.nullif(F.concat_ws("; ", *found), F.lit("")) if found else F.lit(None).cast("string")
-
-
-def _or_null(name: str) -> Column:
-    return F.nullif(F.col(name), F.lit(""))
-
-
 def _partners_lacking(context: Context) -> list[Column]:
     """A phrase for each look-up that found nothing, and for a rate that is not known."""
     feed = context.feed
@@ -426,4 +417,4 @@ def _has_money(context: Context) -> bool:
 
 def _broken(rules: list[Rule], severity: str) -> Column:
     """Names of the rules of a severity that a record breaks."""
-    return _phrases([F.when(~F.expr(rule.check), F.lit(rule.name)) for rule in rules if rule.severity == severity])
+    return phrases([F.when(~F.expr(rule.check), F.lit(rule.name)) for rule in rules if rule.severity == severity])

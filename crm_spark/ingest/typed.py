@@ -1,5 +1,7 @@
 """Raw text to typed columns: what is declared and nothing inferred; what does not fit is named, never shown."""
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -27,7 +29,7 @@ def parse(records: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
     -------
     DataFrame
         The same with one struct `it` of the declared, typed columns and `_faults`: phrases that name what
-        is wrong, columns and types but no values; empty where nothing is.
+        is wrong, columns and types but no values; null where nothing is.
     """
     # A column that nobody declared may be called like one that is, but for case: Spark would take both for one.
     named = [name if name in feed.columns else f"_ignored_{at}" for at, name in enumerate(header)]
@@ -46,8 +48,15 @@ def parse(records: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
     return parsed.select(
         *records.columns,
         F.struct(*[cell.alias(name) for name, cell in cells.items()]).alias("it"),
-        F.concat_ws("; ", shape, _strangers(feed), *wrong).alias(FAULTS),
+        phrases([shape, _strangers(feed), *wrong]).alias(FAULTS),
     )
+
+
+def phrases(found: Sequence[Column]) -> Column:
+    """Join those phrases that are there; null where none is, which is nearly always, and then nothing is joined."""
+    if not found:
+        return F.lit(None).cast("string")
+    return F.when(F.coalesce(*found).isNotNull(), F.concat_ws("; ", *found))
 
 
 def typed(text: Column, declared: str) -> Column:
