@@ -45,8 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Start one session for the whole run.
 
-    Plans of a few rows are neither compiled nor planned anew on the way; the tests of whole shops and of
-    published data do both, as users' sessions do.
+    Plans of a few rows are neither compiled nor planned anew on the way; the tests of published data do
+    both, as users' sessions do.
     """
     started = session(
         {

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.first
 
 
 @pytest.fixture(scope="module")
-def made(spark: SparkSession, as_users_run: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Place, Path]:
+def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Place, Path]:
     """A small shop, loaded once for all tests here."""
     folder = tmp_path_factory.mktemp("shop")
     shop.write(folder / "raw", customers=150, days=DAYS, seed=3, start=date(2025, 1, 1), dirt=0.05)
