@@ -1,4 +1,4 @@
-"""Where the tables are: a folder or bucket URI, or a catalog schema. The only module that knows Delta.
+"""Where the tables are: a folder or bucket URI, or a catalog schema. With `ddl` and `refusals`, all that knows Delta.
 
 Each way of writing is idempotent: a run that died is run again and ends the same.
 
@@ -20,23 +20,29 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from crm_spark.core.contracts import Field, Migration, Table
-from crm_spark.core.errors import ConfigError, ContractError, LakeBusy
+from crm_spark.core.ddl import (
+    DEFAULT_KEEP_HOURS,
+    FEED_PROPERTY,
+    VERSION_PROPERTY,
+    declared,
+    literal,
+    properties,
+    retention,
+)
+from crm_spark.core.errors import ConfigError, ContractError
 from crm_spark.core.pruning import spans, within
+from crm_spark.core.refusals import checked, guarded, is_absent
 from crm_spark.core.together import together
 
 Answer = TypeVar("Answer")
 SCHEMA = re.compile(r"\w+\.\w+")
-VERSION_PROPERTY = "crm.contract.version"
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
-FEED_PROPERTY = "delta.enableChangeDataFeed"
 MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
-DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
 
 
 @dataclass(frozen=True)
@@ -139,11 +145,11 @@ class Lake:
     def drift(self, table: Table) -> list[str]:
         """Say what besides the columns is not as its contract has it; asked by `crm doctor`, not by each run."""
         detail = self._sql("DESCRIBE DETAIL {table}", table).collect()[0]
-        properties = {VERSION_PROPERTY: "1", FEED_PROPERTY: "false", **detail["properties"]}
+        told = {VERSION_PROPERTY: "1", FEED_PROPERTY: "false", **detail["properties"]}
         pairs = {
             "clustering": (", ".join(table.cluster_by), ", ".join(detail["clusteringColumns"])),
-            "change feed": (str(table.changes).lower(), properties[FEED_PROPERTY]),
-            "version": (str(table.version), properties[VERSION_PROPERTY]),
+            "change feed": (str(table.changes).lower(), told[FEED_PROPERTY]),
+            "version": (str(table.version), told[VERSION_PROPERTY]),
         }
         return [f"{what}: promised {a or 'none'}, found {b or 'none'}" for what, (a, b) in pairs.items() if a != b]
 
@@ -242,7 +248,7 @@ class Lake:
         """
         writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
-        self._write(table, _checked(table, rows, writer.append))
+        self._write(table, checked(table, rows, writer.append))
 
     def merge(self, table: Table, rows: DataFrame, run_id: str, keys: DataFrame | None = None) -> None:
         """Make the rows of some keys what they should be; touch nothing that already is.
@@ -257,7 +263,7 @@ class Lake:
         if table.name in self._made:
             # It was made for these rows: there is nothing to hold them against.
             first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
-            self._write(table, _checked(table, rows, first.append))
+            self._write(table, checked(table, rows, first.append))
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
@@ -270,7 +276,7 @@ class Lake:
             writer = writer.whenMatched(F.col("_is_there").isNull()).delete()
         writer = writer.whenMatched(F.col("_is_there") & differs).update(update)
         with self._noted(run_id):
-            self._write(table, _checked(table, rows, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge))
+            self._write(table, checked(table, rows, writer.whenNotMatched(F.col("_is_there")).insert(insert).merge))
 
     def delete(self, table: Table, keys: DataFrame, run_id: str) -> None:
         """Delete the rows that share the values of `keys`, whose columns are some of the table's."""
@@ -292,12 +298,12 @@ class Lake:
         """
         # What a migration that was begun starts from is such an old version.
         _refuse_half(table, self.spark.read.table(self.name(table)).schema)
-        wanted = _retention(keep_hours)
+        wanted = retention(keep_hours)
         found = self._sql("DESCRIBE DETAIL {table}", table).select("properties").collect()[0][0]
-        if not wanted.items() <= {**_retention(DEFAULT_KEEP_HOURS), **found}.items():
-            listed = ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in wanted.items())
+        if not wanted.items() <= {**retention(DEFAULT_KEEP_HOURS), **found}.items():
+            listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in wanted.items())
             self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"({listed})", table)
-        _guarded(table, lambda: self._sql("VACUUM {table}", table).collect())
+        guarded(table, lambda: self._sql("VACUUM {table}", table).collect())
 
     def drop(self, table: Table, run_id: str) -> None:
         """Forget a derived table's rows and shape, so that the next run makes it anew."""
@@ -326,7 +332,7 @@ class Lake:
         comments = {first.name: mark, **{column.name: column.comment for column in others}}
         self._replace(table, comments, run_id)
         self.overwrite(table, rows, run_id)
-        statement = f"ALTER TABLE {{table}} ALTER COLUMN {first.name} COMMENT {_literal(first.comment)}"
+        statement = f"ALTER TABLE {{table}} ALTER COLUMN {first.name} COMMENT {literal(first.comment)}"
         self._sql(statement, table)
 
     # -- inside
@@ -336,7 +342,7 @@ class Lake:
         try:
             return ask()
         except Exception as error:
-            if _is_absent(error):
+            if is_absent(error):
                 return None
             missing = re.search(
                 r"ClassNotFoundException: Class (\S*FileSystem\S*) not|No FileSystem for scheme", str(error)
@@ -356,7 +362,7 @@ class Lake:
         return None
 
     def _write(self, table: Table, write: Callable[[], object]) -> None:
-        _guarded(table, write)
+        guarded(table, write)
         self._made.discard(table.name)
         self._written.add(table.name)
 
@@ -372,25 +378,25 @@ class Lake:
         return table.conform(_filled(rows, [column for column in table.columns if column.nullable]))
 
     def _create(self, table: Table) -> None:
-        columns = ", ".join(_declared(column, column.comment) for column in table.columns)
-        self._sql("CREATE TABLE IF NOT EXISTS {table} " + f"({columns}) " + _properties(table), table)
+        columns = ", ".join(declared(column, column.comment) for column in table.columns)
+        self._sql("CREATE TABLE IF NOT EXISTS {table} " + f"({columns}) " + properties(table), table)
 
     def _replace(self, table: Table, comments: Mapping[str, str], run_id: str) -> None:
         """Make the table empty and as its contract is now; its older versions stay readable."""
-        columns = ", ".join(_declared(column, comments[column.name]) for column in table.columns)
+        columns = ", ".join(declared(column, comments[column.name]) for column in table.columns)
         # CREATE OR REPLACE leaves a table that is known by its path as it is, silently.
         with self._noted(run_id):
-            self._sql("REPLACE TABLE {table} " + f"({columns}) " + _properties(table), table)
+            self._sql("REPLACE TABLE {table} " + f"({columns}) " + properties(table), table)
 
     def _grow(self, table: Table, added: list[str]) -> None:
-        columns = ", ".join(_declared(table[name], table[name].comment) for name in added)
+        columns = ", ".join(declared(table[name], table[name].comment) for name in added)
         # In this order: stopped between the two, the columns are still missing and both are done again.
         self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"('{VERSION_PROPERTY}' = '{table.version}')", table)
         self._sql("ALTER TABLE {table} ADD COLUMNS " + f"({columns})", table)
 
     def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
-        self._write(table, _checked(table, rows, lambda: writer.overwrite(where)))
+        self._write(table, checked(table, rows, lambda: writer.overwrite(where)))
 
     @contextmanager
     def _noted(self, run_id: str) -> Iterator[None]:
@@ -469,87 +475,5 @@ def _is_same(column: Field) -> Column:
     return F.to_json(old).eqNullSafe(F.to_json(new)) if is_map else old.eqNullSafe(new)
 
 
-def _declared(column: Field, comment: str) -> str:
-    return f"{column.ddl} COMMENT {_literal(comment)}"
-
-
-def _properties(table: Table) -> str:
-    properties = {
-        VERSION_PROPERTY: str(table.version),
-        FEED_PROPERTY: str(table.changes).lower(),
-        # Delta would measure 32 columns of each row it writes, and put their values into its log.
-        **(
-            {"delta.dataSkippingStatsColumns": ",".join(table.measured)}
-            if table.measured
-            else {"delta.dataSkippingNumIndexedCols": "0"}
-        ),
-    }
-    listed = ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
-    clustered = f"CLUSTER BY ({', '.join(table.cluster_by)}) " if table.cluster_by else ""
-    return f"USING delta {clustered}COMMENT {_literal(table.meaning)} TBLPROPERTIES ({listed})"
-
-
-def _retention(keep_hours: int) -> dict[str, str]:
-    """The properties that keep a table's old versions readable."""
-    return {
-        "delta.deletedFileRetentionDuration": f"interval {int(keep_hours)} hours",
-        "delta.logRetentionDuration": f"interval {max(int(keep_hours), LEAST_LOG_HOURS)} hours",
-    }
-
-
-def _literal(text: str) -> str:
-    """Quote a contract's text: Spark's parser takes no parameters in these statements under Delta's."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _absolute(location: str) -> str:
     return location if ":" in location else str(Path(location).absolute())
-
-
-def _checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Callable[[], None]:
-    """Make a write that tells all that is wrong with its rows, and none of them.
-
-    They are looked at only after Delta refused them, as it tells of one column. That a key is repeated it
-    notices in some merges alone; to look for it in each write would cost a shuffle, so `crm doctor` does.
-    """
-
-    def checked() -> None:
-        try:
-            write()
-        except Exception as error:
-            if not re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", str(error)):
-                raise
-            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
-            raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
-
-    return checked
-
-
-def _guarded(table: Table, write: Callable[[], object]) -> None:
-    """Run a write; tell a rival by name."""
-    try:
-        write()
-    except Exception as error:
-        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", str(error)):
-            raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None
-        raise
-
-
-def _is_absent(error: Exception) -> bool:
-    return isinstance(error, AnalysisException) and bool(
-        re.search(
-            r"DELTA_TABLE_ONLY_OPERATION|DELTA_MISSING_DELTA_TABLE|TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|PATH_NOT_FOUND|DELTA_PATH_DOES_NOT_EXIST|DELTA_TABLE_NOT_FOUND",
-            str(error),
-        )
-    )
-
-
-def is_unreadable(error: Exception) -> bool:
-    """Whether an error says that rows of older versions, or what changed between them, can no longer be read."""
-    return bool(
-        re.search(
-            r"DELTA_\w*(CHANGE_DATA|CDC|VERSION|NOT_FOUND|TRUNCATED|TIME_TRAVEL)"
-            r"|FileNotFound|FILE_NOT_EXIST|FAILED_READ_FILE|VersionNotFound",
-            str(error),
-        )
-    )

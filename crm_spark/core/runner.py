@@ -16,8 +16,9 @@ from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import CrmError, JobFailed
 from crm_spark.core.job import Job, Update
-from crm_spark.core.lake import Lake, is_unreadable
+from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID, log
+from crm_spark.core.refusals import is_unreadable
 from crm_spark.core.together import together
 
 

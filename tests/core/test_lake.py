@@ -9,8 +9,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.core.ddl import VERSION_PROPERTY
 from crm_spark.core.errors import ConfigError, ContractError
-from crm_spark.core.lake import NOTE, VERSION_PROPERTY, Lake
+from crm_spark.core.lake import NOTE, Lake
 
 KEYED = Table(
     "keyed",

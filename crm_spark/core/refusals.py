@@ -1,0 +1,60 @@
+"""What Delta refuses, told in our words: a broken promise, a rival, a table or a version that is not there."""
+
+import re
+from collections.abc import Callable
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame
+
+from crm_spark.core.contracts import Table
+from crm_spark.core.errors import ContractError, LakeBusy
+
+
+def checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Callable[[], None]:
+    """Make a write that tells all that is wrong with its rows, and none of them.
+
+    They are looked at only after Delta refused them, as it tells of one column. That a key is repeated it
+    notices in some merges alone; to look for it in each write would cost a shuffle, so `crm doctor` does.
+    """
+
+    def looked_at() -> None:
+        try:
+            write()
+        except Exception as error:
+            if not re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", str(error)):
+                raise
+            broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]
+            raise ContractError.listing(f"{table.name} breaks its contract", broken) from None
+
+    return looked_at
+
+
+def guarded(table: Table, write: Callable[[], object]) -> None:
+    """Run a write; tell a rival by name."""
+    try:
+        write()
+    except Exception as error:
+        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", str(error)):
+            raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None
+        raise
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether an error says that a table is not there."""
+    return isinstance(error, AnalysisException) and bool(
+        re.search(
+            r"DELTA_TABLE_ONLY_OPERATION|DELTA_MISSING_DELTA_TABLE|TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|PATH_NOT_FOUND|DELTA_PATH_DOES_NOT_EXIST|DELTA_TABLE_NOT_FOUND",
+            str(error),
+        )
+    )
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether an error says that rows of older versions, or what changed between them, can no longer be read."""
+    return bool(
+        re.search(
+            r"DELTA_\w*(CHANGE_DATA|CDC|VERSION|NOT_FOUND|TRUNCATED|TIME_TRAVEL)"
+            r"|FileNotFound|FILE_NOT_EXIST|FAILED_READ_FILE|VersionNotFound",
+            str(error),
+        )
+    )
