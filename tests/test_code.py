@@ -18,8 +18,16 @@ STATEMENTS_OF_CONTRACTS = {
     for name in ("_sql", "_create", "_replace", "_grow", "history", "migrate", "vacuum")
 }
 SCHEMAS = {"columns", "schema", "dtypes"}
-NO_DATAFRAMES = {"self", "target", "feed", "form", "table"}  # mappings and contracts have columns too
-OF_ARROW = {"crm_spark/ingest/records.py"}  # batches in a worker, no plan to analyse
+NO_DATAFRAMES = {
+    "self",
+    "target",
+    "feed",
+    "feeds",
+    "tables",
+    "form",
+    "table",
+}  # mappings and contracts have columns too
+OF_ARROW = {"crm_spark/ingest/records.py", "crm_spark/ingest/raw/parquet.py"}  # batches in a worker, no plan to analyse
 CHANGES = {"append", "add", "update", "setdefault", "pop", "clear", "extend", "remove", "insert"}
 
 
@@ -62,10 +70,14 @@ def looped_schemas(tree: ast.Module, name: str) -> set[str]:
         if isinstance(node, ast.Attribute) and node.attr in SCHEMAS and name not in OF_ARROW
     ]
     return {
-        f"{name}:{node.lineno}: .{node.attr} in a loop"
-        for node in asked
-        if not (isinstance(node.value, ast.Name) and node.value.id in NO_DATAFRAMES)
+        f"{name}:{node.lineno}: .{node.attr} in a loop" for node in asked if called(node.value) not in NO_DATAFRAMES
     }
+
+
+def called(value: ast.expr) -> str:
+    """The last name in `target`, `self.target` or `feed.tables[name]`."""
+    inner = value.value if isinstance(value, ast.Subscript) else value
+    return inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
 
 
 def repeated(loop: ast.AST) -> list[ast.AST]:
