@@ -23,6 +23,7 @@ NO_DATAFRAMES = {
     "target",
     "feed",
     "feeds",
+    "looked",
     "tables",
     "form",
     "table",
