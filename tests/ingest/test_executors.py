@@ -15,7 +15,7 @@ from crm_spark.ingest.raw import Format
 root, form = {root!r}, Format("csv", columns=("a",))
 (seen,) = files._look(iter([pa.RecordBatch.from_pydict({{"path": ["file.csv"]}})]), root, form)
 content = seen.column("content")
-file = pa.RecordBatch.from_pydict({{"file": [1], "path": [root + "/file.csv"], "content": content}})
+file = pa.RecordBatch.from_pydict({{"file": [1], "path": [root + "/file.csv"], "digest": content, "content": content}})
 (read,) = records._read(iter([file]), form)
 print(read.column("raw").to_pylist())
 """
