@@ -28,10 +28,10 @@ def ingest_online_retail(spark: SparkSession, folder: Path, share: float) -> Fig
 
 
 def ingest_5m(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """Five million rows of 50 files, made of the same columns."""
+    """Five million rows of 50 files, made of the same columns; a file holds what was sold in its week."""
     rows = int(5_000_000 * share)
     made = folder / "raw"
-    _sales(spark, rows).repartition(50).write.option("header", True).option("compression", "gzip").csv(str(made))
+    _sales(spark, rows, 50).write.option("header", True).option("compression", "gzip").csv(str(made))
     return _against_plain(spark, folder, made, "ingest_5m", rows, 2.0)
 
 
@@ -70,10 +70,10 @@ def _newest(lines: DataFrame, key: str, attribute: str) -> DataFrame:
     )
 
 
-def _sales(spark: SparkSession, rows: int) -> DataFrame:
+def _sales(spark: SparkSession, rows: int, files: int) -> DataFrame:
     order = F.floor(F.col("id") / 20)
     seconds = F.lit(1_291_000_000) + F.floor(F.col("id") * 31_000_000 / rows)
-    return spark.range(rows).select(
+    return spark.range(0, rows, 1, files).select(
         order.cast("string").alias("InvoiceNo"),
         F.pmod(F.xxhash64("id"), F.lit(4_000)).cast("string").alias("StockCode"),
         F.concat(F.lit("PRODUCT NO "), F.pmod(F.xxhash64("id"), F.lit(4_000)).cast("string")).alias("Description"),

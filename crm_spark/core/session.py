@@ -41,6 +41,8 @@ LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "1",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
+    "spark.sql.codegen.cache.maxEntries": "2000",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",

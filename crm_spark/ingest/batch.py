@@ -10,7 +10,7 @@ from functools import cached_property, partial, reduce
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
@@ -19,7 +19,7 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.together import together
 from crm_spark.ingest import entities, lookups, stage, versions
 from crm_spark.ingest.accounts import LOOKUPS, QUARANTINE, SUPERSEDED
-from crm_spark.ingest.conform import RETURN_WITHOUT_SALE, Context, ordinal
+from crm_spark.ingest.conform import RETURN_WITHOUT_SALE, Context, id_of_record, ordinal
 from crm_spark.ingest.files import Inspected
 from crm_spark.ingest.mapping import Target
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORDER_LINES
@@ -48,8 +48,7 @@ class Part:
     raw: Callable[[], stage.Raw]
     judged: DataFrame | None = None
     held: list[DataFrame] = field(default_factory=list)
-    counted: dict[int, Row] = field(default_factory=dict)
-    warned: dict[int, dict[str, int]] = field(default_factory=dict)
+    counted: dict[int, stage.Counts] = field(default_factory=dict)
 
     @property
     def staged(self) -> DataFrame:
@@ -60,7 +59,7 @@ class Part:
 
     def total(self, name: str) -> int:
         """The sum of one count over the files."""
-        return sum(row[name] for row in self.counted.values())
+        return sum(getattr(counts, name) for counts in self.counted.values())
 
     @property
     def storage(self) -> StorageLevel:
@@ -162,10 +161,8 @@ class Batch:
 
     def _count(self, part: Part) -> None:
         part.counted = stage.count(part.staged, list(part.context.feed.tables))
-        if part.total("failing"):
-            raise self._failed(part, stage.tally(part.staged, "fails"))
-        if part.total("warned"):
-            part.warned = stage.tally(part.staged, "warnings")
+        if any(counts.fails for counts in part.counted.values()):
+            raise self._failed(part, {number: counts.fails for number, counts in part.counted.items()})
 
     def _judge_returns(self) -> None:
         """Judge returns by whether their sale is there: of any feed of the batch, or loaded before."""
@@ -192,7 +189,7 @@ class Batch:
             self._count(part)
         elif told:
             for number, count in told.items():
-                part.warned.setdefault(number, {})[RETURN_WITHOUT_SALE] = count
+                part.counted[number].warnings[RETURN_WITHOUT_SALE] = count
 
     def _failed(self, part: Part, broken: Mapping[int, Mapping[str, int]]) -> QualityError:
         told = [
@@ -239,8 +236,7 @@ class Batch:
 
     def _rows(self, part: Part, table: Table) -> DataFrame:
         """The rows that a feed brings to a table."""
-        rows = stage.loaded(part.staged, table.name).withColumn("loaded_at", F.lit(part.context.now))
-        return self._told(rows).select(*table.names)
+        return self._told(stage.loaded(part.staged, table.name)).select(*table.names)
 
     def _write_entity(self, name: str) -> None:
         """Write what was said of customers or products, then bring their table up to date."""
@@ -251,8 +247,7 @@ class Batch:
         said = _union(
             [entities.observed(rows, name) for part in bringing for rows in _statements(part, name)]
         ).persist()
-        now = bringing[0].context.now
-        self._put(history, self._told(said).withColumn("loaded_at", F.lit(now)).select(*history.names))
+        self._put(history, self._told(said).select(*history.names))
         whole = self.lake.current(history)
         if self.removed:
             keys = self.lake.current(table).select(*table.key).unionByName(whole.select(*table.key))
@@ -270,12 +265,8 @@ class Batch:
 
     def _write_quarantine(self) -> None:
         """Keep refused records with their text and reason."""
-        rows = [
-            part.staged.where(F.col("reason").isNotNull()).withColumn("quarantined_at", F.lit(part.context.now))
-            for part in self.parts
-        ]
-        narrow = [refused.select(*stage.REFUSED, "quarantined_at") for refused in rows]
-        chosen = self._told(_union(narrow)).select(*QUARANTINE.names)
+        refused = [part.staged.where(F.col("reason").isNotNull()).select(*stage.REFUSED) for part in self.parts]
+        chosen = self._told(_union(refused)).withColumnRenamed("loaded_at", "quarantined_at").select(*QUARANTINE.names)
         if self.retried is not None:
             # When it was first refused decides how long its text is kept.
             first = ["quarantined_at", "run_id"]
@@ -323,13 +314,13 @@ class Batch:
         self.lake.merge(table, table.conform(rows), self.run_id, keys=keys)
 
     def _told(self, rows: DataFrame) -> DataFrame:
-        """Add what is the same for all records of a file."""
+        """Add what is the same for all records of a file, the time of loading too: see `records.read`."""
         files = [
-            (number, file.content, file.found.path, list(file.header), part.context.feed_name)
+            (number, file.content, file.found.path, list(file.header), part.context.feed_name, part.context.now)
             for part in self.parts
             for number, file in part.files.items()
         ]
-        columns = "file int, file_hash string, path string, header array<string>, feed string"
+        columns = "file int, file_hash string, path string, header array<string>, feed string, loaded_at timestamp"
         origin = self.lake.spark.createDataFrame(files, columns)
         return rows.join(F.broadcast(origin), "file").withColumns(
             {"source": F.lit(self.source), "run_id": F.lit(self.run_id)}
@@ -342,14 +333,13 @@ def _in_turn(tasks: Sequence[Callable[[], None]]) -> None:
 
 
 def _has_natural_key(part: Part, table: Table) -> bool:
-    target = part.context.feed.tables[table.name]
-    return bool(target.key) or table.key[0] in target.columns
+    return id_of_record(part.context.feed, table.name) is None
 
 
 def _counts(part: Part, number: int) -> dict[str, Any]:
-    row = part.counted.get(number)
-    told: dict[str, Any] = {name: row[name] if row else 0 for name in COUNTS}
-    return {**told, "warnings": dict(sorted(part.warned.get(number, {}).items()))}
+    counts = part.counted.get(number, stage.Counts())
+    told: dict[str, Any] = {name: getattr(counts, name) for name in COUNTS}
+    return {**told, "warnings": dict(sorted(counts.warnings.items()))}
 
 
 def _union(parts: Sequence[DataFrame]) -> DataFrame:

@@ -74,22 +74,40 @@ def conform(parsed: DataFrame, context: Context, lookups: Mapping[str, DataFrame
     -------
     DataFrame
         The records' places, `reason` (null where it is not refused), `waits`, `warnings` and `fails`
-        (names of broken rules, or null), `duplicate`, and a struct for each table, null where it makes no row there.
-        Lazy; a join for each look-up, no other shuffle.
+        (names of broken rules, or null), `duplicate`; for each table `has_<table>`, whether the record makes a
+        row there, and `<table>_<column>` for each column that the feed tells. So a pass that needs few columns
+        reads few. Lazy; a join for each look-up, no other shuffle.
     """
     place = [name for name in parsed.columns if name not in ("it", FAULTS)]
-    typed = parsed.select(*[F.col(name).alias(f"_{name}") for name in place], FAULTS, "it.*").withColumn(
-        NOW, F.lit(context.now)
+    typed = parsed.select(
+        *[F.col(name).alias(f"_{name}") for name in place], FAULTS, "it.*", F.col("read_at").alias(NOW)
     )
     found = typed
     for alias, look in context.feed.lookups.items():
         found = _looked_up(found, alias, look.by, context.source.feeds[look.feed], lookups[look.feed])
     rated = _rated(found, context, lookups)
-    rows = rated.withColumns({name: _row(rated, context, name, target) for name, target in context.feed.tables.items()})
+    cells = {name: _cells(rated, context, name, target) for name, target in context.feed.tables.items()}
+    rows = rated.withColumns({name: _row(context.feed.tables[name], name, told) for name, told in cells.items()})
     misfits = [
         fault for name, target in context.feed.tables.items() for fault in _misfits(rated, context, name, target)
     ]
-    return _judged(rows, context, place, misfits)
+    judged = _judged(rows, context, place, misfits)
+    told = {name: [column for column in cells[name] if column != id_of_record(context.feed, name)] for name in cells}
+    return _spread(judged, told)
+
+
+def _spread(judged: DataFrame, told: Mapping[str, Sequence[str]]) -> DataFrame:
+    """Give every column of a table's row a column of its own."""
+    others = [name for name in judged.columns if name not in told]
+    there = [F.col(table).isNotNull().alias(f"has_{table}") for table in told]
+    cells = [F.col(table).getField(name).alias(f"{table}_{name}") for table, names in told.items() for name in names]
+    return judged.select(*others, *there, *cells)
+
+
+def id_of_record(feed: Feed, name: str) -> str | None:
+    """The column of a table that is the record's own `row_id`, where its rows have no natural key."""
+    key, target = CONFORMED[name].key[0], feed.tables[name]
+    return None if name in HISTORIES or target.key or key in target.columns else key
 
 
 def _looked_up(records: DataFrame, alias: str, on: Mapping[str, str], looked: Feed, partners: DataFrame) -> DataFrame:
@@ -136,13 +154,20 @@ def _day(records: DataFrame, context: Context) -> Column:
     return days[0] if days else F.lit(None).cast("date")
 
 
-def _row(records: DataFrame, context: Context, name: str, target: Target) -> Column:
-    """One struct of the table's columns without those of origin; null where the record makes no row."""
+def _cells(records: DataFrame, context: Context, name: str, target: Target) -> dict[str, Column]:
+    """The columns of a table's row that its records tell."""
     table = HISTORIES.get(name, CONFORMED[name])
     cells = _Cells(records, context, table, target).cells()
     if target.version:
         cells["row_version"] = ordinal(F.expr(target.version), _types(records, {"version": target.version})["version"])
-    struct = F.struct(*[cells.get(name, F.lit(None)).cast(table[name].type).alias(name) for name in cell_names(name)])
+    return {column: cells[column].cast(table[column].type) for column in cell_names(name) if column in cells}
+
+
+def _row(target: Target, name: str, cells: Mapping[str, Column]) -> Column:
+    """One struct of the table's columns without those of origin; null where the record makes no row."""
+    table = HISTORIES.get(name, CONFORMED[name])
+    none = {column: F.lit(None).cast(table[column].type) for column in cell_names(name)}
+    struct = F.struct(*[cell.alias(column) for column, cell in (none | dict(cells)).items()])
     is_wanted = F.expr(target.where) if target.where else F.lit(True)
     if name in HISTORIES:
         is_wanted = is_wanted & cells[table.key[0]].isNotNull()

@@ -86,4 +86,4 @@ def parts(spark: SparkSession, refused: DataFrame, contexts: dict[str, Context])
 
 
 def _part(spark: SparkSession, refused: DataFrame, context: Context, numbered: dict[int, Inspected]) -> Part:
-    return Part(context, numbered, lambda: stage.of_quarantine(spark, refused, numbered))
+    return Part(context, numbered, lambda: stage.of_quarantine(spark, refused, context, numbered))

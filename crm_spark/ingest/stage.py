@@ -1,6 +1,8 @@
 """All records of a batch with their outcomes, held once so that every table is written from the same pass."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -8,7 +10,7 @@ from pyspark.sql import functions as F
 from crm_spark.ingest import records, typed
 from crm_spark.ingest.conform import Context, conform
 from crm_spark.ingest.files import Inspected
-from crm_spark.ingest.tables import cell_names
+from crm_spark.ingest.tables import CONFORMED, HISTORIES, cell_names
 
 REFUSED = ["file", "position", "copy", "row_hash", "row_id", "raw", "refusal", "reason", "waits"]
 BOUGHT = ["customer_id", "product_id"]
@@ -20,25 +22,17 @@ def stage(raw: Raw, context: Context, lookups: Mapping[str, DataFrame]) -> DataF
 
     Parameters
     ----------
-    raw : list of (header, DataFrame of RECORDS)
+    raw : list of (header, DataFrame of `records.columns`)
         The records of the files that share a header.
     """
     parsed = [typed.parse(found, context.feed, header) for header, found in raw]
     whole = parsed[0]
     for part in parsed[1:]:
         whole = whole.unionByName(part)
-    judged = spread(conform(whole, context, lookups), list(context.feed.tables))
+    judged = conform(whole, context, lookups)
     # The text of what is loaded is needed no more: it would only fill memory.
     may_wait = is_return() if context.of_returns == "quarantine" else F.lit(False)
     return judged.withColumn("raw", F.when(F.col("reason").isNotNull() | may_wait, F.col("raw")))
-
-
-def spread(judged: DataFrame, tables: Sequence[str]) -> DataFrame:
-    """Give every column of a table's row a column of its own: a pass that needs few of them reads few."""
-    others = [name for name in judged.columns if name not in tables]
-    there = [F.col(table).isNotNull().alias(f"has_{table}") for table in tables]
-    cells = [F.col(table).getField(name).alias(f"{table}_{name}") for table in tables for name in cell_names(table)]
-    return judged.select(*others, *there, *cells)
 
 
 def is_return() -> Column:
@@ -51,62 +45,79 @@ def of_files(spark: SparkSession, root: str, context: Context, files: Mapping[in
     raw = []
     for header in sorted({file.header for file in files.values()}):
         chosen = [(number, file) for number, file in files.items() if file.header == header]
-        raw.append((header, records.read(spark, root, context.feed, chosen)))
-    return raw or [(tuple(context.feed.columns), spark.createDataFrame([], records.RECORDS))]
+        raw.append((header, records.read(spark, root, context.feed, header, chosen, context.now)))
+    declared = tuple(context.feed.columns)
+    return raw or [(declared, spark.createDataFrame([], records.columns(context.feed, declared)))]
 
 
-def of_quarantine(spark: SparkSession, quarantined: DataFrame, files: Mapping[int, Inspected]) -> Raw:
+def of_quarantine(spark: SparkSession, quarantined: DataFrame, context: Context, files: Mapping[int, Inspected]) -> Raw:
     """Quarantined records as they were first read, gathered by header."""
     hashes = [(number, file.content) for number, file in files.items()]
     numbers = spark.createDataFrame(hashes, "file int, file_hash string")
     again = quarantined.join(F.broadcast(numbers), "file_hash")
-    return [
-        (header, records.again(again.where(F.col("header") == F.array(*[F.lit(name) for name in header]))))
-        for header in sorted({file.header for file in files.values()})
-    ]
+    raw = []
+    for header in sorted({file.header for file in files.values()}):
+        has_header = F.col("header") == F.array(*[F.lit(name) for name in header])
+        raw.append((header, records.again(again.where(has_header), context.feed, header, context.now)))
+    return raw
 
 
 def loaded(staged: DataFrame, table: str) -> DataFrame:
     """The rows that a staged batch brings to a table, with their place."""
     is_loaded = F.col("reason").isNull() & ~F.col("duplicate") & F.col(f"has_{table}")
-    cells = [F.col(f"{table}_{name}").alias(name) for name in cell_names(table)]
+    cells = [_cell(staged, table, name).alias(name) for name in cell_names(table)]
     return staged.where(is_loaded).select("file", "row_hash", *cells)
 
 
-def count(staged: DataFrame, tables: Sequence[str]) -> dict[int, Row]:
-    """One row for each file: its records and what becomes of them."""
-    is_refused = F.col("reason").isNotNull()
-    is_loaded = ~is_refused & ~F.col("duplicate")
-    has_return = is_return() if "order_lines" in tables else F.lit(False)
-    counted = (
-        staged.groupBy("file")
-        .agg(
-            F.count("*").alias("records"),
-            F.count_if(is_loaded).alias("loaded"),
-            F.count_if(is_refused).alias("quarantined"),
-            F.count_if(F.col("duplicate")).alias("duplicates"),
-            F.count_if(is_loaded & F.col("warnings").isNotNull()).alias("warned"),
-            F.count_if(~F.col("duplicate") & F.col("fails").isNotNull()).alias("failing"),
-            F.count_if(is_loaded & has_return).alias("returns"),
-        )
-        .collect()
-    )
-    return {row["file"]: row for row in counted}
+def _cell(staged: DataFrame, table: str, name: str) -> Column:
+    """A column of a table's row: as the record tells it, else its own id for the row's, else nothing."""
+    told, promised = f"{table}_{name}", HISTORIES.get(table, CONFORMED[table])
+    if told in staged.columns:
+        return F.col(told)
+    return F.col("row_id") if name == promised.key[0] else F.lit(None).cast(promised[name].type)
 
 
-def tally(staged: DataFrame, rules: str) -> dict[int, dict[str, int]]:
-    """For each file how many records broke each rule of `warnings` or `fails`."""
-    is_counted = ~F.col("duplicate") & (F.col("reason").isNull() | F.lit(rules == "fails"))
-    broken = (
-        staged.where(is_counted)
-        .select("file", F.explode(F.split(rules, "; ")).alias("rule"))
-        .groupBy("file", "rule")
-        .count()
+@dataclass
+class Counts:
+    """What became of the records of a file; of those loaded how many warn and of what, of all what fails."""
+
+    records: int = 0
+    loaded: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    returns: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    fails: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kind: Row) -> None:
+        """Count the records of one kind, as `count` groups them."""
+        self.records += kind["count"]
+        if kind["duplicate"]:
+            self.duplicates += kind["count"]
+            return
+        self.fails.update(dict.fromkeys(_rules(kind["fails"]), kind["count"]))
+        if kind["is_refused"]:
+            self.quarantined += kind["count"]
+            return
+        self.loaded += kind["count"]
+        self.returns += kind["count"] if kind["is_return"] else 0
+        self.warnings.update(dict.fromkeys(_rules(kind["warnings"]), kind["count"]))
+
+
+def count(staged: DataFrame, tables: Sequence[str]) -> dict[int, Counts]:
+    """Count what becomes of the records of each file: one pass, from which a row for each kind of record comes back."""
+    is_refused, has_return = F.col("reason").isNotNull(), is_return() if "order_lines" in tables else F.lit(False)
+    kinds = staged.groupBy(
+        "file", "duplicate", is_refused.alias("is_refused"), has_return.alias("is_return"), "warnings", "fails"
     )
-    tallied: dict[int, dict[str, int]] = {}
-    for row in broken.collect():
-        tallied.setdefault(row["file"], {})[row["rule"]] = row["count"]
-    return tallied
+    counts: dict[int, Counts] = defaultdict(Counts)
+    for kind in kinds.count().collect():
+        counts[kind["file"]].add(kind)
+    return counts
+
+
+def _rules(broken: str | None) -> list[str]:
+    return broken.split("; ") if broken else []
 
 
 def unsold(staged: DataFrame, sales: DataFrame) -> DataFrame:
@@ -118,7 +129,9 @@ def unsold(staged: DataFrame, sales: DataFrame) -> DataFrame:
         `kind`, customer and product of all order lines.
     """
     returns = staged.where(is_return() & F.col("reason").isNull() & ~F.col("duplicate"))
-    asked = returns.select("file", "row_id", *[F.col(f"order_lines_{name}").alias(name) for name in BOUGHT]).dropna()
+    asked = returns.select(
+        "file", "row_id", *[_cell(staged, "order_lines", name).alias(name) for name in BOUGHT]
+    ).dropna()
     wanted = F.broadcast(asked.select(*BOUGHT).distinct())
     sold = sales.where(F.col("kind") == "sale").join(wanted, BOUGHT, "left_semi").select(*BOUGHT).distinct()
     return asked.join(sold, BOUGHT, "left_anti")

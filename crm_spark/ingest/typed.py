@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.ingest.mapping import Feed
+from crm_spark.ingest.records import NAMES
 
 CORRUPT = "_corrupt"
 FAULTS = "_faults"
@@ -17,39 +18,47 @@ IS_LOCAL = rf"^\s*{DAY}([ T]{CLOCK})?\s*$"
 IS_INSTANT = rf"^\s*{DAY}[ T]{CLOCK}\s*{ZONE}\s*$"
 
 
-def parse(records: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
-    """Parse the raw text of records.
+def parse(found: DataFrame, feed: Feed, header: tuple[str, ...]) -> DataFrame:
+    """Give the typed columns of records.
 
     Parameters
     ----------
-    records : DataFrame
-        With `raw`, one record each, all of files with this header.
+    found : DataFrame of `records.columns`
+        Records of files with this header.
 
     Returns
     -------
     DataFrame
-        The same with one struct `it` of the declared, typed columns and `_faults`: phrases that name what
-        is wrong, columns and types but no values; null where nothing is.
+        RECORDS, a struct `it` of the declared, typed columns and `_faults`: phrases that name what is wrong,
+        columns and types but no values; null where nothing is.
     """
-    # A column that nobody declared may be called like one that is, but for case: Spark would take both for one.
-    named = [name if name in feed.columns else f"_ignored_{at}" for at, name in enumerate(header)]
-    fields = named if feed.format == "csv" else list(feed.columns)
-    parsed = records.withColumn("_it", _csv(feed, fields) if feed.format == "csv" else _json(feed))
-    said = {
-        name: _blank_is_null(F.col("_it").getField(name)) if name in fields else F.lit(None) for name in feed.columns
-    }
+    said, is_whole = _of_csv(feed, header) if feed.format == "csv" else _of_json(feed)
     cells = {name: typed(text, feed.columns[name]) for name, text in said.items()}
     wrong = [
         F.when(said[name].isNotNull() & cell.isNull(), F.lit(f"{name} is not {meant(feed.columns[name])}"))
         for name, cell in cells.items()
         if feed.columns[name] != "string"
     ]
-    shape = F.when(F.col("_it").getField(CORRUPT).isNotNull(), F.lit(_misshapen(feed)))
+    parsed = found if feed.format == "csv" else found.withColumn("_it", _json(feed))
     return parsed.select(
-        *records.columns,
+        *NAMES,
         F.struct(*[cell.alias(name) for name, cell in cells.items()]).alias("it"),
-        phrases([shape, _strangers(feed), *wrong]).alias(FAULTS),
+        phrases([F.when(~is_whole, F.lit(_misshapen(feed))), _strangers(feed), *wrong]).alias(FAULTS),
     )
+
+
+def _of_csv(feed: Feed, header: tuple[str, ...]) -> tuple[dict[str, Column], Column]:
+    """The text of each declared column, and whether the record has the fields of its header."""
+    place = {name: at for at, name in enumerate(header)}
+    said = {name: F.col(f"field_{place[name]}") if name in place else F.lit(None) for name in feed.columns}
+    return said, F.col("is_whole")
+
+
+def _of_json(feed: Feed) -> tuple[dict[str, Column], Column]:
+    """The same of an object, which may lack any; its text is blank where a CSV would have nothing."""
+    values = {name: F.col("_it").getField(name) for name in feed.columns}
+    said = {name: F.when(F.length(value.cast("string")) > 0, value) for name, value in values.items()}
+    return said, F.col("_it").getField(CORRUPT).isNull()
 
 
 def phrases(found: Sequence[Column]) -> Column:
@@ -97,20 +106,6 @@ def sql_type(declared: str) -> str:
     return {"date": "date", "timestamp": "timestamp_ntz", "instant": "timestamp"}.get(name, declared.replace(" ", ""))
 
 
-def _csv(feed: Feed, fields: list[str]) -> Column:
-    options = {
-        "mode": "PERMISSIVE",
-        "columnNameOfCorruptRecord": CORRUPT,
-        "sep": feed.delimiter,
-        "quote": feed.quote,
-        "escape": feed.escape,
-        "multiLine": "true",
-        "maxCharsPerColumn": "-1",
-        "maxColumns": str(max(20_480, len(fields) + 1)),
-    }
-    return F.from_csv("raw", _strings([*fields, CORRUPT]), options)
-
-
 def _json(feed: Feed) -> Column:
     """Decimals are read as what they are: as text, Spark would give 1.2E22 for a number of 23 digits."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
@@ -122,16 +117,8 @@ def _json(feed: Feed) -> Column:
     )
 
 
-def _strings(names: list[str]) -> str:
-    return ", ".join(f"{_quoted(name)} string" for name in names)
-
-
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _blank_is_null(said: Column) -> Column:
-    return F.when(F.length(said.cast("string")) > 0, said)
 
 
 def meant(declared: str) -> str:

@@ -8,16 +8,19 @@ BLOCKED = ("pydantic", "pydantic_core", "yaml", "typer", "rich", "plotly", "jinj
 SHIPPED = """
 import sys
 sys.modules.update(dict.fromkeys({blocked!r}))
+from datetime import UTC, datetime
+from functools import partial
 import pyarrow as pa
 from crm_spark.ingest import files, records
-from crm_spark.ingest.raw import Format
+from crm_spark.ingest.raw import Format, fields
 
 root, form = {root!r}, Format("csv", columns=("a",))
 (seen,) = files._look(iter([pa.RecordBatch.from_pydict({{"path": ["file.csv"]}})]), root, form)
 content = seen.column("content")
 file = pa.RecordBatch.from_pydict({{"file": [1], "path": [root + "/file.csv"], "digest": content, "content": content}})
-(read,) = records._read(iter([file]), form)
-print(read.column("raw").to_pylist())
+split = partial(fields, form=form, width=1, wanted=[0])
+(read,) = records._read(iter([file]), form, split, datetime.now(UTC))
+print(read.column("raw").to_pylist() + read.column("field_0").to_pylist())
 """
 
 
@@ -30,4 +33,4 @@ def test_what_is_shipped_to_executors_is_imported_without_what_they_lack(tmp_pat
         check=False,
     )
     assert done.stderr == ""
-    assert done.stdout == "['1', '2']\n"
+    assert done.stdout == "['1', '2', '1', '2']\n", "text, then its only field"
