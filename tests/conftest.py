@@ -54,8 +54,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
             **QUICK_FOR_FEW_ROWS,
-            "spark.sql.codegen.cache.maxEntries": "2000",
-            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms1200m -Xmn700m",
         }
     )
     yield started

@@ -7,6 +7,7 @@ are taken up again, rows are merged by key. So a batch that died is simply writt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
+from threading import Lock
 from typing import Any
 
 from pyspark import StorageLevel
@@ -91,6 +92,8 @@ class Batch:
         The records that are taken up again, where these and not whole files are loaded.
     is_forced : bool
         Whether retried records are written even where none loads: their reasons may have changed.
+    superseding : Lock
+        Held while SUPERSEDED is written: what is outranked in any table goes there.
     """
 
     lake: Lake
@@ -101,6 +104,7 @@ class Batch:
     removed: Sequence[str] = ()
     retried: DataFrame | None = None
     is_forced: bool = False
+    superseding: Lock = field(default_factory=Lock)
 
     def load(self) -> dict[int, dict[str, Any]]:
         """Load all records and give, for each file's number, its counts for the accounts.
@@ -205,12 +209,9 @@ class Batch:
     def _write(self) -> None:
         """Write every table that the batch touches; quarantine last: what still waits there is told to the end."""
         facts = [table for name, table in CONFORMED.items() if name not in HISTORIES]
-        named = [table for table in facts if any(_has_natural_key(part, table) for part in self._bringing(table))]
         writes: list[Callable[[], None]] = [
-            *[partial(self._write_facts, table) for table in facts if table not in named],
-            # What is outranked in any of these goes into one table.
-            partial(_in_turn, [partial(self._write_facts, table) for table in named]),
-            *[partial(self._write_entity, name) for name in HISTORIES],
+            *[partial(self._write_entity, name) for name in HISTORIES],  # two writes each: they begin
+            *[partial(self._write_facts, table) for table in facts],
             self._write_lookups,
         ]
         together(writes)
@@ -278,7 +279,8 @@ class Batch:
     def _write_versions(self, table: Table, rows: DataFrame) -> None:
         """Let the latest version of each named row stand. What is outranked is kept before it goes."""
         self.lake.prepare(table)
-        self.lake.prepare(SUPERSEDED)
+        with self.superseding:
+            self.lake.prepare(SUPERSEDED)
         removed = versions.of_files(self.removed)
         held, kept = self.lake.current(table), versions.unpacked(self.lake.current(SUPERSEDED), table)
         gone = held.where(removed).select(*table.key)
@@ -288,12 +290,14 @@ class Batch:
         outranked = versions.packed(ranks.where(F.col("rank") > 1), table)
         standing = ranks.where(F.col("rank") == 1).drop("rank")
         if not outranked.isEmpty():
-            self._merge(SUPERSEDED, outranked)
+            with self.superseding:
+                self._merge(SUPERSEDED, outranked)
         self._merge(table, standing.select(*table.names), ids)
         if self.removed:
             gone = self.lake.current(SUPERSEDED).where((F.col("table_name") == table.name) & removed)
             stale = gone.select(*SUPERSEDED.key).unionByName(versions.packed(standing, table).select(*SUPERSEDED.key))
-            self._merge(SUPERSEDED, outranked, stale.unionByName(outranked.select(*SUPERSEDED.key)))
+            with self.superseding:
+                self._merge(SUPERSEDED, outranked, stale.unionByName(outranked.select(*SUPERSEDED.key)))
         ranks.unpersist()
 
     # -- one table
@@ -325,11 +329,6 @@ class Batch:
         return rows.join(F.broadcast(origin), "file").withColumns(
             {"source": F.lit(self.source), "run_id": F.lit(self.run_id)}
         )
-
-
-def _in_turn(tasks: Sequence[Callable[[], None]]) -> None:
-    for task in tasks:
-        task()
 
 
 def _has_natural_key(part: Part, table: Table) -> bool:
