@@ -21,6 +21,7 @@ from crm_spark.ingest import load, mapping
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.load import Asked, Told, ingest
 from crm_spark.ingest.mapping import Source
+from crm_spark.ingest.mistakes import secrets
 from crm_spark.ingest.tables import CONFORMED, HISTORIES
 
 NAME = "ingest"
@@ -60,10 +61,18 @@ def run(
         The folder or URI of the raw files; default what the mapping says.
     asked : Asked, optional
         What is to be done beside.
+
+    Raises
+    ------
+    ConfigError
+        Nobody says where the raw files are, or the address holds a secret: the accounts would keep it.
     """
     folder = root or source.folder
     if folder is None:
         raise ConfigError(f"{source.source}: say where its raw files are, with `--from` or `folder:` in its mapping")
+    if list(secrets(folder)):
+        remedy = "the store's key comes from the environment or the platform"
+        raise ConfigError(f"{source.source}: the address of its raw files holds a secret; {remedy}")
     result = Result(uuid.uuid4().hex[:12], NAME, "done", f"source {source.source}")
     token = RUN_ID.set(result.run_id)
     try:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from crm_spark.core.errors import QualityError
+from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.runner import Result
 from crm_spark.ingest import run
 from crm_spark.ingest.load import Told
@@ -40,3 +40,10 @@ def test_a_file_is_replaced_in_one_source(nowhere, loaded):
     ended = nowhere.at("ingest", "good", "late", "--replace", "orders/1.csv")
     assert ended.exit_code == 2
     assert "--replace names a file of one source, got 2 sources" in ended.stderr
+
+
+@pytest.mark.parametrize("address", ["s3a://A:hunter2@bucket/raw", "https://a.example/raw?sig=hunter2"])
+def test_an_address_with_a_secret_is_refused_before_anything_keeps_it(address):
+    with pytest.raises(ConfigError, match="till: the address of its raw files holds a secret") as told:
+        run.run(None, None, SimpleNamespace(source="till", folder=None), address)
+    assert "hunter2" not in str(told.value)
