@@ -78,7 +78,7 @@ def conform(parsed: DataFrame, context: Context, lookups: Mapping[str, DataFrame
         row there, and `<table>_<column>` for each column that the feed tells. So a pass that needs few columns
         reads few. Lazy; a join for each look-up, no other shuffle.
     """
-    place = [name for name in parsed.columns if name not in ("it", FAULTS)]
+    place = [name for name in parsed.columns if name not in ("it", FAULTS, "read_at")]
     typed = parsed.select(
         *[F.col(name).alias(f"_{name}") for name in place], FAULTS, "it.*", F.col("read_at").alias(NOW)
     )
