@@ -43,7 +43,7 @@ LOCAL = {
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
     "spark.sql.codegen.cache.maxEntries": "2000",
-    # Where in Python each column was made, for error messages that no one sees: most of the time of a small load.
+    # To note where in Python a column was made, for messages that no one sees, takes longer than to make it.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",

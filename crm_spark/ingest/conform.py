@@ -66,7 +66,7 @@ def conform(parsed: DataFrame, context: Context, lookups: Mapping[str, DataFrame
     Parameters
     ----------
     parsed : DataFrame
-        Records with `it` (typed columns), `_faults`, `refusal` and their place.
+        Records with `it` (typed columns), `_faults`, `refusal`, `read_at` and their place.
     lookups : mapping
         For each feed that is looked up, its rows, one for each key.
 
