@@ -15,6 +15,9 @@ QUICK_FOR_FEW_ROWS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
+# Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
+# first alone gets a small cache for its code, which must hold all of Spark here.
+QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -54,7 +57,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
             **QUICK_FOR_FEW_ROWS,
-            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms1200m -Xmn700m",
+            "spark.driver.extraJavaOptions": QUICK_JAVA,
         }
     )
     yield started

@@ -237,17 +237,20 @@ class Lake:
         # Without the option Delta forgets, silently, how the table is clustered.
         self._overwrite(table, rows, F.lit(True), run_id, replaceWhere="true")
 
-    def append(self, table: Table, rows: DataFrame, run_id: str, transaction: tuple[str, int]) -> None:
+    def append(self, table: Table, rows: DataFrame, run_id: str, transaction: tuple[str, int] | None = None) -> None:
         """Add rows once.
 
         Parameters
         ----------
-        transaction : (str, int)
+        transaction : (str, int), optional
             Who writes, and a counter that only rises for that writer and table: the same pair adds
             nothing a second time. Delta drops a lower number silently, so a hash must never be one.
+            None where nothing ever writes these rows again: to look a transaction up Delta reads the
+            whole state of the table, which takes longer than the append.
         """
         writer = rows.writeTo(self.name(table)).option("userMetadata", run_id)
-        writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
+        if transaction is not None:
+            writer = writer.option("txnAppId", transaction[0]).option("txnVersion", str(transaction[1]))
         self._write(table, checked(table, rows, writer.append))
 
     def merge(self, table: Table, rows: DataFrame, run_id: str, keys: DataFrame | None = None) -> None:

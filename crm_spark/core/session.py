@@ -99,7 +99,7 @@ def _launch(settings: dict[str, str]) -> None:
 def _no_java(said: str) -> ConfigError:
     """Say why Java did not start, in its own words where it has some."""
     lines = [line.strip() for line in said.splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(("WARNING", "Picked up"))]
+    reasons = [line for line in lines if line and not line.startswith(("WARNING", "NOTE", "Picked up"))]
     why = reasons[0] if reasons else "it ended without a word"
     remedy = "it needs Java 17 or 21 (JAVA_HOME names it) and sound settings under `spark:`"
     return ConfigError(f"Spark could not start Java: {why}; {remedy}")

@@ -1,6 +1,6 @@
 """Keep the accounts of one source: what is known of its files, and what became of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -83,6 +83,16 @@ class Books:
         left = {row["file_hash"]: row["count"] for row in mine.groupBy("file_hash").count().collect()}
         rows = [row for feed in known.values() for row in feed.values() if row["file_hash"] in hashes]
         return [_recounted(row, left.get(row["file_hash"], 0)) for row in rows if row["status"] in BEARS]
+
+
+def after(known: Known, rows: Sequence[Row], forgotten: Collection[tuple[str, str]]) -> Known:
+    """What is known when `rows` were written and `forgotten` dropped."""
+    kept = {feed: dict(files) for feed, files in known.items()}
+    for feed, path in forgotten:
+        kept.get(feed, {}).pop(path, None)
+    for row in rows:
+        kept.setdefault(row["feed"], {})[row["path"]] = row
+    return kept
 
 
 def differences(kept: Sequence[Mapping[str, str | None]], source: str, terms: Terms, is_moved: bool) -> list[str]:

@@ -26,7 +26,7 @@ from crm_spark.core.together import together
 from crm_spark.ingest import files, lookups, plan, quarantine, stage
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
 from crm_spark.ingest.batch import Batch, Part
-from crm_spark.ingest.books import Books, Terms
+from crm_spark.ingest.books import Books, Terms, after
 from crm_spark.ingest.check import check
 from crm_spark.ingest.conform import Context
 from crm_spark.ingest.entities import NAMES_ONE
@@ -202,8 +202,7 @@ class _Loading:
             made = self._plan(known, Asked() if round_ else asked)
             if made.is_empty:
                 break
-            is_aged = self._begin(made, known)
-            known = self.books.known()
+            known, is_aged = self._begin(made, known)
             if not is_aged:
                 break
         return known
@@ -243,11 +242,10 @@ class _Loading:
         for note in made.notes:
             self.told.note(note)
         self.begin()
-        self._write(made, number, known)
-        return self.books.known()
+        return self._write(made, number, known)[0]
 
-    def _begin(self, made: Plan, known: Known) -> bool:
-        """Write the new batch down before its first write, then load it; tell whether others aged by it.
+    def _begin(self, made: Plan, known: Known) -> tuple[Known, bool]:
+        """Write the new batch down before its first write, then load it: see `_write`.
 
         A batch that a rule fails leaves the books as they were.
         """
@@ -268,8 +266,8 @@ class _Loading:
         self.books.open(new, number)
         self.books.write(old)
 
-    def _write(self, made: Plan, number: int, known: Known) -> bool:
-        """Load files and close their accounts; tell whether others aged by it."""
+    def _write(self, made: Plan, number: int, known: Known) -> tuple[Known, bool]:
+        """Load files and close their accounts; give what is known then, and whether others aged by it."""
         loaded, changed = self._load(made, number)
         if made.refused or made.settled:
             quarantine.settle(self.lake, self.source.source, self.run_id, made.refused, made.settled)
@@ -281,7 +279,7 @@ class _Loading:
         closed |= {_key(row): row for row in aged}
         self.books.write([*closed.values()], made.forgotten)
         self.told.add([*loaded, *[row for row in made.closed if row["status"] in ("refused", "repeated")]])
-        return bool(aged)
+        return after(known, [*closed.values()], made.forgotten), bool(aged)
 
     def _load(self, made: Plan, number: int) -> tuple[list[Row], list[str]]:
         """Write the tables; give the rows of what was loaded, and the look-up feeds that it changed."""

@@ -1,6 +1,6 @@
 """A scratch source for the tests of ingestion: raw files as text, a mapping as data, one call to load.
 
-Each table that a load feeds costs its commits: orders name customers here, and products where a test asks for them.
+Each table that a load feeds costs its commits: orders name customers and products where a test asks for them.
 """
 
 import gzip
@@ -34,7 +34,6 @@ ORDERS: dict[str, Any] = {
             "columns": {
                 "order_id": "order",
                 "line_number": "line",
-                "customer_id": "customer",
                 "quantity": "pieces",
                 "unit_price": "price",
                 "ordered_at": "at",
@@ -42,7 +41,24 @@ ORDERS: dict[str, Any] = {
         }
     },
 }
+BUYERS: dict[str, Any] = {
+    **ORDERS,
+    "tables": {"order_lines": {"columns": {**ORDERS["tables"]["order_lines"]["columns"], "customer_id": "customer"}}},
+}
+PRICES: dict[str, Any] = {
+    "files": "prices/*",
+    "columns": {"product": "string", "off": "decimal(18,4)", "day": "date"},
+    "key": ["product"],
+    "version": "day",
+}
 HEADER = "order,line,customer,product,pieces,price,at\n"
+
+
+def priced(orders: dict[str, Any]) -> dict[str, Any]:
+    """Give a feed of orders its discounts, by product, from the feed `prices`."""
+    columns = {**orders["tables"]["order_lines"]["columns"], "discount": "listed.off"}
+    lookups = {"listed": {"feed": "prices", "by": {"product": "product"}}}
+    return {**orders, "lookups": lookups, "tables": {"order_lines": {"columns": columns}}}
 
 
 @dataclass

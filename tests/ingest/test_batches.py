@@ -14,8 +14,7 @@ from crm_spark.core.errors import ConfigError, QualityError
 from crm_spark.core.lake import Lake
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
-from tests.ingest.conftest import HEADER, ORDERS, Raw
-from tests.ingest.test_order import PRICED, PRICES
+from tests.ingest.conftest import BUYERS, HEADER, ORDERS, PRICES, Raw, priced
 
 pytestmark = pytest.mark.first
 Same = Callable[[DataFrame], list[str]]
@@ -28,6 +27,7 @@ class Died(Exception):
 
 
 def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
     write, deaths = Lake._write, ["ingest_accounts", "customer_history", "order_lines", "customers"]
 
@@ -54,6 +54,7 @@ def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw, monkeypatc
 
 
 def test_a_changed_file_is_told_and_replaced_only_on_demand(raw: Raw) -> None:
+    raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", FIRST, SECOND)
     raw.load()
     raw.orders("1.csv", SECOND.replace("3.00", "4.00"), "3,1,c3,p1,1,1.00,2025-01-03 10:00:00", "bad")
@@ -73,8 +74,8 @@ def test_a_changed_file_is_told_and_replaced_only_on_demand(raw: Raw) -> None:
     assert raw.accounts() == {"orders/1.csv": ("loaded", 3, 2, 1, 0)}
     assert raw.load().files == {}, "nothing is new now"
 
-    columns = {**ORDERS["tables"]["order_lines"]["columns"], "channel": "'till'"}
-    raw.feeds = {"orders": {**ORDERS, "tables": {"order_lines": {"columns": columns}}}}
+    columns = {**BUYERS["tables"]["order_lines"]["columns"], "channel": "'till'"}
+    raw.feeds = {"orders": {**BUYERS, "tables": {"order_lines": {"columns": columns}}}}
     raw.load(replace=["orders/1.csv"])
     assert raw.rows(ORDER_LINES, "order_id", "channel") == [("2", "till"), ("3", "till")], "a mended mapping"
 
@@ -86,9 +87,9 @@ def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
 
 
 def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
-    json_ = {**PRICED, "files": "json/*", "format": "jsonl"}
-    parquet = {**PRICED, "files": "parquet/*", "format": "parquet"}
-    raw.feeds = {"orders": PRICED, "json": json_, "parquet": parquet, "prices": PRICES}
+    json_ = {**priced(ORDERS), "files": "json/*", "format": "jsonl"}
+    parquet = {**priced(ORDERS), "files": "parquet/*", "format": "parquet"}
+    raw.feeds = {"orders": priced(ORDERS), "json": json_, "parquet": parquet, "prices": PRICES}
     raw.orders("1.csv", FIRST)
     second = dict(zip(ORDERS["columns"], SECOND.split(","), strict=True))
     raw.write("json/2.jsonl", json.dumps(second) + "\n")
@@ -108,22 +109,20 @@ def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: R
 
 
 def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -> None:
-    columns = {**ORDERS["tables"]["order_lines"]["columns"], "product_id": "product"}
-    orders = {**ORDERS, "tables": {"order_lines": {"columns": columns}}}
+    columns = {**BUYERS["tables"]["order_lines"]["columns"], "product_id": "product"}
+    orders = {**BUYERS, "tables": {"order_lines": {"columns": columns}}}
     strict = {**orders, "files": "web/*", "severities": {"return_without_sale": "quarantine"}}
-    lenient = {**orders, "files": "phone/*"}
-    raw.feeds = {"web": strict, "phone": lenient, "orders": orders}
-    raw.orders("1.csv", FIRST)
+    raw.feeds = {"web": strict, "orders": orders}
     back, early = "7,1,c1,p1,-1,2.00,2025-01-03 10:00:00", "8,1,c2,p1,-1,3.00,2025-01-03 10:00:00"
     raw.write("web/1.csv", HEADER + f"{back}\n{early}\n9,1,,p1,-1,2.00,2025-01-03 10:00:00\n")
-    raw.write("phone/1.csv", HEADER + f"{back.replace('7,', '17,', 1)}\n{early.replace('8,', '18,', 1)}\n")
+    raw.orders("1.csv", FIRST, back.replace("7,", "17,", 1), early.replace("8,", "18,", 1))
     raw.load()
 
     assert raw.reasons() == [("web/1.csv", 3, "no sale of it yet")]
     assert raw.accounts()["web/1.csv"] == ("loaded", 3, 2, 1, 0)
     orders = [("1",), ("17",), ("18",), ("7",), ("9",)]
     assert raw.rows(ORDER_LINES, "order_id") == orders, "of the sale in another feed; an unknown buyer may have bought"
-    warned = raw.lake.current(ACCOUNTS).where("path = 'phone/1.csv'").select("warnings").collect()
+    warned = raw.lake.current(ACCOUNTS).where("path = 'orders/1.csv'").select("warnings").collect()
     assert warned[0][0] == {"return_without_sale": 1}
 
     raw.orders("2.csv", SECOND)
@@ -170,7 +169,7 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
 
 def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) -> None:
     rules = [{"name": "known_buyer", "check": "customer IS NOT NULL", "severity": "fail"}]
-    raw.feeds = {"orders": {**PRICED, "rules": rules}, "prices": PRICES}
+    raw.feeds = {"orders": {**priced(ORDERS), "rules": rules}, "prices": PRICES}
     raw.orders("1.csv", FIRST, SECOND.replace("c2", ""))
     raw.write("prices/1.csv", "product,off,day\np1,0.5,2025-01-01\n")
 

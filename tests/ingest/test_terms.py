@@ -16,7 +16,7 @@ from crm_spark.ingest.files import Found, Inspected
 from crm_spark.ingest.mapping import Source
 from crm_spark.ingest.plan import BatchFile
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
-from tests.ingest.conftest import Raw
+from tests.ingest.conftest import BUYERS, Raw
 
 KEPT = {"source": "till", "root": "/raw", "currency": "EUR", "zone": "UTC"}
 
@@ -45,6 +45,7 @@ def test_a_folder_is_known_however_it_is_written(given: str, same: str) -> None:
 
 
 def test_what_differs_is_refused_at_once_and_nothing_is_written(raw: Raw) -> None:
+    raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", "1,1,c1,p1,1,2.00,2025-01-01 10:00:00")
     for table in (CUSTOMERS, ORDER_LINES):
         raw.lake.prepare(dataclasses.replace(table, columns=[*table.columns, Field("stranger", "int", "-")]))
