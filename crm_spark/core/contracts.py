@@ -88,12 +88,12 @@ class Table:
     Parameters
     ----------
     owns : {"as_of", "table", "batch", "keys"}
-        Which rows one run owns, and with it how the lake writes them: replaces a day, replaces
+        Which rows one run owns, and with it how the lake writes them: replaces a day (its partition), replaces
         everything, appends once, or merges by key.
     key : sequence of str
         Columns that tell one row from every other.
     cluster_by : sequence of str, optional
-        Columns by which files are laid out, so that reading a part reads few files.
+        Columns by which files are laid out, so that reading a part reads few files; none where `as_of` does.
     skip_by : sequence of str, optional
         Columns beside those of `cluster_by` by whose values readers skip files. The least and the greatest
         value of each file stand in the table's log, so none of them is personal.
@@ -126,8 +126,10 @@ class Table:
         missing = [name for name in (*self.key, *self.cluster_by, *self.skip_by) if name not in self.names]
         if missing:
             raise ValueError(f"{self.name}: key, clustering or skipping names no column: {', '.join(missing)}")
-        if self.owns == "as_of" and "as_of" not in self.names:
-            raise ValueError(f"{self.name}: a table that owns its as_of needs that column")
+        if self.owns == "as_of" and ("as_of" not in self.names or len(self.columns) == 1):
+            raise ValueError(f"{self.name}: a table that owns its as_of needs that column and another")
+        if self.partition_by and self.cluster_by:
+            raise ValueError(f"{self.name}: a table that owns its as_of is laid out by it: it takes no cluster_by")
         told = [name for name in self.measured if self[name].personal]
         if told:
             raise ValueError(f"{self.name}: values of personal columns must not stand in the log: {', '.join(told)}")
@@ -143,10 +145,14 @@ class Table:
         return [column.name for column in self.columns]
 
     @property
+    def partition_by(self) -> list[str]:
+        """Columns of which each value has files of its own: what a run replaces goes without a row being read."""
+        return ["as_of"] if self.owns == "as_of" else []
+
+    @property
     def measured(self) -> list[str]:
         """Columns whose least and greatest value is kept for each file."""
-        days = ["as_of"] if self.owns == "as_of" else []
-        return list(dict.fromkeys([*self.cluster_by, *days, *self.skip_by]))
+        return list(dict.fromkeys([*self.cluster_by, *self.skip_by]))
 
     @property
     def ddl(self) -> str:

@@ -16,7 +16,7 @@ def declared(column: Field, comment: str) -> str:
 
 
 def properties(table: Table) -> str:
-    """Say all that follows the columns: clustering, meaning and properties."""
+    """Say all that follows the columns: layout, meaning and properties."""
     told = {
         VERSION_PROPERTY: str(table.version),
         FEED_PROPERTY: str(table.changes).lower(),
@@ -28,8 +28,9 @@ def properties(table: Table) -> str:
         ),
     }
     listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in told.items())
-    clustered = f"CLUSTER BY ({', '.join(table.cluster_by)}) " if table.cluster_by else ""
-    return f"USING delta {clustered}COMMENT {literal(table.meaning)} TBLPROPERTIES ({listed})"
+    layouts = {"PARTITIONED BY": table.partition_by, "CLUSTER BY": table.cluster_by}
+    layout = "".join(f"{by} ({', '.join(columns)}) " for by, columns in layouts.items() if columns)
+    return f"USING delta {layout}COMMENT {literal(table.meaning)} TBLPROPERTIES ({listed})"
 
 
 def retention(keep_hours: int) -> dict[str, str]:

@@ -147,6 +147,7 @@ class Lake:
         detail = self._sql("DESCRIBE DETAIL {table}", table).collect()[0]
         told = {VERSION_PROPERTY: "1", FEED_PROPERTY: "false", **detail["properties"]}
         pairs = {
+            "partitions": (", ".join(table.partition_by), ", ".join(detail["partitionColumns"])),
             "clustering": (", ".join(table.cluster_by), ", ".join(detail["clusteringColumns"])),
             "change feed": (str(table.changes).lower(), told[FEED_PROPERTY]),
             "version": (str(table.version), told[VERSION_PROPERTY]),

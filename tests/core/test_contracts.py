@@ -51,8 +51,12 @@ def test_names_types_keys_and_clustering_are_checked_when_a_contract_is_written(
         Field("amount", "text", "x")
     with pytest.raises(ValueError, match="names no column: other"):
         Table("t", "x", owns="table", key=["other"], columns=[Field("a", "int", "x")])
-    with pytest.raises(ValueError, match="needs that column"):
-        Table("t", "x", owns="as_of", key=["a"], columns=[Field("a", "int", "x")])
+    day = Field("as_of", "date", "x")
+    for columns in ([Field("a", "int", "x")], [day]):
+        with pytest.raises(ValueError, match="needs that column and another"):
+            Table("t", "x", owns="as_of", key=[columns[0].name], columns=columns)
+    with pytest.raises(ValueError, match="it takes no cluster_by"):
+        Table("t", "x", owns="as_of", key=["a"], cluster_by=["a"], columns=[day, Field("a", "int", "x")])
     with pytest.raises(ValueError, match="must not stand in the log: a"):
         Table("t", "x", owns="table", key=["a"], skip_by=["a"], columns=[Field("a", "int", "x", personal=True)])
 

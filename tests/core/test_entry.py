@@ -10,7 +10,9 @@ from crm_spark.core.job import job
 from crm_spark.core.log import log
 
 DONE = Table("entry_done", "What was done.", owns="table", key=["day"], columns=[Field("day", "date", "when")])
-TOLD = Table("entry_told", "What is told.", owns="as_of", key=["as_of"], columns=[Field("as_of", "date", "the day")])
+TOLD = Table(
+    "entry_told", "What is told.", owns="as_of", key=["as_of"], columns=[Field("as_of", "date", "the day"), DONE["day"]]
+)
 
 
 class Config(Settings):
@@ -19,7 +21,7 @@ class Config(Settings):
 
 @job(reads=[DONE], writes=[TOLD])
 def entry_told(entry_done, config: Config):
-    return entry_done.where(entry_done.day <= config.as_of).selectExpr("day AS as_of")
+    return entry_done.where(entry_done.day <= config.as_of).selectExpr("day AS as_of", "day")
 
 
 @pytest.fixture

@@ -154,6 +154,9 @@ def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSe
         "change feed: promised false, found true",
         "version: promised 2, found 1",
     ]
+    lake.prepare(SNAPSHOT)
+    assert lake.drift(SNAPSHOT) == []
+    assert lake.drift(replace(SNAPSHOT, owns="table")) == ["partitions: promised none, found as_of"]
 
 
 def test_a_run_id_stays_noted_until_the_last_of_the_writes_side_by_side_ends(lake: Lake, spark: SparkSession) -> None:
