@@ -71,4 +71,5 @@ def page(figures: list[Figure], share: float) -> str:
     )
 
 
-main()
+if __name__ == "__main__":
+    main()
