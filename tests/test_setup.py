@@ -24,6 +24,9 @@ case "$*" in
         echo "$*" >>pip.log
         echo "$PIP_SAYS"
         [[ -z $PIP_SAYS ]] ;;
+    scripts/archive_classes.py)
+        echo "$*" >>archive.log
+        [[ -z $ARCHIVE_FAILS ]] ;;
     *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -66,7 +69,14 @@ class Checkout:
         path = f"{self.bin}{os.pathsep}/usr/bin{os.pathsep}/bin"
         return subprocess.run(
             ["bash", self.root / "scripts" / "setup"],
-            env={"PATH": path, "STAND_INS": str(self.bin), "PIP_SAYS": "", "IVY_SAYS": "", **environment},
+            env={
+                "PATH": path,
+                "STAND_INS": str(self.bin),
+                "PIP_SAYS": "",
+                "IVY_SAYS": "",
+                "ARCHIVE_FAILS": "",
+                **environment,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -109,6 +119,20 @@ def test_the_second_set_up_finds_nothing_to_do(checkout: Checkout) -> None:
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (checkout.log("pip.log"), checkout.log("ivy.log")) == before
+
+
+def test_classes_are_archived_once_for_a_java(checkout: Checkout) -> None:
+    for version in ("17.0.15", "17.0.15", "21.0.1"):
+        checkout.set_up(JAVA_VERSION=version)
+
+    assert len(checkout.log("archive.log")) == 2
+
+
+def test_without_an_archive_of_classes_set_up_goes_on(checkout: Checkout) -> None:
+    done = checkout.set_up(ARCHIVE_FAILS="yes")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Java could not archive them: sessions will start more slowly" in done.stdout
 
 
 def test_a_changed_pin_is_installed(checkout: Checkout) -> None:
