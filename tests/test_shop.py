@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +20,32 @@ from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
+from crm_spark.ingest.quarantine import QUARANTINE
 from crm_spark.ingest.tables import CONFORMED, ORDER_LINES
 from crm_spark.sample import shop
+from crm_spark.sample.setting import Setting
 from crm_spark.segments import rfm
 
-DAYS = 20
+START, DAYS = date(2025, 1, 20), 20  # feedback changes its columns on the first of February
+REASONS = {
+    ("orders", "bad_number"): "unit_price is not a decimal(18,4)",
+    ("orders", "bad_date"): "sold_at is not a time",
+    ("customers", "bad_date"): "birth_date is not a day",
+    ("events", "bad_date"): "at is not a time with its offset",
+    ("orders", "unknown_currency"): "no rate for its currency and day yet",
+    ("orders", "unknown_store"): "no partner in stores yet",
+    ("orders", "negative_price"): "negative_price",
+    ("orders", "missing_order_number"): "order_id is missing",
+    ("customers", "missing_customer_number"): "customer_id is missing",
+    ("events", "missing_event_id"): "event_id is missing",
+    ("orders", "short_row"): "another number of fields than the header",
+    ("orders", "long_row"): "another number of fields than the header",
+    ("orders", "unclosed_quote"): "quote still open at the end of the line",
+    **{(feed, "cut_json"): "not a JSON object" for feed in ("customers", "events")},
+    **{(feed, "future_date"): "future_date" for feed in ("orders", "events")},
+    **{(feed, "not_utf8"): "not valid utf-8" for feed in ("orders", "customers", "events")},
+    **{(feed, "nul_byte"): "NUL byte" for feed in ("orders", "customers", "events")},
+}
 pytestmark = pytest.mark.first
 
 
@@ -31,7 +53,7 @@ pytestmark = pytest.mark.first
 def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Place, Path]:
     """A small shop, loaded once for all tests here."""
     folder = tmp_path_factory.mktemp("shop")
-    shop.write(folder / "raw", customers=150, days=DAYS, seed=3, start=date(2025, 1, 1), dirt=0.05)
+    shop.write(str(folder / "raw"), Setting(customers=150, days=DAYS, seed=3, start=START, dirt=0.05))
     place = Place(lake=str(folder / "lake"), zone="Europe/Berlin", currency="EUR")
     lake = Lake(spark, place.lake)
     source = mapping.read(Path("conf/sources/shop.yaml"))
@@ -41,10 +63,24 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def test_the_accounts_name_every_planted_defect_and_refuse_no_other_record(made: tuple[Lake, Place, Path]) -> None:
     lake, _, truth = made
-    planted = json.loads((truth / "accounts.json").read_text())["total"]
+    files = json.loads((truth / "accounts.json").read_text())["files"]
     counts = ["records", "loaded", "quarantined", "duplicates"]
-    found = lake.current(ACCOUNTS).agg(*[F.sum(name).alias(name) for name in counts]).collect()[0].asDict()
-    assert found == {name: planted[name] for name in counts}
+    planted = {path: (*(file[name] for name in counts), file["warned"]) for path, file in files.items()}
+    rows = lake.current(ACCOUNTS).collect()
+    found = {row["path"]: (*(row[name] for name in counts), sum(row["warnings"].values())) for row in rows}
+    assert found == planted
+
+
+def test_each_defect_is_refused_for_its_own_reason(made: tuple[Lake, Place, Path]) -> None:
+    lake, _, truth = made
+    planted: Counter[tuple[str, str]] = Counter()
+    for file in json.loads((truth / "accounts.json").read_text())["files"].values():
+        for kind, count in file["defects"].items():
+            if (file["feed"], kind) in REASONS:
+                planted[file["feed"], REASONS[file["feed"], kind]] += count
+    refused = lake.current(QUARANTINE).groupBy("feed", "reason").count().collect()
+    assert {(row["feed"], row["reason"]): row["count"] for row in refused} == planted
+    assert len(planted) > 15
 
 
 def test_every_conformed_table_is_filled_and_the_orders_are_those_planted(made: tuple[Lake, Place, Path]) -> None:
@@ -63,7 +99,7 @@ def test_every_conformed_table_is_filled_and_the_orders_are_those_planted(made: 
 def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(made: tuple[Lake, Place, Path]) -> None:
     lake, place, truth = made
     planted = json.loads((truth / "totals.json").read_text())["loaded"]
-    as_of, pipeline = date(2025, 1, 1) + timedelta(days=DAYS), discover()
+    as_of, pipeline = START + timedelta(days=DAYS), discover()
     tables = [table for job in pipeline.jobs.values() for table in job.writes]
     runs = []
     for _ in range(2):

@@ -4,9 +4,10 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from crm_spark.sample import text
-from crm_spark.sample.process import Ints
+from crm_spark.sample.process import Floats, Ints
 
 EVERY, LASTS = 30, 14
 ADDRESSED = 0.3
@@ -16,6 +17,8 @@ RESPONSES = [0.08, 0.11, 0.0]
 CHANNELS, COSTS = ["email", "post", "app"], [2, 95, 1]
 CONTROL = VARIANTS.index("control")
 KINDS = ["open", "click"]
+CONTACTS = ["contact_id", "campaign_id", "customer_no", "variant", "contacted_at", "cost"]
+ANSWERS = ["response_id", "contact_id", "campaign_id", "customer_no", "responded_at", "kind"]
 
 
 def plan(days: int) -> pd.DataFrame:
@@ -24,16 +27,21 @@ def plan(days: int) -> pd.DataFrame:
     return pd.DataFrame({"begins": begins, "channel": np.arange(len(begins)) % len(CHANNELS)})
 
 
-def address(draws: np.random.Generator, campaigns: pd.DataFrame, registered: Ints) -> pd.DataFrame:
-    """Draw a random part of who is registered by then, each at a random variant.
+def address(draws: np.random.Generator, campaigns: pd.DataFrame, since: Ints) -> pd.DataFrame:
+    """Draw a random part of who has bought by then, each at a random variant.
+
+    Parameters
+    ----------
+    since : array, one element a customer
+        The day of the first purchase.
 
     Returns
     -------
     DataFrame
         campaign, customer, variant, day, second, cost (cents; none for those held back).
     """
-    addressed = draws.random((len(campaigns), len(registered))) < ADDRESSED
-    campaign, customer = np.nonzero(addressed & (registered <= campaigns["begins"].to_numpy()[:, None]))
+    addressed = draws.random((len(campaigns), len(since))) < ADDRESSED
+    campaign, customer = np.nonzero(addressed & (since < campaigns["begins"].to_numpy()[:, None]))
     variant = draws.choice(len(VARIANTS), len(campaign), p=SPLIT)
     cost = np.array(COSTS)[campaigns["channel"].to_numpy()[campaign]]
     return pd.DataFrame(
@@ -48,8 +56,22 @@ def address(draws: np.random.Generator, campaigns: pd.DataFrame, registered: Int
     )
 
 
+def persuade(draws: np.random.Generator, contacts: pd.DataFrame, lift: Floats, days: int) -> pd.DataFrame:
+    """Draw the orders that contacts bring, beyond those that would have come anyway: customer, day.
+
+    Parameters
+    ----------
+    lift : array, one element a customer
+        Orders that a contact brings while the campaign lasts; one that is held back brings none.
+    """
+    reached = contacts[contacts["variant"] != CONTROL]
+    persuaded = reached[draws.random(len(reached)) < lift[reached["customer"]]]
+    day = persuaded["day"].to_numpy() + draws.integers(1, LASTS + 1, len(persuaded))
+    return persuaded[["customer"]].assign(day=day)[day < days]
+
+
 def respond(draws: np.random.Generator, contacts: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Draw who responds, by the variant's share: contact, kind, day, second."""
+    """Draw who responds, by the variant's share: contact (row), kind, day, second; at most one a contact."""
     answers = draws.random(len(contacts)) < np.array(RESPONSES)[contacts["variant"].to_numpy()]
     contact = np.flatnonzero(answers)
     day = contacts["day"].to_numpy()[contact] + draws.geometric(0.4, len(contact)) - 1
@@ -78,30 +100,33 @@ def campaign_table(campaigns: pd.DataFrame, start: date) -> pd.DataFrame:
     )
 
 
-def contact_table(contacts: pd.DataFrame, start: date) -> pd.DataFrame:
+def contact_lines(contacts: pd.DataFrame, start: date, numbers: Ints) -> pa.Array:
     """Write the contacts as their feed has them."""
-    return pd.DataFrame(
-        {
-            "contact_id": text.ids(contacts.index, "K").to_pylist(),
-            "campaign_id": text.ids(contacts["campaign"], "C", 3).to_pylist(),
-            "customer_no": text.ids(contacts["customer"]).to_pylist(),
-            "variant": text.chosen(contacts["variant"], VARIANTS).to_pylist(),
-            "contacted_at": text.stamps(contacts["day"], contacts["second"], start, " ").to_pylist(),
-            "cost": text.money(contacts["cost"]).to_pylist(),
-        }
+    return text.lines(
+        ids(contacts, numbers, "K"),
+        text.ids(contacts["campaign"], "C", 3),
+        text.ids(numbers[contacts["customer"]]),
+        text.chosen(contacts["variant"], VARIANTS),
+        text.stamps(contacts["day"], contacts["second"], start, " "),
+        text.money(contacts["cost"]),
+        between=",",
     )
 
 
-def response_table(responses: pd.DataFrame, contacts: pd.DataFrame, start: date) -> pd.DataFrame:
+def response_lines(responses: pd.DataFrame, contacts: pd.DataFrame, start: date, numbers: Ints) -> pa.Array:
     """Write the responses as their feed has them."""
     answered = contacts.iloc[responses["contact"]]
-    return pd.DataFrame(
-        {
-            "response_id": text.ids(responses.index, "A").to_pylist(),
-            "contact_id": text.ids(responses["contact"], "K").to_pylist(),
-            "campaign_id": text.ids(answered["campaign"], "C", 3).to_pylist(),
-            "customer_no": text.ids(answered["customer"]).to_pylist(),
-            "responded_at": text.stamps(responses["day"], responses["second"], start, " ").to_pylist(),
-            "kind": text.chosen(responses["kind"], KINDS).to_pylist(),
-        }
+    return text.lines(
+        ids(answered, numbers, "A"),
+        ids(answered, numbers, "K"),
+        text.ids(answered["campaign"], "C", 3),
+        text.ids(numbers[answered["customer"]]),
+        text.stamps(responses["day"], responses["second"], start, " "),
+        text.chosen(responses["kind"], KINDS),
+        between=",",
     )
+
+
+def ids(contacts: pd.DataFrame, numbers: Ints, letter: str) -> pa.Array:
+    """Name contacts, and what they are answered by: there is one for a campaign and a customer."""
+    return text.joined(text.ids(contacts["campaign"], letter, 3), text.ids(numbers[contacts["customer"]]))

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from crm_spark.sample import text
+from crm_spark.sample.orders import NOBODY
 from crm_spark.sample.process import Floats, Ints
 
 FIRST = [
@@ -33,32 +34,74 @@ CITIES = {
 COUNTRIES = list(CITIES)
 SHARES = [0.8, 0.1, 0.06, 0.04]
 BRITISH = COUNTRIES.index("GB")
+AGES, AGE_GROUPS, AGE_Z = [30, 45, 60], ["under 30", "30-44", "45-59", "60 and over"], [1.0, 0.0, 0.0, -1.0]
+HOUSEHOLDS, LIVING, HOUSEHOLD_Z = ["single", "couple", "family"], [0.35, 0.35, 0.3], [1.0, 0.0, -1.0]
+GAMMA = 0.4
+DOUBLED = 0.02
 MOVES_A_DAY = 0.0008
 
 
-def people(draws: np.random.Generator, first: Floats) -> pd.DataFrame:
-    """Draw one person for each first purchase; people register on that day or up to weeks before it.
+def people(draws: np.random.Generator, size: int, start: date, doubled: float, numbers: Ints) -> pd.DataFrame:
+    """Draw persons, a few of whom come a second time under another number.
+
+    Parameters
+    ----------
+    doubled : float
+        Share of customers that are another one over again.
+    numbers : array
+        The customers' numbers in the whole shop, from 0.
 
     Returns
     -------
     DataFrame
-        One row per customer: name, mail, birth_date, country, city (numbers), registered (day), second.
+        One row per customer: name, mail, birth_date, age_group, household, country, city (numbers), double_of
+        (row of the same person, or nobody).
     """
-    size = len(first)
-    names = pd.Series(draws.choice(FIRST, size)) + " " + draws.choice(LAST, size)
     country = draws.choice(len(COUNTRIES), size, p=SHARES)
-    waited = draws.geometric(0.3, size) - 1
     births = np.datetime64("1940-01-01") + draws.integers(0, 66 * 365, size)
-    return pd.DataFrame(
+    age = start.year - births.astype("datetime64[Y]").astype(int) - 1970
+    persons = pd.DataFrame(
         {
-            "name": names,
-            "mail": [f"customer{number:07d}@example.com" for number in range(1, size + 1)],
+            "name": pd.Series(draws.choice(FIRST, size)) + " " + draws.choice(LAST, size),
             "birth_date": births.astype(str),
+            "age_group": np.digitize(age, AGES),
+            "household": draws.choice(len(HOUSEHOLDS), size, p=LIVING),
             "country": country,
             "city": draws.integers(0, np.array([len(CITIES[name]) for name in COUNTRIES])[country]),
-            "registered": np.maximum(0, np.floor(first).astype(np.int64) - waited),
-            "second": draws.integers(6 * 3600, 22 * 3600, size),
         }
+    )
+    again = draws.random(size) < doubled
+    again[0] = False
+    of = np.where(again, draws.choice(np.flatnonzero(~again), size), np.arange(size))
+    persons = persons.iloc[of].reset_index(drop=True)
+    persons["name"] = np.where(again, persons["name"].map(misspelled), persons["name"])
+    ends = np.where(again, "@example.org", "@example.com")
+    persons["mail"] = [f"customer{number + 1:07d}{end}" for number, end in zip(numbers[of], ends, strict=True)]
+    return persons.assign(double_of=np.where(again, of, NOBODY))
+
+
+def misspelled(name: str) -> str:
+    """Lose a letter in the middle of a name."""
+    middle = len(name) // 2
+    return name[:middle] + name[middle + 1 :]
+
+
+def churn(persons: pd.DataFrame, strength: float) -> Floats:
+    """Tell how many times more readily than others each customer leaves: by age and household.
+
+    Purchases of whom `a` of BG/NBD is multiplied by exp(gamma z), as Fader, Hardie (2007), "Incorporating
+    time-invariant covariates into the Pareto/NBD and BG/NBD models", do.
+    """
+    z = np.array(AGE_Z)[persons["age_group"]] + np.array(HOUSEHOLD_Z)[persons["household"]]
+    multiplied: Floats = np.exp(strength * GAMMA * z)
+    return multiplied
+
+
+def registered(draws: np.random.Generator, persons: pd.DataFrame, first: Ints) -> pd.DataFrame:
+    """Add the day and second on which each person registers: that of the first purchase, or up to weeks before it."""
+    waited = draws.geometric(0.3, len(persons)) - 1
+    return persons.assign(
+        registered=np.maximum(0, first - waited), second=draws.integers(6 * 3600, 22 * 3600, len(persons))
     )
 
 
@@ -97,14 +140,16 @@ def cities(rows: pd.DataFrame, people: pd.DataFrame) -> Ints:
     return ((people["city"].to_numpy()[rows["customer"]] + walked) % choices).astype(np.int64)
 
 
-def lines(people: pd.DataFrame, rows: pd.DataFrame, start: date) -> pa.Array:
+def lines(people: pd.DataFrame, rows: pd.DataFrame, start: date, numbers: Ints) -> pa.Array:
     """Write each row of the master as a JSON line; clocks are the shop's."""
     customer = rows["customer"].to_numpy()
     person = people.iloc[customer]
     return text.lines(
-        '{"customer_no":"', text.ids(customer), '","name":"', pa.array(person["name"], pa.large_string()),
+        '{"customer_no":"', text.ids(numbers[customer]), '","name":"', pa.array(person["name"], pa.large_string()),
         '","email":"', pa.array(person["mail"], pa.large_string()),
         '","birth_date":"', pa.array(person["birth_date"], pa.large_string()),
+        '","age_group":"', text.chosen(person["age_group"], AGE_GROUPS),
+        '","household":"', text.chosen(person["household"], HOUSEHOLDS),
         '","city":"', places(person["country"], rows["city"]),
         '","country":"', text.chosen(person["country"], COUNTRIES),
         '","registered_at":"', text.stamps(person["registered"], person["second"], start, "T"),

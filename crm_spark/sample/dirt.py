@@ -5,7 +5,7 @@ with a warning.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +20,18 @@ Spoil = Callable[[bytes, int], bytes]
 
 CLEAN, DUPLICATE, ORPHAN = "", "duplicate", "return_without_sale"
 NEW_LINES = 50
-NEW_ORDERS = 90_000_000
+NEW_ORDERS = 90_000_000_000
 SOMEBODY = b"0000001"  # a return of nobody's cannot be held against sales
 
 
 @dataclass(frozen=True)
 class Soiled:
-    """A feed's lines with the dirt among them, all by day.
+    """A file's lines with the dirt among them.
 
     Parameters
     ----------
     lines : array of bytes
         The lines, newline included.
-    day : array
-        The day of each, and so its file.
     kind : array of str
         The defect of each, empty for a clean line.
     source : array
@@ -41,7 +39,6 @@ class Soiled:
     """
 
     lines: pa.LargeBinaryArray
-    day: Ints
     kind: NDArray[np.str_]
     source: Ints
 
@@ -51,23 +48,29 @@ def outcome(kind: str) -> str:
     return {DUPLICATE: "duplicate", ORPHAN: "warned"}.get(kind, "quarantined")
 
 
-def soil(draws: np.random.Generator, lines: pa.Array, day: Ints, share: float, spoilers: dict[str, Spoil]) -> Soiled:
-    """Add a share of spoiled lines, every kind about as often, each after the line it is made of."""
+def soil(
+    draws: np.random.Generator, lines: pa.Array, share: float, spoilers: Mapping[str, Spoil], first: int
+) -> Soiled:
+    """Add a share of spoiled lines to a file, every kind about as often, each after the line it is made of.
+
+    Parameters
+    ----------
+    first : int
+        Numbers the spoiled lines, apart from those of all other files.
+    """
     size = len(lines)
-    count = min(size, max(len(spoilers), round(share * size))) if share else 0
+    count = min(size, int(share * size + draws.random()))
     source = draws.choice(size, count, replace=False)
-    kinds = np.array(list(spoilers))[np.arange(count) % len(spoilers)] if count else np.array([], "U1")
+    kinds = np.resize(draws.permutation(list(spoilers)), count)
     spoiled = [
-        spoilers[kind](line.removesuffix(b"\n"), nth) + b"\n"
+        spoilers[kind](line.removesuffix(b"\n"), first + nth) + b"\n"
         for nth, (kind, line) in enumerate(zip(kinds, lines.take(pa.array(source)).to_pylist(), strict=True))
     ]
-    end_of_file = np.searchsorted(day, day[source], side="right")
-    place = draws.integers(source + 1, end_of_file + 1) - 0.5
+    place = draws.integers(source + 1, size + 1) - 0.5
     order = np.argsort(np.concatenate([np.arange(size), place]), kind="stable")
     everything = pa.concat_arrays([lines, pa.array(spoiled, pa.large_binary())])
     return Soiled(
         everything.take(pa.array(order)),
-        np.concatenate([day, day[source]])[order],
         np.concatenate([np.full(size, CLEAN), kinds])[order],
         np.concatenate([np.arange(size), source])[order],
     )
@@ -109,7 +112,7 @@ def orphan(values: dict[str, bytes], nth: int) -> None:
         "sku": DISCONTINUED.encode(),
         "qty": b"-1",
     }
-    values |= {"kind": b"R", "refers_to": b"", "channel": b"store", "discount": b"0.00"}
+    values |= {"kind": b"R", "refers_to": b"", "store_no": b"101", "discount": b"0.00"}
     values["customer_no"] = values["customer_no"] or SOMEBODY
 
 
@@ -123,6 +126,7 @@ ORDERS: dict[str, Spoil] = {
     "bad_number": field("unit_price", lambda _: b'"12,x"'),
     "bad_date": field("sold_at", lambda _: b"31.02.2025 10:00:00"),
     "unknown_currency": field("currency", lambda _: b"XXX"),
+    "unknown_store": field("store_no", lambda _: b"999"),
     "negative_price": field("unit_price", lambda price: b"-" + price),
     "missing_order_number": field("order_no", lambda _: b""),
     "short_row": row(lose),

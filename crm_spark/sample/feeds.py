@@ -1,98 +1,227 @@
-"""The feeds that come every day, spelled and soiled: orders, the customer master, events."""
+"""The feeds that customers fill: what each chunk of them adds to each file, and how a file is put together.
 
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+A piece is what one chunk adds to one file: its lines with what is needed to order, soil and count them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
-from crm_spark.sample import customers, dirt, events, files, receipts
-from crm_spark.sample.accounts import Account, account, defects, repeated
-from crm_spark.sample.dirt import Soiled, Spoil
+from crm_spark.sample import campaigns, customers, dirt, events, feedback, files, paths, receipts
+from crm_spark.sample.accounts import account, defects, repeated
+from crm_spark.sample.dirt import Spoil
+from crm_spark.sample.orders import NOBODY, SALE
+from crm_spark.sample.setting import MISSING_DAY, REPEATED_DAY, Setting
 from crm_spark.sample.streams import stream
-from crm_spark.sample.trade import ZONE, Setting, Trade
+from crm_spark.sample.trade import ZONE, Trade
 
-REPEATED_DAY = 40
+Pieces = Iterator[tuple[str, pa.Table]]
+DAY, MONTH = "%Y-%m-%d", "%Y-%m"
+MOST_DIRT = 100_000  # spoiled lines of one file
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A dirty feed, one file a day.
+    """A feed that customers fill.
 
     Parameters
     ----------
-    name : str
-        The feed, and its folder.
+    spell : callable
+        Makes the pieces' rows of a trade: `line` and what counts them, `day` and `second` to order them.
     suffix : str
         How its files end.
-    header : bytes
-        The first line of each, if there is one.
-    soiled : Soiled
-        All lines below.
+    columns : sequence of str
+        The first line of each file, if there is one.
+    period : str
+        What a file is for: a day or a month.
+    spoilers : mapping
+        How its lines are spoiled, by kind of defect.
     """
 
-    name: str
+    spell: Callable[[Trade], pa.Table]
     suffix: str
-    header: bytes
-    soiled: Soiled
-
-    def path(self, day: str, more: str = "") -> str:
-        """Give the path of a day's file, relative to the shop."""
-        return f"{self.name}/{day}{more}.{self.suffix}"
+    columns: Sequence[str] = ()
+    period: str = DAY
+    spoilers: Mapping[str, Spoil] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Written:
-    """What was written of a feed: the account of every file, and where the dirt lies."""
-
-    accounts: dict[str, Account]
-    defects: pd.DataFrame
-
-
-def orders(setting: Setting, trade: Trade) -> Feed:
-    """Spell and soil the receipts."""
-    lines = receipts.lines(trade.receipts, trade.products, setting.start)
-    header = ",".join(receipts.COLUMNS).encode() + b"\n"
-    return Feed("orders", "csv.gz", header, soil(setting, "orders", lines, trade.receipts.lines["day"], dirt.ORDERS))
+def table(line: pa.Array, day: ArrayLike, second: ArrayLike, **counted: ArrayLike) -> pa.Table:
+    """Make the rows of a piece; `second` counts from any moment that all chunks share."""
+    given = {
+        "day": np.asarray(day),
+        "second": np.asarray(second),
+        **{name: np.asarray(of) for name, of in counted.items()},
+    }
+    return pa.table({"line": line, **{name: pa.array(values) for name, values in given.items()}})
 
 
-def master(setting: Setting, trade: Trade) -> Feed:
-    """Spell and soil the new and changed rows of the customer master."""
-    lines = customers.lines(trade.people, trade.versions, setting.start)
-    return Feed("customers", "jsonl", b"", soil(setting, "customers", lines, trade.versions["day"], dirt.CUSTOMERS))
+def orders(trade: Trade) -> pa.Table:
+    """Spell the receipts, with what the truth sums."""
+    books, world = trade.receipts, trade.world
+    lines, orders = books.lines, books.orders.iloc[books.lines["order"]]
+    rate = world.rates[lines["day"], orders["currency"]]
+    return table(
+        receipts.lines(books, world.products, world.setting.start, trade.numbers, trade.chunk),
+        lines["day"], lines["second"],
+        order_day=orders["day"], kind=orders["kind"], is_first=lines["line"] == 1,
+        is_named=orders["customer"] != NOBODY,
+        euros=receipts.euros(books, world.rates), unit=lines["unit_price"] * rate,
+    )  # fmt: skip
 
 
-def browsing(setting: Setting, trade: Trade) -> Feed:
-    """Draw, spell and soil the events; their days are those of UTC."""
-    registered = trade.people["registered"].to_numpy()
-    draws = stream(setting.seed, "browsing")
-    seen = events.browse(draws, trade.receipts.orders, registered, setting.days, ZONE, setting.start)
-    lines = events.lines(stream(setting.seed, "events"), seen, trade.products, setting.start)
-    return Feed("events", "jsonl.gz", b"", soil(setting, "events", lines, seen["at"] // events.DAY, dirt.EVENTS))
+def master(trade: Trade) -> pa.Table:
+    """Spell the new and changed rows of the customer master."""
+    rows = trade.versions
+    return table(
+        customers.lines(trade.people, rows, trade.world.setting.start, trade.numbers), rows["day"], np.zeros(len(rows))
+    )
 
 
-def soil(setting: Setting, name: str, lines: pa.Array, day: pd.Series, spoilers: dict[str, Spoil]) -> Soiled:
-    """Put the dirt among a feed's lines."""
-    draws = stream(setting.seed, f"{name} dirt")
-    return dirt.soil(draws, lines, day.to_numpy(), setting.dirt, spoilers)
+def browsing(trade: Trade) -> pa.Table:
+    """Draw and spell the events; their days are those of UTC."""
+    setting = trade.world.setting
+    draws = stream(setting.seed, "browsing", trade.chunk)
+    seen = events.browse(
+        draws, trade.receipts.orders, trade.people, paths.planted(setting), setting.days, ZONE, setting.start
+    )
+    draws = stream(setting.seed, "events", trade.chunk)
+    lines = events.lines(draws, seen, trade.world.products, setting.start, trade.numbers, trade.chunk)
+    return table(lines, seen["at"] // events.DAY, seen["at"] % events.DAY)
 
 
-def write(out: Path, feed: Feed, start: date) -> Written:
-    """Write a feed's files and account for them."""
-    booked, found = {}, []
-    for day, where, content in files.by_day(feed.soiled.lines, feed.soiled.day):
-        path = feed.path(files.name(start, day))
-        files.save(out / path, feed.header + content)
-        booked[path] = account(feed.name, feed.soiled.kind[where])
-        found.append(defects(path, feed.soiled.kind[where], header=len(feed.header) > 0))
-    return Written(booked, pd.concat(found) if found else defects("", np.array([], "U1"), 0))
+def opinions(trade: Trade) -> pa.Table:
+    """Draw and spell the feedback."""
+    setting = trade.world.setting
+    said = feedback.say(stream(setting.seed, "feedback", trade.chunk), trade.receipts.orders, setting.days)
+    lines = feedback.lines(said, setting.start, trade.numbers, trade.chunk, changed(setting))
+    return table(lines, said["day"], said["second"])
 
 
-def write_again(out: Path, feed: Feed, start: date) -> dict[str, Account]:
-    """Write one day's content a second time, packed tighter; by name that file comes after the first."""
-    days = np.unique(feed.soiled.day).tolist()
-    day = files.name(start, days[min(REPEATED_DAY, len(days) // 3)])
-    files.save(out / feed.path(day, "_again"), files.load(out / feed.path(day)), level=9)
-    return {feed.path(day, "_again"): repeated(feed.name, of=feed.path(day))}
+def contacts(trade: Trade) -> pa.Table:
+    """Spell the contacts of all campaigns."""
+    lines = campaigns.contact_lines(trade.contacts, trade.world.setting.start, trade.numbers)
+    return table(lines, trade.contacts["day"], trade.contacts["second"])
+
+
+def responses(trade: Trade) -> pa.Table:
+    """Draw and spell the responses."""
+    setting = trade.world.setting
+    answers = campaigns.respond(stream(setting.seed, "responses", trade.chunk), trade.contacts, setting.days)
+    lines = campaigns.response_lines(answers, trade.contacts, setting.start, trade.numbers)
+    return table(lines, answers["day"], answers["second"])
+
+
+FEEDS = {
+    "orders": Feed(orders, "csv.gz", receipts.COLUMNS, spoilers=dirt.ORDERS),
+    "customers": Feed(master, "jsonl", spoilers=dirt.CUSTOMERS),
+    "events": Feed(browsing, "jsonl.gz", spoilers=dirt.EVENTS),
+    "feedback": Feed(opinions, "csv", feedback.OLD, MONTH),
+    "contacts": Feed(contacts, "csv", campaigns.CONTACTS, MONTH),
+    "responses": Feed(responses, "csv", campaigns.ANSWERS, MONTH),
+}
+
+
+def pieces(trade: Trade) -> Pieces:
+    """Give what a chunk adds to each file, by the file's path."""
+    start = trade.world.setting.start
+    for name, feed in FEEDS.items():
+        rows = feed.spell(trade).sort_by([("day", "ascending"), ("second", "ascending")])
+        for part, where in files.cut(files.names(start, rows["day"].to_numpy(), feed.period)):
+            yield f"{name}/{part}.{feed.suffix}", rows.slice(where.start, where.stop - where.start)
+
+
+def write(out: str, setting: Setting, path: str, rows: pa.Table) -> dict[str, Any]:
+    """Put a file together from its pieces, in order of chunk.
+
+    Returns
+    -------
+    dict
+        `accounts` of the files written, by path, and `sums` of the order lines.
+    """
+    name = path.partition("/")[0]
+    feed = FEEDS[name]
+    rows = rows.sort_by([("day", "ascending"), ("second", "ascending")]).combine_chunks()
+    lines = rows["line"].combine_chunks()
+    soiled = soil(setting, name, feed, int(rows["day"][0].as_py()), lines)
+    header = ",".join(columns(setting, feed, path)).encode() + b"\n" if feed.columns else b""
+    if path == missing(setting):
+        return {"accounts": {}, "sums": {}}
+    files.save(out, path, header + files.text(soiled.lines))
+    found = defects(path, soiled.kind, header=bool(header))
+    if len(found):
+        files.save(out, f"truth/defects/{path.partition('.')[0]}.csv", files.as_csv(found))
+    booked = {path: account(name, soiled.kind)}
+    again = path.replace(".", "_again.", 1)
+    if path == repeats(setting):
+        files.save(out, again, header + files.text(soiled.lines), level=9)  # other bytes, equal content
+        booked[again] = repeated(name, of=path)
+    return {"accounts": booked, "sums": sums(rows, soiled) if name == "orders" else {}}
+
+
+def soil(setting: Setting, name: str, feed: Feed, day: int, lines: pa.Array) -> dirt.Soiled:
+    """Put the dirt among a file's lines."""
+    share = setting.dirt if feed.spoilers else 0.0
+    return dirt.soil(stream(setting.seed, f"{name} dirt", day), lines, share, feed.spoilers, day * MOST_DIRT)
+
+
+def columns(setting: Setting, feed: Feed, path: str) -> Sequence[str]:
+    """Give the columns of a file; those of feedback change half-way."""
+    is_changed = (
+        path.startswith("feedback/")
+        and path >= f"feedback/{files.names(setting.start, np.array([changed(setting)]), MONTH)[0]}"
+    )
+    return feedback.NEW if is_changed else feed.columns
+
+
+def changed(setting: Setting) -> int:
+    """Give the day from which feedback has other columns: the first of a month half-way."""
+    firsts = [day for day in range(1, setting.days) if (setting.start + timedelta(days=day)).day == 1]
+    return firsts[len(firsts) // 2] if firsts else setting.days
+
+
+def repeats(setting: Setting) -> str:
+    """Name the file whose content comes again under another name."""
+    return _dated(setting, min(REPEATED_DAY, setting.days // 3), "orders", "csv.gz")
+
+
+def missing(setting: Setting) -> str:
+    """Name the file that never came."""
+    return _dated(setting, min(MISSING_DAY, setting.days // 2), "events", "jsonl.gz")
+
+
+def _dated(setting: Setting, day: int, feed: str, suffix: str) -> str:
+    return f"{feed}/{files.names(setting.start, np.array([day]))[0]}.{suffix}" if setting.dirt else ""
+
+
+def sums(rows: pa.Table, soiled: dirt.Soiled) -> dict[str, Any]:
+    """Sum the lines of a day's file of orders: of the clean shop, and of the returns without a sale; euros are 1e-4."""
+    lines = rows.drop_columns(["line"]).to_pandas()
+    orphans = lines.iloc[soiled.source[soiled.kind == dirt.ORPHAN]]
+    day, back = int(lines["day"].iloc[0]), -int(orphans["unit"].sum())
+    sales, first = lines["kind"] == SALE, lines["is_first"]
+    by_order_day = lines.groupby("order_day")["euros"].sum()
+    return {
+        "clean": {
+            "day": day,
+            "lines": len(lines),
+            "sale_lines": int(sales.sum()),
+            "orders": int((sales & first).sum()),
+            "anonymous_orders": int((sales & first & ~lines["is_named"]).sum()),
+            "returns": int((~sales & first).sum()),
+            "sales": int(lines["euros"][sales].sum()),
+            "returned": int(lines["euros"][~sales].sum()),
+            "by_order_day": {str(at): int(euros) for at, euros in by_order_day.items()},
+        },
+        "orphans": {
+            "day": day,
+            "lines": len(orphans),
+            "returns": len(orphans),
+            "returned": back,
+            "by_order_day": {str(day): back},
+        },
+    }

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crm_spark.sample.process import Ints
+from crm_spark.sample import bundles
+from crm_spark.sample.process import Floats, Ints
 from crm_spark.sample.rates import EUR, GBP
 
 SALE, RETURN = 0, 1
+CAUSES = ["process", "campaign", "fraud", "anonymous"]
+PROCESS, CAMPAIGN, FRAUD, ANONYMOUS = range(4)
 WEB, STORE, APP = 0, 1, 2
 NOBODY = -1
 LINES = [0.36, 0.27, 0.19, 0.11, 0.07]
@@ -28,7 +31,8 @@ class Receipts:
     Parameters
     ----------
     orders : DataFrame
-        customer, day, second (of the first line), currency, channel, kind, refers (order or nobody).
+        customer, day, second (of the first line), currency, channel, kind, refers (order or nobody),
+        bundle, cause, worth (euros).
     lines : DataFrame
         order, line, product, quantity, unit_price, discount, day, second.
     """
@@ -37,32 +41,48 @@ class Receipts:
     lines: pd.DataFrame
 
 
-def sell(draws: np.random.Generator, buyers: pd.DataFrame, prices: Ints, rates: Ints) -> Receipts:
+def sell(
+    draws: np.random.Generator, buyers: pd.DataFrame, prices: Ints, rates: Ints, together: list[Ints], shares: Floats
+) -> Receipts:
     """Make every purchase an order of one to five lines.
 
     Parameters
     ----------
     buyers : DataFrame
-        One row per purchase: customer, day, worth (euros), british (pays in pounds).
+        One row per purchase: customer, day, second (or nobody's: it is drawn), worth (euros), british (pays in
+        pounds), cause.
     prices : array
         What the products cost, ascending.
     rates : array
         Hundredths of a euro by day and currency.
+    together, shares : list of arrays, array
+        The products of each bundle, and its share of the orders.
     """
     days, size = len(rates), len(buyers)
-    orders = buyers[["customer", "day"]].assign(
-        second=clock(draws, size),
+    orders = buyers[["customer", "day", "cause", "worth"]].assign(
+        second=np.where(buyers["second"] == NOBODY, clock(draws, size), buyers["second"]),
         currency=np.where(buyers["british"], GBP, EUR),
         channel=channel(draws, buyers["british"]),
         kind=SALE,
         refers=NOBODY,
+        bundle=bundles.choose(draws, shares, size),
     )
     rate = rates[orders["day"], orders["currency"]]
     cents = np.maximum(100, np.rint(1e4 * buyers["worth"].to_numpy() / rate)).astype(np.int64)
-    lines = priced(draws, split(draws, cents), prices)
+    lines = priced(draws, split(draws, cents, orders["bundle"].to_numpy(), together), prices)
+    lines["product"] = bundled(lines, orders["bundle"].to_numpy(), together)
     lines["day"] = orders["day"].to_numpy()[lines["order"]]
     lines["second"] = orders["second"].to_numpy()[lines["order"]]
     return over_midnight(draws, Receipts(orders, lines), days)
+
+
+def bundled(lines: pd.DataFrame, bundle: Ints, together: list[Ints]) -> Ints:
+    """Let the first lines of an order be of the products of its bundle."""
+    most = max(map(len, together))
+    table = np.array([*(np.pad(products, (0, most - len(products)), constant_values=NOBODY) for products in together)])
+    here, nth = bundle[lines["order"]], lines["line"].to_numpy() - 1
+    chosen = np.where((here != bundles.NONE) & (nth < most), table[here, np.minimum(nth, most - 1)], NOBODY)
+    return np.where(chosen == NOBODY, lines["product"], chosen)
 
 
 def clock(draws: np.random.Generator, size: int) -> Ints:
@@ -79,9 +99,10 @@ def channel(draws: np.random.Generator, british: pd.Series) -> Ints:
     return np.where(british & (channels == STORE), WEB, channels)
 
 
-def split(draws: np.random.Generator, cents: Ints) -> pd.DataFrame:
+def split(draws: np.random.Generator, cents: Ints, bundle: Ints, together: list[Ints]) -> pd.DataFrame:
     """Split each order's cents over its lines at random cuts; the parts add up exactly."""
-    count = 1 + draws.choice(len(LINES), len(cents), p=LINES)
+    least = np.array([*map(len, together), 1])[bundle]  # none is -1, the last
+    count = np.maximum(least, 1 + draws.choice(len(LINES), len(cents), p=LINES))
     order = np.repeat(np.arange(len(cents)), count)
     last = np.cumsum(count)
     first = np.repeat(last - count, count)
@@ -114,7 +135,8 @@ def over_midnight(draws: np.random.Generator, receipts: Receipts, days: int) -> 
     """Let a few orders begin a minute before midnight and end a minute after it."""
     orders, lines = receipts.orders, receipts.lines
     several = np.bincount(lines["order"], minlength=len(orders)) > 1
-    late = several & (orders["day"].to_numpy() < days - 1) & (draws.random(len(orders)) < MIDNIGHT)
+    may = several & (orders["day"].to_numpy() < days - 1) & (orders["cause"].to_numpy() != FRAUD)
+    late = may & (draws.random(len(orders)) < MIDNIGHT)
     orders = orders.assign(
         second=np.where(late, 24 * 3600 - 60 + orders["second"] % 60, orders["second"]),
         channel=np.where(late, WEB, orders["channel"]),

@@ -25,32 +25,29 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Buying:
-    """Parameters of BG/NBD.
+    """Parameters of BG/NBD, of all customers or of each one.
 
     Parameters
     ----------
-    r, alpha : float
+    r, alpha : float or array, one element a customer
         Shape and rate of lambda, purchases a day.
-    a, b : float
+    a, b : float or array
         Of the probability to leave after a purchase.
-    first_may_be_last : bool, default False
-        Whether customers may leave after the first purchase already (MBG/NBD); in BG/NBD they do not.
     """
 
-    r: float = 1.2
-    alpha: float = 16.0
-    a: float = 0.9
-    b: float = 4.0
-    first_may_be_last: bool = False
+    r: float | Floats
+    alpha: float | Floats
+    a: float | Floats
+    b: float | Floats
 
 
 @dataclass(frozen=True)
 class Spending:
-    """Parameters of Gamma-Gamma: an order is worth p * gamma / (q - 1) on average."""
+    """Parameters of Gamma-Gamma, of all customers or of each one: on average an order is worth p * gamma / (q - 1)."""
 
-    p: float = 6.0
-    q: float = 4.0
-    gamma: float = 25.0
+    p: float | Floats
+    q: float | Floats
+    gamma: float | Floats
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,9 @@ class Purchases:
     at: Floats
 
 
-def buy(draws: np.random.Generator, first: Floats, end: float, buying: Buying) -> Purchases:
+def buy(
+    draws: np.random.Generator, first: Floats, end: float, buying: Buying, first_may_be_last: bool = False
+) -> Purchases:
     """Let customers buy from their first purchase until the end of the view.
 
     Parameters
@@ -83,6 +82,8 @@ def buy(draws: np.random.Generator, first: Floats, end: float, buying: Buying) -
         When each customer bought for the first time, in days, before `end`.
     end : float
         The day that is no longer seen.
+    first_may_be_last : bool, default False
+        Whether customers may leave after the first purchase already (MBG/NBD); in BG/NBD they do not.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def buy(draws: np.random.Generator, first: Floats, end: float, buying: Buying) -
     rounds = []
     while len(customer):
         rounds.append((customer, at))
-        if len(rounds) > 1 or buying.first_may_be_last:
+        if len(rounds) > 1 or first_may_be_last:
             leaves = draws.random(len(customer)) < leaving[customer]
             active_until[customer[leaves]] = at[leaves]
             customer, at = customer[~leaves], at[~leaves]
@@ -113,7 +114,12 @@ def by_customer(rounds: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
     return customer[order], at[order]
 
 
-def spend(draws: np.random.Generator, customer: Ints, customers: int, spending: Spending) -> tuple[Floats, Floats]:
-    """Draw what each customer's orders are worth on average, and each purchase's own worth."""
-    nu = draws.gamma(spending.q, 1 / spending.gamma, customers)
-    return spending.p / nu, draws.gamma(spending.p, 1 / nu[customer])
+def worth(draws: np.random.Generator, spending: Spending, size: int) -> Floats:
+    """Draw what each customer's orders are worth on average."""
+    return spending.p / draws.gamma(spending.q, 1 / spending.gamma, size)
+
+
+def spend(draws: np.random.Generator, mean: Floats, shape: float | Floats) -> Floats:
+    """Draw what each order is worth, from its customer's mean and `p`."""
+    spent: Floats = draws.gamma(shape, mean / shape)
+    return spent

@@ -5,18 +5,25 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from crm_spark.sample import text
-from crm_spark.sample.orders import NOBODY, RETURN, Receipts, clock
+from crm_spark.sample.orders import APP, NOBODY, RETURN, WEB, Receipts, clock
 from crm_spark.sample.process import Ints
 from crm_spark.sample.rates import CURRENCIES
 
 RETURNED = 0.04
 COLUMNS = [
     "order_no", "line_no", "sku", "qty", "unit_price", "currency", "customer_no", "sold_at", "kind",
-    "refers_to", "channel", "discount",
+    "refers_to", "store_no", "discount",
 ]  # fmt: skip
-CHANNELS, KINDS = ["web", "store", "app"], ["S", "R"]
+KINDS = ["S", "R"]
+STORES = [
+    ("900", "Web shop", "web"), ("901", "App", "app"), ("101", "Berlin Mitte", "store"),
+    ("102", "Hamburg Hafen", "store"), ("103", "Wien Ring", "store"), ("104", "Zürich See", "store"),
+    ("105", "Leipzig Markt", "store"),
+]  # fmt: skip
+WEB_SHOP, APP_SHOP, FIRST_STORE = 0, 1, 2
 
 
 def take_back(draws: np.random.Generator, sold: Receipts, days: int) -> Receipts:
@@ -67,23 +74,52 @@ def euros(receipts: Receipts, rates: Ints) -> Ints:
     return cents.to_numpy() * rates[lines["day"], currency]
 
 
-def lines(receipts: Receipts, products: pd.DataFrame, start: date) -> pa.Array:
-    """Write each line of a receipt as a row of CSV; no field needs quotes."""
+def lines(receipts: Receipts, products: pd.DataFrame, start: date, numbers: Ints, chunk: int) -> pa.Array:
+    """Write each line of a receipt as a row of CSV; no field needs quotes.
+
+    Parameters
+    ----------
+    numbers : array
+        The numbers, in the whole shop, of the chunk's customers.
+    """
     rows = receipts.lines
     orders = receipts.orders.iloc[rows["order"]]
     sold_at = text.joined(text.dates(rows["day"], start, "%d.%m.%Y"), " ", text.times(rows["second"]))
     return text.lines(
-        text.ids(rows["order"], width=8),
+        text.ids(rows["order"], orders_of(chunk)),
         text.spelled(rows["line"], str),
         text.chosen(rows["product"], products["sku"].to_list()),
         text.spelled(rows["quantity"], str),
         text.money(rows["unit_price"]),
         text.chosen(orders["currency"], CURRENCIES),
-        text.ids(orders["customer"]),
+        text.ids(known(numbers, orders["customer"])),
         sold_at,
         text.chosen(orders["kind"], KINDS),
-        text.ids(orders["refers"], width=8),
-        text.chosen(orders["channel"], CHANNELS),
+        text.ids(orders["refers"], orders_of(chunk)),
+        text.chosen(stores(orders), [number for number, _, _ in STORES]),
         text.money(rows["discount"]),
         between=",",
     )
+
+
+def stores(orders: pd.DataFrame) -> Ints:
+    """Give the place in `STORES` of each order: people go to one and the same store."""
+    near = FIRST_STORE + orders["customer"].to_numpy() % (len(STORES) - FIRST_STORE)
+    channel = orders["channel"].to_numpy()
+    return np.select([channel == WEB, channel == APP], [WEB_SHOP, APP_SHOP], near)
+
+
+def store_table() -> pd.DataFrame:
+    """Write the look-up of the stores."""
+    return pd.DataFrame(STORES, columns=["store_no", "name", "channel"])
+
+
+def orders_of(chunk: int) -> str:
+    """Begin the numbers of a chunk's orders: each chunk has a till of its own, which counts them in order of time."""
+    return f"{chunk + 1:04d}"
+
+
+def known(numbers: Ints, customer: ArrayLike) -> Ints:
+    """Give the customers of a chunk their numbers in the whole shop; nobody stays nobody."""
+    rows = np.asarray(customer)
+    return np.where(rows == NOBODY, NOBODY, numbers[np.maximum(rows, 0)])

@@ -1,52 +1,48 @@
 """The shop's files: what happened in it as raw feeds, untidy as real ones, and the truth beside them.
 
-Everything follows from the arguments: the same ones give the same bytes. Dirt is drawn apart and only
-adds lines, so that a dirtier shop is the same shop.
+Everything follows from the arguments: the same ones give the same bytes. Customers are drawn in chunks, each
+from streams of its own; what a chunk adds to a file is a piece, and a file is put together from its pieces.
+A shop of one chunk is made in this process, a larger one by Spark, in two steps with one shuffle between
+them: draw the chunks, write the files. Dirt is drawn for each file and only adds lines, so that a dirtier
+shop is the same shop.
 """
 
+import json
+from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
-from crm_spark.sample import accounts, campaigns, feedback, feeds, files, products, rates, trade, truth
+from crm_spark.sample import accounts, bundles, campaigns, feeds, files, products, rates, receipts, trade, truth
 from crm_spark.sample.accounts import Account
-from crm_spark.sample.feeds import Feed
-from crm_spark.sample.streams import stream
-from crm_spark.sample.trade import Setting, Trade
+from crm_spark.sample.setting import Setting
+from crm_spark.sample.trade import World
 
 START = date(2025, 1, 1)
-PARAMETERS = Path("truth/parameters.json")
+PARAMETERS = "truth/parameters.json"
+DAYS = "truth/days"
+PIECES = "path string, chunk long, rows binary"
+WRITTEN = "path string, told string"
 
 
-def write(
-    out: Path,
-    customers: int = 2_000,
-    days: int = 120,
-    seed: int = 1,
-    start: date = START,
-    dirt: float = 0.01,
-) -> dict[str, Any]:
+def write(out: str, setting: Setting, spark: SparkSession | None = None) -> dict[str, Any]:
     """Write a shop's raw daily files and, in `truth/`, what was planted in them.
 
     Parameters
     ----------
-    out : Path
-        A folder that is new, empty, or holds the shop of the same arguments.
-    customers : int, default 2000
-        How many named customers the shop wins over the first 60 % of its days.
-    days : int, default 120
-        How many days the files cover.
-    seed : int, default 1
-        Where all randomness comes from.
-    start : date, default 2025-01-01
-        The first day.
-    dirt : float, default 0.01
-        Share of spoiled lines added to orders, customers and events; 0 for a clean shop, else every
-        kind at least once where there are lines enough.
+    out : str
+        A folder or URI that is new, empty, or holds the shop of the same setting.
+    setting : Setting
+    spark : SparkSession, optional
+        Draws the chunks and writes the files; workers must reach `out`. Without one this process does.
 
     Returns
     -------
@@ -55,79 +51,115 @@ def write(
 
     Raises
     ------
-    ValueError
-        An argument is out of its range.
     ConfigError
         The folder holds something else.
     """
-    setting = Setting(customers, days, seed, start, dirt)
-    parameters = trade.parameters(setting)
+    world = World(setting)
+    parameters = trade.parameters(world)
     claim(out, parameters)
-    happened = trade.draw(setting)
-    orders = feeds.orders(setting, happened)
-    booked, defects = write_daily(out, setting, happened, orders)
-    book = accounts.book(booked | write_once(out, setting, happened))
-    sums = totals(setting, happened, orders)
-    files.save(out / "truth/accounts.json", files.as_json(book))
-    files.save(out / "truth/totals.json", files.as_json(sums))
-    files.save(out / "truth/defects.csv", files.as_csv(defects))
-    files.save(out / "truth/customers.csv", files.as_csv(truth.customer_table(happened)))
+    told = spread(spark, out, setting) if spark else alone(out, setting)
+    counts = told.pop(DAYS)
+    book = accounts.book(
+        {path: one for file in told.values() for path, one in file["accounts"].items()} | once(out, world)
+    )
+    sums = truth.totals(world, (file["sums"] for file in told.values() if file["sums"]), sum(counts["new_buyers"]))
+    days = truth.day_table(world, pd.DataFrame(counts))
+    files.save(out, "truth/days.csv", files.as_csv(days))
+    files.save(out, "truth/products.csv", files.as_csv(truth.product_table(world)))
+    files.save(out, "truth/bundles.csv", files.as_csv(bundles.table(setting, world.products)))
+    files.save(out, "truth/accounts.json", files.as_json(book))
+    files.save(out, "truth/totals.json", files.as_json(sums))
     return {"parameters": parameters, "accounts": book, "totals": sums}
 
 
-def claim(out: Path, parameters: dict[str, Any]) -> None:
+def claim(out: str, parameters: dict[str, Any]) -> None:
     """Mark the folder with the shop's parameters, unless it holds anything but this very shop."""
-    marked = out / PARAMETERS
-    same = marked.is_file() and marked.read_bytes() == files.as_json(parameters)
-    if out.exists() and not same and (not out.is_dir() or any(out.iterdir())):
+    marked = files.as_json(parameters)
+    if files.load(out, PARAMETERS) != marked and files.holds_anything(out):
         raise ConfigError(f"{out} holds something else than this shop: name a new folder, or empty it")
-    files.save(marked, files.as_json(parameters))
+    files.save(out, PARAMETERS, marked)
 
 
-def write_daily(out: Path, setting: Setting, happened: Trade, orders: Feed) -> tuple[dict[str, Account], pd.DataFrame]:
-    """Write the feeds that come every day; give the accounts of their files, and where the dirt lies."""
-    written = [feeds.write(out, orders, setting.start)]
-    again = feeds.write_again(out, orders, setting.start) if setting.dirt else {}
-    for spell in (feeds.master, feeds.browsing):
-        written += [feeds.write(out, spell(setting, happened), setting.start)]
-    booked = {path: account for feed in written for path, account in feed.accounts.items()}
-    return booked | again, pd.concat([feed.defects for feed in written])
+def alone(out: str, setting: Setting) -> dict[str, Any]:
+    """Draw all chunks and write all files in this process; give what is told of each file."""
+    gathered: dict[str, list[pa.Table]] = {}
+    for chunk in range(setting.chunks):
+        for path, rows in draw(out, World(setting), chunk):
+            gathered.setdefault(path, []).append(rows)
+    return {path: tell(out, setting, path, rows) for path, rows in gathered.items()}
 
 
-def write_once(out: Path, setting: Setting, happened: Trade) -> dict[str, Account]:
-    """Write the feeds that come as one clean file; give their accounts."""
-    (out / "products").mkdir(exist_ok=True)
-    goods = products.table(happened.products, setting.start)
-    pq.write_table(goods, out / "products/products.parquet")
-    booked = {"products/products.parquet": accounts.clean("products", goods.num_rows)}
-    for path, rows in tables(setting, happened).items():
-        files.save(out / path, files.as_csv(rows))
-        booked[path] = accounts.clean(Path(path).stem, len(rows))
+def spread(spark: SparkSession, out: str, setting: Setting) -> dict[str, Any]:
+    """Draw all chunks and write all files by Spark; give what is told of each file.
+
+    A piece goes through the shuffle as one row, packed: some hundred thousand rows for a million customers.
+    """
+    chunks = spark.range(0, setting.chunks, 1, setting.chunks)
+    pieces = chunks.mapInArrow(partial(_drawn, out=out, setting=setting), PIECES)
+
+    def tell_of(pieces: pa.Table) -> pa.Table:  # Spark asks a function of its own for its types
+        path = pieces["path"][0].as_py()
+        rows = [_unpacked(packed) for packed in pieces.sort_by("chunk")["rows"].to_pylist()]
+        return pa.table({"path": [path], "told": [json.dumps(tell(out, setting, path, rows))]})
+
+    written = pieces.groupBy("path").applyInArrow(tell_of, WRITTEN)
+    return {row["path"]: json.loads(row["told"]) for row in written.collect()}
+
+
+def draw(out: str, world: World, chunk: int) -> feeds.Pieces:
+    """Draw a chunk, write its own truth, and give its pieces."""
+    life = trade.draw(world, chunk)
+    part = f"{chunk + 1:04d}.csv"
+    files.save(out, f"truth/customers/{part}", files.as_csv(truth.customer_table(life)))
+    files.save(out, f"truth/orders/{part}", files.as_csv(truth.order_table(life)))
+    yield DAYS, pa.Table.from_pandas(truth.day_counts(life), preserve_index=False)
+    yield from feeds.pieces(life)
+
+
+def tell(out: str, setting: Setting, path: str, rows: list[pa.Table]) -> dict[str, Any]:
+    """Write a file, and give its accounts and sums; of the days' counts only give the sums."""
+    if path == DAYS:
+        total = reduce(add, [counts.to_pandas() for counts in rows])
+        return {name: total[name].tolist() for name in total}
+    return feeds.write(out, setting, path, pa.concat_tables(rows))
+
+
+def _drawn(batches: Iterator[pa.RecordBatch], out: str, setting: Setting) -> Iterator[pa.RecordBatch]:
+    world = World(setting)
+    for batch in batches:
+        for chunk in batch.column(0).to_pylist():
+            for path, rows in draw(out, world, chunk):
+                yield pa.RecordBatch.from_pylist([{"path": path, "chunk": chunk, "rows": _packed(rows)}])
+
+
+def _packed(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+        stream.write_table(rows)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _unpacked(packed: bytes) -> pa.Table:
+    return pa.ipc.open_stream(packed).read_all()
+
+
+def once(out: str, world: World) -> dict[str, Account]:
+    """Write the feeds that no customer fills; give their accounts."""
+    setting, booked = world.setting, {}
+    for day in range(0, setting.days, products.EVERY):
+        catalogue = products.table(world.products, setting.start, day)
+        sink = pa.BufferOutputStream()
+        pq.write_table(catalogue, sink)
+        path = f"products/{files.names(setting.start, np.array([day]))[0]}.parquet"
+        files.save(out, path, sink.getvalue().to_pybytes())
+        booked[path] = accounts.clean("products", catalogue.num_rows)
+    tables = {
+        "rates/rates.csv": rates.table(world.rates, setting.start),
+        "stores/stores.csv": receipts.store_table(),
+        "categories/categories.csv": products.categories(),
+        "campaigns/campaigns.csv": campaigns.campaign_table(world.campaigns, setting.start),
+    }
+    for path, rows in tables.items():
+        files.save(out, path, files.as_csv(rows))
+        booked[path] = accounts.clean(path.partition("/")[0], len(rows))
     return booked
-
-
-def tables(setting: Setting, happened: Trade) -> dict[str, pd.DataFrame]:
-    """Draw the small feeds, by path."""
-    seed, days, start = setting.seed, setting.days, setting.start
-    plan = campaigns.plan(days)
-    registered = happened.people["registered"].to_numpy()
-    contacts = campaigns.address(stream(seed, "campaigns"), plan, registered)
-    responses = campaigns.respond(stream(seed, "responses"), contacts, days)
-    return {
-        "rates/rates.csv": rates.table(happened.rates, start),
-        "feedback/feedback.csv": feedback.say(stream(seed, "feedback"), happened.receipts.orders, days, start),
-        "campaigns/campaigns.csv": campaigns.campaign_table(plan, start),
-        "campaigns/contacts.csv": campaigns.contact_table(contacts, start),
-        "campaigns/responses.csv": campaigns.response_table(responses, contacts, start),
-    }
-
-
-def totals(setting: Setting, happened: Trade, orders: Feed) -> dict[str, Any]:
-    """Sum the clean shop, and the shop as loaded: with the returns that come without a sale."""
-    sold = truth.sold(happened.receipts, happened.rates)
-    loaded = pd.concat([sold, truth.orphans(happened.receipts, happened.rates, orders.soiled)])
-    return {
-        "currency": "EUR",
-        "clean": truth.totals(sold, setting.days, setting.start),
-        "loaded": truth.totals(loaded, setting.days, setting.start),
-    }

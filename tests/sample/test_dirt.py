@@ -10,39 +10,46 @@ import pytest
 from crm_spark.sample import dirt
 from crm_spark.sample.streams import stream
 
-LINE = b"00000012,1,004711,2,10.50,EUR,0000007,03.01.2025 08:59:47,S,,web,0.00"
+LINE = b"00010000012,1,004711,2,10.50,EUR,0000007,03.01.2025 08:59:47,S,,900,0.00"
 EVENT = (
     b'{"event_id":"E000000075","customer_no":null,"visitor":"v1","at":"2025-01-01T11:32:43Z",'
     b'"type":"view","sku":"004048","page":"/p/004048","session":"S00010541"}'
 )
 
 
-def soiled(share: float, days: list[int]) -> dirt.Soiled:
-    lines = pa.array([LINE.replace(b"00000012", b"%08d" % n) + b"\n" for n in range(len(days))], pa.large_binary())
-    return dirt.soil(stream(1, "dirt"), lines, np.array(days), share, dirt.ORDERS)
+def soiled(share: float, size: int) -> dirt.Soiled:
+    lines = pa.array([LINE.replace(b"00010000012", b"0001%07d" % n) + b"\n" for n in range(size)], pa.large_binary())
+    return dirt.soil(stream(1, "dirt"), lines, share, dirt.ORDERS, 300_000)
 
 
-def test_dirt_lies_after_its_line_and_in_the_same_file() -> None:
-    found = soiled(0.5, [0] * 20 + [1] * 20 + [5] * 20)
+def test_dirt_lies_after_the_line_that_it_is_made_of() -> None:
+    found = soiled(0.5, 60)
     assert len(found.lines) == 90
-    assert (np.diff(found.day) >= 0).all()
     place = np.empty(60, int)
     place[found.source[found.kind == ""]] = np.flatnonzero(found.kind == "")
     for where in np.flatnonzero(found.kind != ""):
         assert place[found.source[where]] < where
-        assert found.day[place[found.source[where]]] == found.day[where]
 
 
 def test_the_clean_lines_stay_as_they_were_and_in_order() -> None:
-    found, clean = soiled(0.5, [0] * 60), soiled(0, [0] * 60)
+    found, clean = soiled(0.5, 60), soiled(0, 60)
     assert found.lines.filter(pa.array(found.kind == "")).equals(clean.lines)
 
 
-@pytest.mark.parametrize(("lines", "expected"), [(0, 0), (3, 3), (13, 13), (2_000, 20)])
-def test_every_kind_comes_at_least_once_where_there_are_lines_enough(lines: int, expected: int) -> None:
-    found = soiled(0.01, [0] * lines)
-    assert (found.kind != "").sum() == expected
-    assert len(set(found.kind.tolist()) - {""}) == min(expected, len(dirt.ORDERS))
+@pytest.mark.parametrize(("size", "share", "expected"), [(0, 1, 0), (3, 1, 3), (14, 1, 14), (2_000, 0.01, 20)])
+def test_all_kinds_are_about_as_frequent(size: int, share: float, expected: int) -> None:
+    found = soiled(share, size)
+    counts = [(found.kind == kind).sum() for kind in dirt.ORDERS]
+    assert sum(counts) == expected
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_share_of_less_than_a_line_comes_now_and_then() -> None:
+    lines = pa.array([LINE + b"\n"] * 20, pa.large_binary())
+    draws = stream(2, "dirt")
+    added = [len(dirt.soil(draws, lines, 0.01, dirt.ORDERS, 0).lines) - 20 for _ in range(500)]
+    assert set(added) == {0, 1}
+    assert 70 < sum(added) < 130
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,7 @@ def test_every_kind_comes_at_least_once_where_there_are_lines_enough(lines: int,
         ("bad_number", 4, "12,x"),
         ("bad_date", 7, "31.02.2025 10:00:00"),
         ("unknown_currency", 5, "XXX"),
+        ("unknown_store", 10, "999"),
         ("negative_price", 4, "-10.50"),
         ("missing_order_number", 0, ""),
         ("nul_byte", 2, "004711\x00"),
@@ -74,7 +82,7 @@ def test_rows_are_too_short_too_long_or_never_closed() -> None:
 
 
 def test_a_return_without_a_sale_is_of_a_discontinued_product_and_has_a_number_of_its_own() -> None:
-    orphan = b"90000003,1,003999,-1,10.50,EUR,0000007,03.01.2025 08:59:47,R,,store,0.00"
+    orphan = b"90000000003,1,003999,-1,10.50,EUR,0000007,03.01.2025 08:59:47,R,,101,0.00"
     assert dirt.ORDERS["return_without_sale"](LINE, 3) == orphan
 
 

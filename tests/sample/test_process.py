@@ -51,15 +51,16 @@ def test_in_bg_nbd_nobody_leaves_after_the_first_purchase(purchases: Purchases) 
 
 
 def test_where_the_first_may_be_last_a_share_leaves_at_once() -> None:
-    buying = Buying(r=1.2, alpha=16.0, a=0.9, b=4.0, first_may_be_last=True)
-    purchases = process.buy(stream(8, "buying"), np.zeros(CUSTOMERS), DAYS, buying)
-    assert_near((purchases.active_until == 0).astype(float), buying.a / (buying.a + buying.b))
+    purchases = process.buy(stream(8, "buying"), np.zeros(CUSTOMERS), DAYS, BUYING, first_may_be_last=True)
+    assert_near((purchases.active_until == 0).astype(float), BUYING.a / (BUYING.a + BUYING.b))
 
 
 def test_orders_are_worth_what_gamma_gamma_says() -> None:
     spending = Spending(p=6.0, q=4.0, gamma=25.0)
     customer = np.repeat(np.arange(CUSTOMERS), 2)
-    means, worth = process.spend(stream(9, "spending"), customer, CUSTOMERS, spending)
+    draws = stream(9, "spending")
+    means = process.worth(draws, spending, CUSTOMERS)
+    worth = process.spend(draws, means[customer], spending.p)
     assert_near(means, 6.0 * 25.0 / 3.0)
     assert_near(worth[::2], 6.0 * 25.0 / 3.0)
     assert_near((worth / means[customer] - 1)[::2] ** 2, 1 / 6.0)
@@ -85,7 +86,15 @@ def test_every_customer_buys_first_then_rising_until_leaving_or_the_end(
         assert np.isinf(left) or left == times[-1]
 
 
+def test_customers_may_have_parameters_of_their_own() -> None:
+    slow = np.repeat([16.0, 160.0], CUSTOMERS // 2)
+    purchases = process.buy(stream(7, "buying"), np.zeros(CUSTOMERS), DAYS, Buying(1.2, slow, 0.9, 4.0))
+    assert_near(purchases.rate[: CUSTOMERS // 2], 1.2 / 16)
+    assert_near(purchases.rate[CUSTOMERS // 2 :], 1.2 / 160)
+
+
 def test_a_feed_draws_the_same_whatever_the_others_do() -> None:
+    assert stream(1, "orders", 1).random() != stream(1, "orders", 2).random()
     assert stream(1, "orders").random() == stream(1, "orders").random()
     assert stream(1, "orders").random() != stream(1, "events").random()
     assert stream(1, "orders").random() != stream(2, "orders").random()

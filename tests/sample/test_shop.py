@@ -13,18 +13,31 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
 from crm_spark.sample import shop
+from crm_spark.sample.setting import EFFECTS, Setting
 
-SIZE: dict[str, Any] = {"customers": 400, "days": 60, "seed": 5}
+SIZE: dict[str, Any] = {"customers": 400, "days": 70, "seed": 5}
+STORES = {"900": "web", "901": "app"}
 Row = dict[str, Any]
+
+
+def make(folder: Path, spark: SparkSession | None = None, **told: Any) -> dict[str, Any]:
+    """Write a shop; what is not told is small and clean."""
+    given = {"customers": 1, "days": 1, "seed": 1, "start": date(2025, 1, 1), "dirt": 0.0, **told}
+    return shop.write(str(folder), Setting(**given), spark)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    shop.write(folder, **SIZE, dirt=0.05)
+    make(folder, **SIZE, dirt=0.05)
     return folder
 
 
@@ -55,7 +68,7 @@ def rates(out: Path) -> dict[tuple[str, str], Decimal]:
 
 def order_line(rates: dict[tuple[str, str], Decimal]) -> Any:
     def read(text: str) -> Row:
-        header = "order_no line_no sku qty unit_price currency customer_no sold_at kind refers_to channel discount"
+        header = "order_no line_no sku qty unit_price currency customer_no sold_at kind refers_to store_no discount"
         row: Row = dict(zip(header.split(), next(csv.reader([text], strict=True)), strict=True))
         row["sold_at"] = datetime.strptime(row["sold_at"], "%d.%m.%Y %H:%M:%S")  # noqa: DTZ007 - a wall clock
         row |= {name: Decimal(row[name]) for name in ("qty", "unit_price", "discount")}
@@ -66,6 +79,7 @@ def order_line(rates: dict[tuple[str, str], Decimal]) -> Any:
         assert row["unit_price"] >= 0
         assert row["sold_at"].year < 2100
         assert int(row["line_no"]) > 0
+        assert row["store_no"] in {"900", "901", "101", "102", "103", "104", "105"}
         row["warned"] = row["kind"] == "R" and not row["refers_to"]
         return row
 
@@ -114,30 +128,52 @@ def sums(lines: list[Row], by: Any) -> dict[str, Decimal]:
     return total
 
 
+def truths(out: Path, name: str) -> list[Row]:
+    """Read a truth that each chunk has a file of."""
+    return [row for path in sorted((out / "truth" / name).iterdir()) for row in table(path)]
+
+
+def defects(out: Path) -> list[Row]:
+    return [row for path in sorted((out / "truth/defects").rglob("*.csv")) for row in table(path)]
+
+
 def test_the_same_arguments_give_the_same_bytes(out: Path, tmp_path: Path) -> None:
-    shop.write(tmp_path, **SIZE, dirt=0.05)
-    first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    second = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert first == second
-    assert len(first) > 150
-    dated = [path for path in first if path.suffix == ".gz" and any(first[path][4:8])]
+    make(tmp_path, **SIZE, dirt=0.05)
+    first = contents(out)
+    assert first == contents(tmp_path)
+    assert len(first) > 250
+    dated = [path for path, content in first.items() if path.endswith(".gz") and any(content[4:8])]
     assert not dated, "the clock stands in gzip's header"
 
 
+def test_spark_writes_the_bytes_that_one_process_writes(spark: SparkSession, tmp_path: Path) -> None:
+    told = {"customers": 50, "days": 35, "seed": 9, "dirt": 0.1, "chunk": 20}
+    written = make(tmp_path / "spark", spark, **told)
+    assert written == make(tmp_path / "alone", **told)
+    assert contents(tmp_path / "spark") == contents(tmp_path / "alone")
+    assert len(truths(tmp_path / "spark", "customers")) == 50
+
+
 def test_another_seed_gives_another_shop(out: Path, tmp_path: Path) -> None:
-    shop.write(tmp_path, **{**SIZE, "seed": 6}, dirt=0.05)
+    make(tmp_path, **{**SIZE, "seed": 6}, dirt=0.05)
     assert truth(out, "totals.json")["clean"] != truth(tmp_path, "totals.json")["clean"]
 
 
 def test_a_clean_shop_is_the_same_shop_without_defects(out: Path, tmp_path: Path) -> None:
-    written = shop.write(tmp_path, **SIZE, dirt=0)
+    written = make(tmp_path, **SIZE)
     total = written["accounts"]["total"]
     assert total["records"] == total["loaded"]
     assert written["accounts"]["outcomes"] == {}
-    assert table(tmp_path / "truth/defects.csv") == []
+    assert not (tmp_path / "truth/defects").exists()
     assert written["totals"]["loaded"] == written["totals"]["clean"] == truth(out, "totals.json")["clean"]
-    assert (tmp_path / "truth/customers.csv").read_bytes() == (out / "truth/customers.csv").read_bytes()
+    for name in ("customers/0001.csv", "orders/0001.csv", "days.csv"):
+        assert (tmp_path / "truth" / name).read_bytes() == (out / "truth" / name).read_bytes()
     assert not list(tmp_path.glob("orders/*again*"))
+    assert set(daily_names(tmp_path, "events")) - set(daily_names(out, "events")) == {"2025-02-05.jsonl.gz"}
+
+
+def daily_names(out: Path, feed: str) -> list[str]:
+    return [path.name for path in daily(out, feed)]
 
 
 @pytest.mark.parametrize("feed", ["orders", "customers", "events"])
@@ -163,32 +199,26 @@ def test_every_file_is_accounted_for(out: Path) -> None:
 
 
 def test_every_defect_is_where_the_truth_says(out: Path) -> None:
-    defects = table(out / "truth/defects.csv")
+    told = defects(out)
     accounts = truth(out, "accounts.json")
-    found = Counter((row["file"], row["kind"]) for row in defects)
+    found = Counter((row["file"], row["kind"]) for row in told)
     counted = {
         (file, kind): count for file, account in accounts["files"].items() for kind, count in account["defects"].items()
     }
     assert found == counted
-    assert {row["kind"]: row["outcome"] for row in defects} == accounts["outcomes"]
-    for row in defects:
+    assert {row["kind"]: row["outcome"] for row in told} == accounts["outcomes"]
+    for row in told:
         if row["kind"] == "nul_byte":
             assert b"\0" in content(out / row["file"]).split(b"\n")[int(row["line"]) - 1]
 
 
 def test_small_feeds_have_as_many_records_as_their_accounts_say(out: Path) -> None:
     accounts = truth(out, "accounts.json")["files"]
-    names = [
-        "rates/rates",
-        "feedback/feedback",
-        "campaigns/campaigns",
-        "campaigns/contacts",
-        "campaigns/responses",
-    ]
-    for name in [f"{name}.csv" for name in names]:
-        assert len(table(out / name)) == accounts[name]["records"] > 0
-    products = pq.read_table(out / "products/products.parquet")
-    assert products.num_rows == accounts["products/products.parquet"]["records"]
+    feeds = ["rates", "stores", "categories", "campaigns", "feedback", "contacts", "responses"]
+    for path in [path for feed in feeds for path in (out / feed).iterdir()]:
+        assert len(table(path)) == accounts[path.relative_to(out).as_posix()]["records"] > 0
+    for path in (out / "products").iterdir():
+        assert pq.read_metadata(path).num_rows == accounts[f"products/{path.name}"]["records"]
 
 
 def test_one_day_comes_again_under_another_name(out: Path) -> None:
@@ -226,10 +256,10 @@ def test_customers_bought_and_spent_what_the_truth_says(out: Path, lines: list[R
     sales = [line for line in lines if line["kind"] == "S"]
     orders = Counter(number for number, _ in {(line["customer_no"], line["order_no"]) for line in sales})
     spent = sums(sales, lambda line: line["customer_no"])
-    customers = table(out / "truth/customers.csv")
+    customers = truths(out, "customers")
     assert len(customers) == SIZE["customers"]
     for row in customers:
-        assert int(row["purchases"]) == orders[row["customer_no"]]
+        assert int(row["orders"]) == orders[row["customer_no"]]
         assert Decimal(row["spent"]) == spent[row["customer_no"]]
 
 
@@ -240,7 +270,7 @@ def test_orders_are_numbered_as_they_come(lines: list[Row]) -> None:
         first.setdefault(line["order_no"], line["sold_at"])
     times = [first[number] for number in sorted(first)]
     assert times == sorted(times)
-    assert sorted(first) == [f"{n:08d}" for n in range(1, len(first) + 1)]
+    assert sorted(first) == [f"0001{n:07d}" for n in range(1, len(first) + 1)]
     assert len({(line["order_no"], line["line_no"]) for line in real}) == len(real)
 
 
@@ -289,66 +319,91 @@ def test_the_latest_version_of_a_customer_has_the_true_city(out: Path) -> None:
     versions = [row for path in daily(out, "customers") for row in loaded(path, customer)]
     latest = {row["customer_no"]: row for row in sorted(versions, key=lambda row: row["updated_at"])}
     assert {number: row["city"] for number, row in latest.items()} == {
-        row["customer_no"]: row["last_city"] for row in table(out / "truth/customers.csv")
+        row["customer_no"]: row["last_city"] for row in truths(out, "customers")
     }
     assert len(versions) > len(latest)
     cities = Counter((row["customer_no"], row["city"]) for row in versions)
     assert len(cities) > len(latest) + 0.8 * (len(versions) - len(latest)), "who moves lives elsewhere"
     assert len({(row["customer_no"], row["updated_at"]) for row in versions}) == len(versions)
-    assert all(row["email"].endswith("@example.com") for row in versions)
+    assert {row["email"].rpartition("@")[2] for row in versions} == {"example.com", "example.org"}
 
 
 def test_events_are_of_one_buyer_or_visitor_and_of_known_products(out: Path) -> None:
-    products = set(pq.read_table(out / "products/products.parquet")["sku"].to_pylist())
+    (path,) = out.glob("products/2025-01-01.parquet")
+    products = set(pq.read_table(path)["sku"].to_pylist())
     events = [(path, row) for path in daily(out, "events") for row in loaded(path, event)]
     assert len({row["event_id"] for _, row in events}) == len(events)
     for path, row in events:
         assert row["at"].date().isoformat() == path.name.split(".")[0]
         assert (row["customer_no"] is None) != (row["visitor"] is None)
-        assert (row["sku"] in products) if row["type"] != "search" else (row["sku"] is None)
+        assert (row["sku"] in products) if row["type"] in {"view", "cart"} else (row["sku"] is None)
 
 
 def test_a_session_on_the_shop_s_clock_leads_to_every_sale_online(out: Path, lines: list[Row]) -> None:
     events = [row for path in daily(out, "events") for row in loaded(path, event)]
-    carts = {(row["customer_no"], row["at"]) for row in events if row["type"] == "cart"}
+    lost = date(2025, 2, 5)  # its file of events never came
+    orders = {(row["customer_no"], row["at"]) for row in events if row["type"] == "checkout"}
     sales = {
         (line["customer_no"], line["sold_at"].replace(tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC))
         for line in lines
-        if line["kind"] == "S" and line["customer_no"] and line["channel"] != "store" and line["line_no"] == "1"
+        if line["kind"] == "S" and line["customer_no"] and line["store_no"] in STORES and line["line_no"] == "1"
     }
-    assert carts == sales
+    assert orders == {(customer, at) for customer, at in sales if at.date() != lost}
+    assert len(orders) < len(sales)
 
 
 def test_small_feeds_speak_of_known_customers_orders_and_campaigns(out: Path, lines: list[Row]) -> None:
-    customers = {row["customer_no"] for row in table(out / "truth/customers.csv")}
+    customers = {row["customer_no"] for row in truths(out, "customers")}
     buyers = {line["order_no"]: line["customer_no"] for line in lines}
     campaigns = {row["campaign_id"] for row in table(out / "campaigns/campaigns.csv")}
-    contacts = {row["contact_id"]: row for row in table(out / "campaigns/contacts.csv")}
+    contacts = {row["contact_id"]: row for path in out.glob("contacts/*") for row in table(path)}
+    assert len(contacts) == sum(len(table(path)) for path in out.glob("contacts/*")) > 100
     for row in contacts.values():
         assert row["campaign_id"] in campaigns
         assert row["customer_no"] in customers
-    for row in table(out / "campaigns/responses.csv"):
+    for row in [row for path in out.glob("responses/*") for row in table(path)]:
         contact = contacts[row["contact_id"]]
         assert contact["customer_no"] == row["customer_no"]
         assert contact["contacted_at"] < row["responded_at"]
         assert contact["variant"] != "control"
-    feedback = table(out / "feedback/feedback.csv")
+    feedback = [row for path in out.glob("feedback/*") for row in table(path)]
+    assert len({row["feedback_id"] for row in feedback}) == len(feedback)
     assert any("\n" in row["text"] and '"' in row["text"] for row in feedback)
     for row in feedback:
         assert buyers[row["order_no"]] == row["customer_no"]
-        assert row["complaint"] == ("yes" if int(row["rating"]) <= 2 else "no")
+        assert row["complaint"] == ("yes" if int(row.get("rating") or row["stars"]) <= 2 else "no")
+
+
+def test_feedback_changes_its_columns_half_way(out: Path) -> None:
+    headers = [path.read_text().partition("\n")[0].split(",") for path in sorted(out.glob("feedback/*"))]
+    assert ["rating" in header for header in headers] == [True, True, False]
+    assert [{"stars", "device"} <= set(header) for header in headers] == [False, False, True]
+
+
+def test_each_catalogue_repeats_all_products_and_corrects_some(out: Path) -> None:
+    catalogues = [pq.read_table(path).to_pylist() for path in sorted(out.glob("products/*"))]
+    true = {row["sku"]: row for row in table(out / "truth/products.csv")}
+    assert len(catalogues) == 3
+    for catalogue in catalogues:
+        assert [row["sku"] for row in catalogue] == sorted(true)
+    latest = {row["sku"]: row for row in catalogues[-1]}
+    assert {sku: row["title"] for sku, row in latest.items()} == {sku: row["title"] for sku, row in true.items()}
+    corrected = {row["sku"] for row in catalogues[0] if row["title"] != true[row["sku"]]["title"]}
+    assert corrected == {sku for sku, row in true.items() if row["corrected_on"]}
+    assert 0 < len(corrected) < 10
+    assert all(latest[sku]["changed_on"].isoformat() == true[sku]["corrected_on"] for sku in corrected)
 
 
 @pytest.mark.parametrize(("customers", "days"), [(1, 1), (1, 2), (2, 1), (5, 40)])
 @pytest.mark.parametrize("dirt", [0, 0.01, 1])
 def test_the_smallest_shops_are_shops(tmp_path: Path, customers: int, days: int, dirt: float) -> None:
-    written = shop.write(tmp_path, customers=customers, days=days, dirt=dirt)
+    written = make(tmp_path, customers=customers, days=days, dirt=dirt)
     assert written["totals"]["clean"]["customers_with_a_purchase"] == customers
     assert all(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_what_is_returned_is_what_was_written(tmp_path: Path) -> None:
-    written = shop.write(tmp_path, customers=3, days=5, start=date(2023, 12, 30))
+    written = make(tmp_path, customers=3, days=5, start=date(2023, 12, 30))
     assert written == {name: truth(tmp_path, f"{name}.json") for name in ("parameters", "accounts", "totals")}
     assert set(written["totals"]["clean"]["revenue_by_day"]) >= {"2023-12-30", "2024-01-03"}
 
@@ -356,18 +411,26 @@ def test_what_is_returned_is_what_was_written(tmp_path: Path) -> None:
 def test_a_folder_with_anything_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="holds something else"):
-        shop.write(tmp_path, customers=1, days=1)
+        make(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_the_same_shop_may_be_written_again_another_not(tmp_path: Path) -> None:
-    shop.write(tmp_path, customers=1, days=1)
-    shop.write(tmp_path, customers=1, days=1)
+    make(tmp_path)
+    make(tmp_path)
     with pytest.raises(ConfigError, match="holds something else"):
-        shop.write(tmp_path, customers=2, days=1)
+        make(tmp_path, customers=2)
 
 
-def test_every_wrong_argument_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"customers must be 1 or more, got 0; days .* got -1; dirt .* got 2"):
-        shop.write(tmp_path / "new", customers=0, days=-1, dirt=2)
-    assert not (tmp_path / "new").exists()
+def test_a_shop_may_be_written_below_an_address(tmp_path: Path) -> None:
+    shop.write((tmp_path / "new").as_uri(), Setting(1, 1, 1, date(2025, 1, 1)))
+    make(tmp_path / "old")
+    assert contents(tmp_path / "new") == contents(tmp_path / "old")
+
+
+def test_every_wrong_argument_is_named_at_once() -> None:
+    with pytest.raises(
+        ValueError, match=r"customers must be 1 or more, got 0; days .* got -1; .* unknown effect 'luck'"
+    ):
+        Setting(customers=0, days=-1, seed=0, start=date(2025, 1, 1), dirt=2, effects={"luck": 1, "churn": 3})
+    assert "churn" in EFFECTS

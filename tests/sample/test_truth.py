@@ -1,0 +1,254 @@
+"""Planted against found: what lies in the files is what the truth says, in a shop of full effects and in one of none.
+
+Every answer is computed plainly: closed-form likelihoods, counts and shares.
+"""
+
+import csv
+import gzip
+import json
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+from scipy.special import betaln, gammaln
+from scipy.stats import chi2
+
+from crm_spark.sample import shop
+from crm_spark.sample.setting import EFFECTS, Setting
+
+DAYS = 365
+RARE = 0.9999  # a true value is refused once in ten thousand times
+
+
+class Shop:
+    """The files of a shop, read plainly."""
+
+    def __init__(self, folder: Path, strength: float) -> None:
+        self.folder = folder
+        self.is_planted = strength > 0
+        setting = Setting(5_000, DAYS, 11, date(2025, 1, 1), effects=dict.fromkeys(EFFECTS, strength))
+        self.parameters: dict[str, Any] = shop.write(str(folder), setting)["parameters"]
+        self.customers = self.truth("customers/0001.csv").set_index("customer_no")
+        self.orders = self.truth("orders/0001.csv")
+        self.days = self.truth("days.csv")
+        self.archetypes = list(self.parameters["archetypes"])
+
+    def truth(self, name: str) -> pd.DataFrame:
+        numbers = {"customer_no": str, "order_no": str, "double_of": str, "sku": str}
+        return pd.read_csv(self.folder / "truth" / name, dtype=numbers)
+
+    def lines(self) -> list[dict[str, str]]:
+        files = sorted(self.folder.glob("orders/*"))
+        return [
+            row for path in files for row in csv.DictReader(gzip.decompress(path.read_bytes()).decode().splitlines())
+        ]
+
+    def rows(self, feed: str) -> list[dict[str, str]]:
+        return [
+            row
+            for path in sorted(self.folder.glob(f"{feed}/*"))
+            for row in csv.DictReader(path.read_text().splitlines())
+        ]
+
+    def people(self) -> dict[str, dict[str, str]]:
+        """The first version of each customer."""
+        found: dict[str, dict[str, str]] = {}
+        for path in sorted(self.folder.glob("customers/*")):
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                found.setdefault(row["customer_no"], row)
+        return found
+
+    def sessions(self) -> dict[str, list[tuple[str, str, str | None]]]:
+        """Time, kind and customer of each session's events."""
+        found = defaultdict(list)
+        for path in sorted(self.folder.glob("events/*")):
+            for line in gzip.decompress(path.read_bytes()).splitlines():
+                row = json.loads(line)
+                found[row["session"]].append((row["at"], row["type"], row["customer_no"]))
+        return found
+
+
+@pytest.fixture(scope="module", params=[1.0, 0.0], ids=["planted", "nothing"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("shop"), request.param)
+
+
+def assert_likely(likelihood: Any, planted: np.ndarray) -> None:
+    """The planted parameters are within the confidence region of those that fit best (Wilks)."""
+    best = minimize(
+        lambda logs: -likelihood(logs), planted, method="Nelder-Mead", options={"maxiter": 4000, "fatol": 1e-3}
+    )
+    ratio = 2 * (-best.fun - likelihood(planted))
+    assert 0 <= ratio < chi2.ppf(RARE, len(planted)), np.exp(best.x)
+
+
+def assert_share(count: float, of: float, planted: float, slack: float = 0.0) -> None:
+    error = 4 * np.sqrt(max(planted * (1 - planted), 1e-9) / of)
+    assert abs(count / of - planted) < error + slack, f"{count / of:.4f} of {of}, planted {planted:.4f}"
+
+
+def test_bg_nbd_refitted_is_that_of_each_archetype(made: Shop) -> None:
+    ages, homes = made.parameters["churn"]["age_group"], made.parameters["churn"]["household"]
+    for name in made.archetypes:
+        seen = made.customers[made.customers["archetype"] == name]
+        x, t_x, T = (seen[column].to_numpy() for column in ("x", "t_x", "T"))
+        z = seen["age_group"].map(ages).to_numpy() + seen["household"].map(homes).to_numpy()
+
+        def likelihood(logs: np.ndarray, x=x, t_x=t_x, T=T, z=z) -> float:
+            r, alpha, a, b = np.exp(logs[:4])
+            a = a * np.exp(logs[4] * z)
+            alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
+            gone = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t_x)
+            either = np.where(x > 0, np.logaddexp(alive, gone), alive)
+            return float((gammaln(r + x) - gammaln(r) + r * np.log(alpha) + either).sum())
+
+        planted = made.parameters["archetypes"][name]["buying"]
+        logs = np.log([planted[letter] for letter in ("r", "alpha", "a", "b")])
+        assert_likely(likelihood, np.append(logs, made.parameters["churn"]["gamma"]))
+
+
+def test_gamma_gamma_refitted_is_that_of_each_archetype(made: Shop) -> None:
+    process = made.orders[made.orders["cause"] == "process"]
+    worth = process.groupby("customer_no")["worth"].agg(["size", "mean"])
+    for name in made.archetypes:
+        seen = worth[made.customers.loc[worth.index, "archetype"] == name]
+        n, mean = seen["size"].to_numpy(), seen["mean"].to_numpy()
+
+        def likelihood(logs: np.ndarray, n=n, mean=mean) -> float:
+            p, q, gamma = np.exp(logs)
+            shape = gammaln(p * n + q) - gammaln(p * n) - gammaln(q) + q * np.log(gamma)
+            rest = (p * n - 1) * np.log(mean) + p * n * np.log(n) - (p * n + q) * np.log(gamma + n * mean)
+            return float((shape + rest).sum())
+
+        planted = made.parameters["archetypes"][name]["spending"]
+        assert_likely(likelihood, np.log([planted[letter] for letter in ("p", "q", "gamma")]))
+        own = process[made.customers.loc[process["customer_no"], "archetype"].to_numpy() == name]
+        spread = (
+            own["worth"].to_numpy() / made.customers.loc[own["customer_no"], "mean_order_value"].to_numpy() - 1
+        ) ** 2
+        assert abs(spread.mean() - 1 / planted["p"]) < 4 * spread.std() / np.sqrt(len(spread))
+
+
+@pytest.mark.parametrize("factor", ["weekday", "year", "trend", "spike"])
+def test_days_are_as_busy_as_their_factors_say(made: Shop, factor: str) -> None:
+    """Of the repeat purchases that the other factors leave unexplained, each level has the share that its own one makes."""
+    days = made.days
+    others = days[[name for name in ("weekday", "year", "trend", "spike") if name != factor]].prod(axis=1)
+    months = pd.to_datetime(days["date"]).dt.month
+    level = months if factor in {"year", "trend"} else days[factor]
+    sums = pd.DataFrame(
+        {
+            "level": level,
+            "found": days["repeat_purchases"],
+            "without": days["exposure"] * others,
+            "planted": days["exposure"] * others * days[factor],
+        }
+    )
+    for _, of in sums.groupby("level"):
+        found, planted = of["found"].sum(), of["planted"].sum()
+        assert abs(found - planted) < 4 * np.sqrt(planted)
+    alike = sums.groupby("level")[["found", "without"]].sum()
+    scaled = alike["without"] * alike["found"].sum() / alike["without"].sum()
+    unlike = ((alike["found"] - scaled) ** 2 / scaled).sum()
+    if made.is_planted:
+        assert unlike > chi2.ppf(RARE, len(alike) - 1), f"nobody would find {factor}"
+    else:
+        assert unlike <= chi2.ppf(RARE, max(len(alike) - 1, 1)), f"chance looks like {factor}"
+
+
+def test_purchases_counted_by_day_are_those_in_the_files(made: Shop) -> None:
+    found = Counter(
+        (row["sold_at"][:10], row["order_no"]) for row in made.lines() if row["kind"] == "S" and row["line_no"] == "1"
+    )
+    by_day = Counter(day for day, _ in found)
+    causes = ["first_purchases", "repeat_purchases", "campaign_orders", "fraud_orders", "anonymous_orders"]
+    planted = made.days.set_index("date")[causes].sum(axis=1)
+    assert {date.fromisoformat(day).strftime("%d.%m.%Y"): count for day, count in planted.items() if count} == by_day
+
+
+def test_bundles_have_their_planted_support(made: Shop) -> None:
+    baskets = defaultdict(set)
+    for row in made.lines():
+        if row["kind"] == "S":
+            baskets[row["order_no"]].add(row["sku"])
+    for _, bundle in made.truth("bundles.csv").iterrows():
+        products = set(bundle["products"].split())
+        held = sum(products <= basket for basket in baskets.values())
+        assert_share(held, len(baskets), bundle["support"], slack=0.002)  # chance holds a pair now and then
+
+
+def test_ways_through_the_site_have_their_planted_shares(made: Shop) -> None:
+    pages, chains = made.parameters["paths"]["pages"], made.parameters["paths"]["chains"]
+    archetype = made.customers["archetype"].to_dict()
+    counts = {name: np.zeros((7, 7)) for name in chains}
+    for events in made.sessions().values():
+        way = [pages.index(kind) for _, kind, _ in sorted(events)]
+        name = "buyers" if pages.index("checkout") in way else archetype.get(events[0][2], "visitors")
+        np.add.at(counts[name], (way, [*way[1:], 6]), 1)
+    for name, chain in chains.items():
+        for page, shares in enumerate(chain):
+            for following, share in enumerate(shares):
+                if of := counts[name][page].sum():
+                    assert_share(counts[name][page, following], of, share, slack=2e-4)
+    own = [np.array(chains[name]) for name in made.archetypes]
+    assert made.is_planted == any(not np.allclose(chain, chains["visitors"]) for chain in own)
+
+
+def test_who_is_addressed_buys_more_by_the_planted_lift(made: Shop) -> None:
+    lasts = made.parameters["campaigns"]["lasts"]
+    begins = {row["campaign_id"]: date.fromisoformat(row["starts_on"]) for row in made.rows("campaigns")}
+    last = date(2025, 1, 1) + timedelta(days=DAYS - 1 - lasts)
+    usual = made.orders[made.orders["cause"].isin(["process", "campaign"])]
+    bought = usual.groupby("customer_no")["date"].apply(lambda days: sorted(map(date.fromisoformat, days))).to_dict()
+    outcomes = defaultdict(list)
+    for row in made.rows("contacts"):
+        begin = begins[row["campaign_id"]]
+        if begin <= last:
+            window = (begin + timedelta(days=1), begin + timedelta(days=lasts))
+            orders = sum(window[0] <= day <= window[1] for day in bought[row["customer_no"]])
+            is_held_back = row["variant"] == made.parameters["campaigns"]["control"]
+            outcomes[made.customers.at[row["customer_no"], "archetype"], is_held_back].append(orders)
+    for name in made.archetypes:
+        reached, held = np.array(outcomes[name, False]), np.array(outcomes[name, True])
+        error = np.sqrt(reached.var() / len(reached) + held.var() / len(held))
+        assert abs(reached.mean() - held.mean() - made.parameters["archetypes"][name]["lift"]) < 4 * error
+    assert made.is_planted == any(made.parameters["archetypes"][name]["lift"] for name in made.archetypes)
+    assert made.is_planted == (made.orders["cause"] == "campaign").any()
+
+
+def test_persons_who_register_twice_can_be_found(made: Shop) -> None:
+    people = defaultdict(list)
+    for number, row in made.people().items():
+        key = (row["birth_date"], row["name"][0], row["name"][-3:], row["household"], row["country"])
+        people[key].append(number)
+    found = {(first, other) for numbers in people.values() for first in numbers for other in numbers if first != other}
+    twice = made.customers[made.customers["double_of"].notna()]
+    planted = set(zip(twice.index, twice["double_of"], strict=True))
+    assert planted <= found
+    assert bool(planted) == made.is_planted
+    alike = {number for pair in planted for number in pair}
+    chance = [pair for pair in found if not set(pair) <= alike]
+    assert len(chance) <= 8, "others look the same by chance only"
+
+
+def test_frauds_come_at_night_when_nobody_else_buys(made: Shop) -> None:
+    night = {
+        row["order_no"] for row in made.lines() if row["kind"] == "S" and "03:00" < row["sold_at"][11:16] < "06:00"
+    }
+    frauds = made.orders[made.orders["cause"] == "fraud"]
+    assert night == set(frauds["order_no"])
+    assert bool(night) == made.is_planted
+    usual = made.customers.loc[frauds["customer_no"], "mean_order_value"].to_numpy()
+    assert (frauds["worth"].to_numpy() > 4 * usual).all()
+
+
+def test_fewer_archetypes_are_the_first_ones(tmp_path: Path) -> None:
+    shop.write(str(tmp_path), Setting(200, 10, 1, date(2025, 1, 1), archetypes=2))
+    found = pd.read_csv(tmp_path / "truth/customers/0001.csv")["archetype"]
+    assert set(found) == {"regulars", "occasional"}
