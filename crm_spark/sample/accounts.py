@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crm_spark.sample.dirt import CLEAN, outcome
@@ -38,17 +37,11 @@ def repeated(feed: str, of: str) -> Account:
     return {**clean(feed, 0), "repeats": of}
 
 
-def defects(file: str, kinds: NDArray[np.str_], header: int) -> pd.DataFrame:
-    """Tell where the dirt of a file lies: file, line (from 1, the header included), kind, outcome."""
+def defects(file: str, kinds: NDArray[np.str_], header: int) -> bytes:
+    """Tell as CSV where the dirt of a file lies: file, line (from 1, the header included), kind, outcome."""
     where = np.flatnonzero(kinds != CLEAN)
-    return pd.DataFrame(
-        {
-            "file": file,
-            "line": where + header + 1,
-            "kind": kinds[where],
-            "outcome": [outcome(kind) for kind in kinds[where]],
-        }
-    )
+    rows = [f"{file},{line + header + 1},{kinds[line]},{outcome(kinds[line])}\n" for line in where.tolist()]
+    return "".join(["file,line,kind,outcome\n", *rows]).encode() if rows else b""
 
 
 def book(files: dict[str, Account]) -> dict[str, Any]:

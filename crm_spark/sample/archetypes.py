@@ -35,10 +35,10 @@ class Archetype:
 
 
 ARCHETYPES = [
-    Archetype("regulars", 0.4, Buying(1.6, 22.0, 0.7, 5.0), Spending(6.0, 4.0, 25.0), 0.04),
-    Archetype("occasional", 0.3, Buying(1.1, 40.0, 0.9, 4.0), Spending(5.0, 4.0, 30.0), 0.10),
-    Archetype("keen", 0.2, Buying(2.4, 16.0, 1.0, 7.0), Spending(7.0, 4.5, 18.0), 0.02),
-    Archetype("grand", 0.1, Buying(1.3, 30.0, 0.5, 6.0), Spending(5.0, 3.5, 80.0), 0.06),
+    Archetype("regulars", 0.4, Buying(1.6, 35.0, 0.7, 5.0), Spending(6.0, 4.0, 25.0), 0.04),
+    Archetype("occasional", 0.3, Buying(1.1, 70.0, 0.9, 4.0), Spending(5.0, 4.0, 30.0), 0.10),
+    Archetype("keen", 0.2, Buying(2.4, 28.0, 1.0, 7.0), Spending(7.0, 4.5, 18.0), 0.02),
+    Archetype("grand", 0.1, Buying(1.3, 50.0, 0.5, 6.0), Spending(5.0, 3.5, 80.0), 0.06),
 ]
 
 

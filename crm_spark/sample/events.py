@@ -11,7 +11,7 @@ from crm_spark.sample.orders import NOBODY, SALE, STORE, clock
 from crm_spark.sample.paths import CART, CATEGORY, CHECKOUT, HOME, SEARCH
 from crm_spark.sample.process import Floats, Ints
 
-IDLE_SESSIONS, STRANGERS = 0.7, 0.6
+IDLE_SESSIONS, STRANGERS = 0.5, 0.5
 DAY = 24 * 3600
 
 

@@ -153,8 +153,8 @@ def write(out: str, setting: Setting, path: str, rows: pa.Table) -> dict[str, An
         return {"accounts": {}, "sums": {}}
     files.save(out, path, header + files.text(soiled.lines))
     found = defects(path, soiled.kind, header=bool(header))
-    if len(found):
-        files.save(out, f"truth/defects/{path.partition('.')[0]}.csv", files.as_csv(found))
+    if found:
+        files.save(out, f"truth/defects/{path.partition('.')[0]}.csv", found)
     booked = {path: account(name, soiled.kind)}
     again = path.replace(".", "_again.", 1)
     if path == repeats(setting):
@@ -200,28 +200,29 @@ def _dated(setting: Setting, day: int, feed: str, suffix: str) -> str:
 
 def sums(rows: pa.Table, soiled: dirt.Soiled) -> dict[str, Any]:
     """Sum the lines of a day's file of orders: of the clean shop, and of the returns without a sale; euros are 1e-4."""
-    lines = rows.drop_columns(["line"]).to_pandas()
-    orphans = lines.iloc[soiled.source[soiled.kind == dirt.ORPHAN]]
-    day, back = int(lines["day"].iloc[0]), -int(orphans["unit"].sum())
-    sales, first = lines["kind"] == SALE, lines["is_first"]
-    by_order_day = lines.groupby("order_day")["euros"].sum()
+    day, order_day, kind, euros, unit, is_first, is_named = (
+        rows[name].to_numpy() for name in ("day", "order_day", "kind", "euros", "unit", "is_first", "is_named")
+    )
+    sales = kind == SALE
+    days, of = np.unique(order_day, return_inverse=True)
+    orphans = unit[soiled.source[soiled.kind == dirt.ORPHAN]]
     return {
         "clean": {
-            "day": day,
-            "lines": len(lines),
+            "day": int(day[0]),
+            "lines": len(rows),
             "sale_lines": int(sales.sum()),
-            "orders": int((sales & first).sum()),
-            "anonymous_orders": int((sales & first & ~lines["is_named"]).sum()),
-            "returns": int((~sales & first).sum()),
-            "sales": int(lines["euros"][sales].sum()),
-            "returned": int(lines["euros"][~sales].sum()),
-            "by_order_day": {str(at): int(euros) for at, euros in by_order_day.items()},
+            "orders": int((sales & is_first).sum()),
+            "anonymous_orders": int((sales & is_first & ~is_named).sum()),
+            "returns": int((~sales & is_first).sum()),
+            "sales": int(euros[sales].sum()),
+            "returned": int(euros[~sales].sum()),
+            "by_order_day": {str(at): int(euros[of == nth].sum()) for nth, at in enumerate(days.tolist())},
         },
         "orphans": {
-            "day": day,
+            "day": int(day[0]),
             "lines": len(orphans),
             "returns": len(orphans),
-            "returned": back,
-            "by_order_day": {str(day): back},
+            "returned": -int(orphans.sum()),
+            "by_order_day": {str(day[0]): -int(orphans.sum())},
         },
     }
