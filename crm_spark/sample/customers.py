@@ -41,15 +41,15 @@ DOUBLED = 0.02
 MOVES_A_DAY = 0.0008
 
 
-def people(draws: np.random.Generator, size: int, start: date, doubled: float, numbers: Ints) -> pd.DataFrame:
+def people(draws: np.random.Generator, numbers: Ints, start: date, doubled: float) -> pd.DataFrame:
     """Draw persons, a few of whom come a second time under another number.
 
     Parameters
     ----------
-    doubled : float
-        Share of customers that are another one over again.
     numbers : array
         The customers' numbers in the whole shop, from 0.
+    doubled : float
+        Share of customers that are another one over again.
 
     Returns
     -------
@@ -57,6 +57,7 @@ def people(draws: np.random.Generator, size: int, start: date, doubled: float, n
         One row per customer: name, mail, birth_date, age_group, household, country, city (numbers), double_of
         (row of the same person, or nobody).
     """
+    size = len(numbers)
     country = draws.choice(len(COUNTRIES), size, p=SHARES)
     births = np.datetime64("1940-01-01") + draws.integers(0, 66 * 365, size)
     age = start.year - births.astype("datetime64[Y]").astype(int) - 1970
@@ -87,22 +88,23 @@ def misspelled(name: str) -> str:
 
 
 def churn(persons: pd.DataFrame, strength: float) -> Floats:
-    """Tell how many times more readily than others each customer leaves: by age and household.
+    """Tell how many times more readily than others each customer leaves: exp(gamma z), z by age and household.
 
-    Purchases of whom `a` of BG/NBD is multiplied by exp(gamma z), as Fader, Hardie (2007), "Incorporating
-    time-invariant covariates into the Pareto/NBD and BG/NBD models", do.
+    References
+    ----------
+    Fader, P. S., Hardie, B. G. S. (2007). Incorporating time-invariant covariates into the Pareto/NBD and
+    BG/NBD models. There too it multiplies `a`.
     """
     z = np.array(AGE_Z)[persons["age_group"]] + np.array(HOUSEHOLD_Z)[persons["household"]]
     multiplied: Floats = np.exp(strength * GAMMA * z)
     return multiplied
 
 
-def registered(draws: np.random.Generator, persons: pd.DataFrame, first: Ints) -> pd.DataFrame:
+def registered(draws: np.random.Generator, persons: pd.DataFrame) -> pd.DataFrame:
     """Add the day and second on which each person registers: that of the first purchase, or up to weeks before it."""
     waited = draws.geometric(0.3, len(persons)) - 1
-    return persons.assign(
-        registered=np.maximum(0, first - waited), second=draws.integers(6 * 3600, 22 * 3600, len(persons))
-    )
+    second = draws.integers(6 * 3600, 22 * 3600, len(persons))
+    return persons.assign(registered=np.maximum(0, persons["since"] - waited), second=second)
 
 
 def versions(draws: np.random.Generator, people: pd.DataFrame, days: int) -> pd.DataFrame:

@@ -21,10 +21,23 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
-from crm_spark.sample import accounts, bundles, campaigns, feeds, files, products, rates, receipts, trade, truth
+from crm_spark.sample import (
+    accounts,
+    bundles,
+    campaigns,
+    feeds,
+    files,
+    parameters,
+    products,
+    rates,
+    receipts,
+    trade,
+    truth,
+    writing,
+)
 from crm_spark.sample.accounts import Account
 from crm_spark.sample.setting import Setting
-from crm_spark.sample.trade import World
+from crm_spark.sample.world import World
 
 START = date(2025, 1, 1)
 PARAMETERS = "truth/parameters.json"
@@ -55,8 +68,8 @@ def write(out: str, setting: Setting, spark: SparkSession | None = None) -> dict
         The folder holds something else.
     """
     world = World(setting)
-    parameters = trade.parameters(world)
-    claim(out, parameters)
+    planted = parameters.told(world)
+    claim(out, planted)
     told = spread(spark, out, setting) if spark else alone(out, setting)
     counts = told.pop(DAYS)
     book = accounts.book(
@@ -69,12 +82,12 @@ def write(out: str, setting: Setting, spark: SparkSession | None = None) -> dict
     files.save(out, "truth/bundles.csv", files.as_csv(bundles.table(setting, world.products)))
     files.save(out, "truth/accounts.json", files.as_json(book))
     files.save(out, "truth/totals.json", files.as_json(sums))
-    return {"parameters": parameters, "accounts": book, "totals": sums}
+    return {"parameters": planted, "accounts": book, "totals": sums}
 
 
-def claim(out: str, parameters: dict[str, Any]) -> None:
+def claim(out: str, planted: dict[str, Any]) -> None:
     """Mark the folder with the shop's parameters, unless it holds anything but this very shop."""
-    marked = files.as_json(parameters)
+    marked = files.as_json(planted)
     if files.load(out, PARAMETERS) != marked and files.holds_anything(out):
         raise ConfigError(f"{out} holds something else than this shop: name a new folder, or empty it")
     files.save(out, PARAMETERS, marked)
@@ -121,7 +134,7 @@ def tell(out: str, setting: Setting, path: str, rows: list[pa.Table]) -> dict[st
     if path == DAYS:
         total = reduce(add, [counts.to_pandas() for counts in rows])
         return {name: total[name].tolist() for name in total}
-    return feeds.write(out, setting, path, pa.concat_tables(rows))
+    return writing.write(out, setting, path, pa.concat_tables(rows))
 
 
 def _drawn(batches: Iterator[pa.RecordBatch], out: str, setting: Setting) -> Iterator[pa.RecordBatch]:

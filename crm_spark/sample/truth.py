@@ -11,7 +11,8 @@ import pandas as pd
 
 from crm_spark.sample import customers, receipts, seasons, text
 from crm_spark.sample.orders import ANONYMOUS, CAMPAIGN, CAUSES, FRAUD, NOBODY, PROCESS, RETURN, SALE
-from crm_spark.sample.trade import Trade, World
+from crm_spark.sample.trade import Trade
+from crm_spark.sample.world import World
 
 COUNTED = ["first_purchases", "repeat_purchases", "campaign_orders", "fraud_orders", "anonymous_orders", "new_buyers"]
 SUMMED = ["lines", "sale_lines", "orders", "anonymous_orders", "returns", "sales", "returned"]
@@ -137,7 +138,7 @@ def totals(world: World, files: Iterable[dict[str, Any]], buyers: int) -> dict[s
     Parameters
     ----------
     files : iterable of dict
-        As `feeds.sums` gives them, one for each file of orders.
+        As `writing.sums` gives them, one for each file of orders.
     buyers : int
         Customers who bought anything.
     """
