@@ -52,7 +52,7 @@ def _part(
     read: dict[str, DataFrame] = {name: lake.read(tables[name].table, versions[name]) for name in wanted}
     section = make(**read)
     absent = [name for name in wanted if versions[name] is None]
-    return page.missing(section.title, _why(absent, tables)) if absent else page.gather(section)
+    return page.missing(section.title, section.chapter, _why(absent, tables)) if absent else page.gather(section)
 
 
 def _why(absent: list[str], tables: Mapping[str, Known]) -> str:

@@ -1,15 +1,55 @@
-"""What the page tells of ingestion: what was loaded, what was refused and why, what the shop took."""
+"""What the page tells of ingestion: odd days, what the shop took, what was loaded, what was refused and why."""
 
 from decimal import Decimal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Lines, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
+from crm_spark.ingest.oddities import LOOK_BACK, UNCOUNTED, odd_days
 
 LONG = 400  # days beyond which revenue is told by month
-UNCOUNTED = ["started", "repeated"]  # files not read yet, or whose records are counted under another name
 COUNTS = ["records", "loaded", "quarantined", "duplicates"]
+
+
+# -- odd days
+
+
+def oddities(order_lines: DataFrame, ingest_accounts: DataFrame) -> Section:
+    """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
+    which = F.concat(F.date_format("day", "EEEE yyyy-MM-dd"), F.lit(", "), "what")
+    return Section(
+        title="Missing days, and days unlike their weekday",
+        chapter=Chapter.ODDITIES,
+        rows=odd_days(order_lines, ingest_accounts).select(which.alias("which"), "records", "usual", "found", "day"),
+        sentence=_oddities_told,
+        picture=Bars("which", "records", beside="usual", horizontal=True),
+        labels={
+            "which": "Day, and what was counted",
+            "records": "Records",
+            "usual": "Usual on that weekday",
+            "found": "Found",
+            "day": "Day",
+        },
+        order_by=["-day", "which"],
+        note=(
+            "Each day is held against the eight same weekdays before it. It is odd where it lies further from their "
+            "median than five times their spread and than half of that median, or has none where each of them had some."
+        ),
+        empty=f"No day of the last {LOOK_BACK} is missing or unlike its weekday.",
+    )
+
+
+def _oddities_told(days: Rows) -> str:
+    first, found = days[0], [day["found"] for day in days]
+    kinds = {"none": "without any records", "few": "with far fewer than usual", "many": "with far more than usual"}
+    counts = " and ".join(
+        f"{_counted(found.count(kind), 'day')} {words}" for kind, words in kinds.items() if kind in found
+    )
+    return (
+        f"In the last {LOOK_BACK} days: {counts}; the latest is {first['which']}, with "
+        f"{first['records']:,} where {first['usual']:,.0f} are usual."
+    )
 
 
 # -- accounts
@@ -19,7 +59,7 @@ def loads(ingest_accounts: DataFrame) -> Section:
     """Tell what was loaded and what was not, for each feed."""
     is_counted = ~F.col("status").isin(UNCOUNTED)
     warnings = F.aggregate(F.map_values("warnings"), F.lit(0).cast("bigint"), lambda sum, next: sum + next)
-    feeds = ingest_accounts.groupBy(F.concat_ws(" / ", "source", "feed").alias("feed")).agg(
+    feeds = ingest_accounts.groupBy("source", F.concat_ws(" / ", "source", "feed").alias("feed")).agg(
         F.count("*").alias("files"),
         F.count_if(F.col("status") == "refused").alias("files_refused"),
         F.count_if(F.col("status") == "repeated").alias("files_repeated"),
@@ -28,11 +68,13 @@ def loads(ingest_accounts: DataFrame) -> Section:
     )
     share = F.round(F.try_divide(F.col("quarantined") * 100, F.col("records")), 3)
     return Section(
-        title="What was loaded, and what was refused",
+        title="What was loaded, by source",
+        chapter=Chapter.DATA,
         rows=feeds.withColumn("refused_share", F.coalesce(share, F.lit(0.0))),
         sentence=_loads_told,
-        picture=Bars("feed", "refused_share", horizontal=True),
+        picture=Bars("feed", "refused_share", stack="source", horizontal=True),
         labels={
+            "source": "Source",
             "feed": "Feed",
             "files": "Files",
             "files_refused": "Files refused whole",
@@ -55,6 +97,7 @@ def _loads_told(feeds: Rows) -> str:
     if not records:
         return f"{_counted(files, 'file')} held no records."
     told = f"Of {_counted(records, 'record')} in {_counted(files, 'file')}, {_percent(loaded, records)} loaded"
+    told += _by_source(feeds)
     if not quarantined:
         return f"{told}, none refused."
     worst = max(feeds, key=lambda feed: (feed["refused_share"], feed["feed"]))
@@ -62,6 +105,18 @@ def _loads_told(feeds: Rows) -> str:
         f"{told}, {quarantined:,} refused or waiting; the largest share in "
         f"{worst['feed']}, {_percent(worst['quarantined'], worst['records'])}."
     )
+
+
+def _by_source(feeds: Rows) -> str:
+    """Tell each of several sources."""
+    sources = list(dict.fromkeys(feed["source"] for feed in feeds))
+    shares = []
+    for source in sources:
+        records, loaded = (
+            sum(feed[name] for feed in feeds if feed["source"] == source) for name in ("records", "loaded")
+        )
+        shares.append(f"{_percent(loaded, records)} from {source}" if records else f"none from {source}")
+    return f" ({', '.join(shares)})" if len(sources) > 1 else ""
 
 
 # -- refusals
@@ -74,6 +129,7 @@ def refusals(quarantine: DataFrame) -> Section:
     )
     return Section(
         title="Why records were refused",
+        chapter=Chapter.DATA,
         rows=reasons,
         sentence=_refusals_told,
         picture=Bars("reason", "records", stack="source", horizontal=True),
@@ -107,6 +163,7 @@ def revenue(order_lines: DataFrame) -> Section:
     """
     return Section(
         title="Revenue over time",
+        chapter=Chapter.VALUE,
         rows=_periods(_days(order_lines)),
         sentence=_revenue_told,
         picture=Lines("period", ["known", "anonymous"]),
@@ -208,4 +265,4 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> str:
     return "more than 99.9 %" if 99.9 < share < 100 else f"{share:,.1f} %"
 
 
-SECTIONS = (loads, refusals, revenue)
+SECTIONS = (oddities, revenue, loads, refusals)

@@ -113,8 +113,34 @@ def test_revenue_is_told_by_month_where_days_are_many(spark, days, periods):
 def test_a_shop_with_one_order_and_a_shop_with_none_are_told(spark):
     one = table(spark, ORDER_LINES, [line(date(2026, 1, 1), "5")])
     assert gather(sections.revenue(one)).sentence == "On 2026-01-01 the shop took 5 ¤."
-    for make, contract in zip(sections.SECTIONS, (ACCOUNTS, QUARANTINE, ORDER_LINES), strict=True):
-        assert gather(make(table(spark, contract, []))).note == EMPTY
+    for make, contract in (
+        (sections.loads, ACCOUNTS),
+        (sections.refusals, QUARANTINE),
+        (sections.revenue, ORDER_LINES),
+    ):
+        assert gather(make(table(spark, contract, []))).notes == [EMPTY]
+
+
+def test_loads_of_several_sources_are_told_source_by_source(spark):
+    files = [file("orders", "loaded", 10, 9, 1), file("orders", "loaded", 30, 30) | {"source": "till"}]
+    part = gather(sections.loads(table(spark, ACCOUNTS, files)))
+    assert [(row["source"], row["feed"]) for row in part.rows] == [("shop", "shop / orders"), ("till", "till / orders")]
+    assert part.sentence.startswith("Of 40 records in 2 files, 97.5 % loaded (90.0 % from shop, 100.0 % from till), 1")
+
+
+def test_odd_days_are_told_with_what_is_usual_and_a_shop_without_any_says_so(spark):
+    days = [date(2026, 1, 5) + timedelta(days=number) for number in range(70)]
+    even = [line(day, "1") | {"source": "shop"} for day in days for _ in range(6)]
+    part = gather(sections.oddities(table(spark, ORDER_LINES, even[:-6]), table(spark, ACCOUNTS, [])))
+    assert (part.rows, part.sentence) == ([], "No day of the last 90 is missing or unlike its weekday.")
+    lines = [row for row in even if row["ordered_on"] != days[-4]]
+    part = gather(sections.oddities(table(spark, ORDER_LINES, lines), table(spark, ACCOUNTS, [])))
+    (odd,) = part.rows
+    assert (odd["which"], odd["records"], odd["usual"]) == ("Thursday 2026-03-12, order lines of shop", 0, 6)
+    assert part.sentence == (
+        "In the last 90 days: 1 day without any records; the latest is Thursday 2026-03-12, order lines of shop, "
+        "with 0 where 6 are usual."
+    )
 
 
 def test_revenue_reads_the_order_lines_once(spark, tmp_path, capsys):

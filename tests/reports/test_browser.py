@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from crm_spark.core.sections import Bars, Heat, Lines
+from crm_spark.core.sections import Bars, Chapter, Heat, Lines
 from crm_spark.reports.page import Part, missing, render
 
 FACTS = {"lake": "./lake", "as of": "2026-01-31", "currency": "EUR"}
@@ -17,10 +17,16 @@ def parts() -> list[Part]:
     reasons = [{"reason": f"{n} {LONG}<b>", "source": source, "records": 10**n} for n in range(8) for source in "ab"]
     cells = [{"r": r, "f": f, "customers": r * f * 123_456} for r in range(1, 6) for f in range(1, 6)]
     return [
-        Part("Money", days, "It rose.", Lines("day", ["money"]), {"money": "Money [money]"}),
-        Part("Reasons", reasons, "They differ.", Bars("reason", "records", stack="source", horizontal=True)),
-        Part("Map", cells, "Most are up there.", Heat("f", "r", "customers")),
-        missing("Scores", "rfm_scores is not there yet: run `crm run rfm_scores`."),
+        Part("Money", Chapter.VALUE, days, "It rose.", Lines("day", ["money"]), {"money": "Money [money]"}),
+        Part(
+            "Reasons",
+            Chapter.VALUE,
+            reasons,
+            "They differ.",
+            Bars("reason", "records", stack="source", horizontal=True),
+        ),
+        Part("Map", Chapter.VALUE, cells, "Most are up there.", Heat("f", "r", "customers")),
+        missing("Scores", Chapter.CUSTOMERS, "rfm_scores is not there yet: run `crm run rfm_scores`."),
     ]
 
 
