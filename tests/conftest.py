@@ -103,7 +103,7 @@ class Kept:
         return self.spark.createDataFrame(rows, table.nullable_ddl)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kept(spark: SparkSession) -> Callable[..., Kept]:
     """Keep tables, by name."""
     return lambda **tables: Kept(spark, tables)

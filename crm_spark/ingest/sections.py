@@ -66,7 +66,7 @@ def loads(ingest_accounts: DataFrame) -> Section:
         *[_total(F.when(is_counted, F.col(name))).alias(name) for name in COUNTS],
         _total(warnings).alias("warnings"),
     )
-    share = F.round(F.try_divide(F.col("quarantined") * 100, F.col("records")), 3)
+    share = F.try_divide(F.col("quarantined") * 100, F.col("records"))
     return Section(
         title="What was loaded, by source",
         chapter=Chapter.DATA,

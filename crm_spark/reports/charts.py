@@ -65,12 +65,18 @@ def _lines(picture: Lines, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
             name=escaped(heads[name].name),
             mode="lines+markers" if len(rows) <= MOST_MARKERS else "lines",
             line={"width": 2, "dash": DASHES[place % len(DASHES)]},
-            hovertemplate="%{y:,.2f}" if heads[name].is_money else "%{y:,}",
+            hovertemplate=_told(heads[name]),
         )
     figure.update_layout(height=340, hovermode="x unified", showlegend=len(told) > 1)
     figure.update_layout(title_text=escaped(shared([heads[name] for name in told])))
     figure.update_yaxes(rangemode="tozero")
     return figure.update_xaxes(**axis(rows, picture.x, heads[picture.x]))
+
+
+def _told(head: Head) -> str:
+    """Write a value that is pointed at, as the table writes it."""
+    digits = ".2f" if head.is_money else ".1f" if head.unit == "%" else ""
+    return f"%{{y:,{digits}}}"
 
 
 def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:

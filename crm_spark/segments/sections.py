@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 from crm_spark.core.sections import Bars, Chapter, Heat, Rows, Section
 
 LATELY = 30  # days
-DIGITS = 4  # of a share in percent; a page shows one, which must not be rounded twice
 UNCOMPARED = "There is nothing to compare yet: from the second day with scores on, this tells what moved."
 NEW, GONE = "(new)", "(gone)"
 
@@ -102,7 +101,7 @@ def _compared(sums: DataFrame) -> DataFrame:
     days = [F.max(name).alias(name) for name in ("since", "as_of")]
     row = sums.agg(F.array(*told).alias("told"), *days).where(F.col("as_of").isNotNull())
     difference = F.col("of.now") - F.col("of.before")
-    relative = F.round(F.try_divide(difference * 100, F.col("of.before")).cast("double"), DIGITS)
+    relative = F.try_divide(difference * 100, F.col("of.before")).cast("double")
     return row.select(F.explode("told").alias("of"), "since", "as_of").select(
         "of.*", difference.alias("difference"), relative.alias("relative"), "since", "as_of"
     )
@@ -303,7 +302,7 @@ def segments(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
 
 def _share(name: str) -> Column:
     share = F.try_divide(F.col(name) * 100, F.sum(name).over(together()))
-    return F.round(F.coalesce(share.cast("double"), F.lit(0.0)), DIGITS)
+    return F.coalesce(share.cast("double"), F.lit(0.0))
 
 
 def _segments_told(rows: Rows) -> str:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
 from crm_spark.features.quantiles import bucket, cumulated
-from crm_spark.segments.sections import DIGITS, newest, together
+from crm_spark.segments.sections import newest, together
 
 FIRST = 20  # customers
 TOLD = (1, 10, 20, 50)  # percent of the customers
@@ -79,7 +79,7 @@ def curve(scores: DataFrame) -> DataFrame:
         F.col("percent").cast("int").alias("percent"),
         F.round(F.col("percent") * F.col("all") / 100).cast("bigint").alias("customers"),
         money.cast("decimal(28,4)").alias("money"),
-        F.round(F.coalesce(F.try_divide(money * 100, F.col("total")), F.lit(0.0)), DIGITS).alias("money_share"),
+        F.coalesce(F.try_divide(money * 100, F.col("total")), F.lit(0.0)).alias("money_share"),
         F.col("percent").cast("double").alias("alike"),
     )
 
@@ -115,9 +115,7 @@ def foremost(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     scores = newest(rfm_scores, rfm_cuts)
     total = scores.agg(F.sum("monetary").alias("total"))
     first = scores.orderBy(F.desc("monetary"), "customer_id").limit(FIRST)
-    share = F.round(
-        F.coalesce(F.try_divide(F.col("monetary") * 100, F.col("total")).cast("double"), F.lit(0.0)), DIGITS
-    )
+    share = F.coalesce(F.try_divide(F.col("monetary") * 100, F.col("total")).cast("double"), F.lit(0.0))
     return Section(
         title="The customers that matter",
         chapter=Chapter.VALUE,

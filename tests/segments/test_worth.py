@@ -84,7 +84,7 @@ def test_the_customers_that_matter_are_told_by_key_in_order_of_their_money(spark
     part = gather(worth.foremost(rows, cuts))
     found = part.rows
     assert [row["customer_id"] for row in found] == ["c24", "c25", *[f"c{number:02}" for number in range(23, 5, -1)]]
-    assert found[0]["share"] == pytest.approx(100 * 25 / sum(money), abs=5e-5)
+    assert found[0]["share"] == pytest.approx(100 * 25 / sum(money), abs=1e-6)
     assert part.sentence == (
         f"The 20 customers who brought most brought {sum(row['share'] for row in found):.1f} % of the money; "
         "c24 leads with 25 ¤."
