@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
 from crm_spark.ingest.oddities import LOOK_BACK, UNCOUNTED, odd_days
 
-LONG = 400  # days beyond which revenue is told by month
+MANY, LONG = 120, 732  # days beyond which revenue is told by week, and by month
 COUNTS = ["records", "loaded", "quarantined", "duplicates"]
 
 
@@ -17,7 +17,7 @@ COUNTS = ["records", "loaded", "quarantined", "duplicates"]
 
 def oddities(order_lines: DataFrame, ingest_accounts: DataFrame) -> Section:
     """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
-    which = F.concat(F.date_format("day", "EEEE yyyy-MM-dd"), F.lit(", "), "what")
+    which = F.concat(F.date_format("day", "EEE yyyy-MM-dd"), F.lit(", "), "what")
     return Section(
         title="Missing days, and days unlike their weekday",
         chapter=Chapter.ODDITIES,
@@ -140,6 +140,7 @@ def refusals(quarantine: DataFrame) -> Section:
             "waiting": "Of them waiting for a partner",
         },
         order_by=["-records", "source", "reason"],
+        empty="Nothing was refused so far.",
     )
 
 
@@ -168,7 +169,9 @@ def revenue(order_lines: DataFrame) -> Section:
         sentence=_revenue_told,
         picture=Lines("period", ["known", "anonymous"]),
         labels={
-            "period": "Day or month",
+            "period": "Day, Monday of a week, or month",
+            "first": "First day",
+            "last": "Last day",
             "revenue": "Revenue [money]",
             "known": "Known customers [money]",
             "anonymous": "Anonymous buyers [money]",
@@ -178,6 +181,7 @@ def revenue(order_lines: DataFrame) -> Section:
             "days": "Days with orders",
         },
         order_by=["period"],
+        note="Where days are many, a point is a week or a month; the first and the last may have few days.",
     )
 
 
@@ -199,7 +203,7 @@ def _days(order_lines: DataFrame) -> DataFrame:
 
 
 def _periods(days: DataFrame) -> DataFrame:
-    """Every day from the first to the last, or every month where these are many.
+    """Every day from the first to the last, or every week or month where these are many.
 
     The days are packed into one row, which knows the first and the last: nothing is read twice.
     """
@@ -209,15 +213,19 @@ def _periods(days: DataFrame) -> DataFrame:
         F.max("ordered_on").alias("last"),
     )
     blank = F.transform(F.sequence("first", "last", F.expr("interval 1 day")), _blank)
-    is_long = F.date_diff("last", "first") >= LONG
     unpacked = packed.where(F.col("first").isNotNull()).select(
-        is_long.alias("is_long"), F.explode(F.concat("days", blank)).alias("day")
+        F.date_diff("last", "first").alias("span"), F.explode(F.concat("days", blank)).alias("day")
     )
-    written = F.date_format("day.ordered_on", "yyyy-MM-dd")
-    period = F.when(F.col("is_long"), F.left(written, F.lit(7))).otherwise(written)
+    day, span = F.col("day.ordered_on"), F.col("span")
+    period = (
+        F.when(span >= LONG, F.date_format(day, "yyyy-MM"))
+        .when(span >= MANY, F.date_format(F.date_trunc("week", day), "yyyy-MM-dd"))
+        .otherwise(F.date_format(day, "yyyy-MM-dd"))
+    )
     sums = [F.sum(f"day.{name}").alias(name) for name in MEASURES]
-    periods = unpacked.groupBy(period.alias("period")).agg(*sums)
-    return periods.select("period", (F.col("known") + F.col("anonymous")).alias("revenue"), *MEASURES)
+    periods = unpacked.groupBy(period.alias("period")).agg(*sums, F.min(day).alias("first"), F.max(day).alias("last"))
+    revenue = (F.col("known") + F.col("anonymous")).alias("revenue")
+    return periods.select("period", revenue, *MEASURES, "first", "last")
 
 
 def _blank(day: Column) -> Column:
@@ -232,9 +240,8 @@ def _amount(condition: Column) -> Column:
 
 
 def _revenue_told(periods: Rows) -> str:
-    first, last = periods[0]["period"], periods[-1]["period"]
-    alone = f"On {first}" if len(first) == len("2026-01-31") else f"In {first}"
-    when = alone if first == last else f"From {first} to {last}"
+    first, last = periods[0]["first"], periods[-1]["last"]
+    when = f"On {first}" if first == last else f"From {first} to {last}"
     total, anonymous, sales, returns = (
         sum(period[name] for period in periods) for name in ("revenue", "anonymous", "sales", "returns")
     )

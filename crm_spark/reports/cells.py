@@ -89,7 +89,7 @@ def short(value: Any, head: Head, most: float) -> str:
         return f"{value / 1_000_000:,.1f} M"
     if most >= THOUSANDS and abs(value) >= THOUSANDS / 100:
         return f"{value / 1_000:,.0f} k"
-    return f"{value:,.0f}" if head.is_money and most >= 100 else shown(value, head)
+    return f"{value:,.0f}" if head.unit != "%" and most >= 100 else shown(value, head)
 
 
 def saved(value: Any) -> str:

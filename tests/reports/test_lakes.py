@@ -15,7 +15,7 @@ DAY, AT = date(2026, 1, 31), datetime(2026, 2, 1, tzinfo=UTC)
 LOADED = {"source": "shop", "feed": "orders", "status": "loaded", "warnings": {}, "modified_at": AT}
 COUNTS = {"records": 2, "loaded": 2, "quarantined": 0, "duplicates": 0}
 SALE = {"source": "shop", "ordered_on": DAY, "kind": "sale", "amount": Decimal("5.5"), "customer_id": "ann"}
-UNLOADED = {"ingest_accounts": [LOADED | COUNTS], "quarantine": [], "order_lines": [SALE]}
+UNLOADED = {"ingest_accounts": [LOADED | COUNTS], "order_lines": [SALE]}
 
 
 def scored(*customers: str) -> dict[str, list[dict[str, Any]]]:
@@ -34,6 +34,7 @@ LAKES = {
         UNLOADED,
         [
             "No day of the last 90 is missing",
+            "Nothing was refused so far.",
             "100.0\u00a0% loaded, none refused",
             "run <code>crm run rfm_scores</code>",
         ],
