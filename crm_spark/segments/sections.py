@@ -28,13 +28,6 @@ def newest(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> DataFrame:
     return rfm_scores.where(F.col("as_of") == _day(rfm_cuts, 0))
 
 
-def _newest_two(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> DataFrame:
-    """The scores of the newest day (`is_now`) and of the one before, `since`; none where there is but one."""
-    since = _day(rfm_cuts, 1)
-    days = rfm_scores.where(F.col("as_of") >= since)
-    return days.withColumn("since", since).withColumn("is_now", F.col("as_of") > F.col("since"))
-
-
 def _day(rfm_cuts: DataFrame, place: int) -> Column:
     """A day with scores, the newest first; null where there are fewer.
 
@@ -49,16 +42,17 @@ def _day(rfm_cuts: DataFrame, place: int) -> Column:
 
 def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     """Tell customers, orders and money of the newest day against the day before it that has scores."""
-    is_late = F.col("recency") < LATELY
+    since = _day(rfm_cuts, 1)
     sums = (
-        _newest_two(rfm_scores, rfm_cuts)
-        .groupBy("since", "as_of", "is_now", "segment")
+        rfm_scores.where(F.col("as_of") >= since)
+        .groupBy("as_of", "segment")
         .agg(
             F.count("*").alias("customers"),
-            F.count_if(is_late).alias("lately"),
+            F.count_if(F.col("recency") < LATELY).alias("lately"),
             F.sum("frequency").alias("orders"),
             F.sum("monetary").alias("money"),
         )
+        .withColumns({"since": since, "is_now": F.col("as_of") > since})
     )
     leading = F.first("segment").over(together().orderBy(F.desc("is_now"), F.desc("money"), "segment"))
     return Section(
@@ -135,22 +129,16 @@ def _grew(measure: dict[str, Any], unit: str = "") -> str:
 def movement(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     """Tell how many customers went from which segment to which since the day before that has scores.
 
-    One shuffle by customer, of two days.
+    One join by customer, of two days.
     """
-    now = F.col("is_now")
-    customers = (
-        _newest_two(rfm_scores, rfm_cuts)
-        .groupBy("customer_id")
-        .agg(
-            F.max(F.when(~now, F.col("segment"))).alias("was"),
-            F.max(F.when(now, F.col("segment"))).alias("is"),
-            F.max("since").alias("since"),
-            F.max(F.when(now, F.col("as_of"))).alias("as_of"),
-        )
-    )
-    was, is_ = F.coalesce("was", F.lit(NEW)), F.coalesce("is", F.lit(GONE))
-    moves = customers.groupBy(was.alias("was"), is_.alias("is")).agg(
-        F.count("*").alias("customers"), F.max("since").alias("since"), F.max("as_of").alias("as_of")
+    since, as_of = _day(rfm_cuts, 1), _day(rfm_cuts, 0)
+    was = rfm_scores.where(F.col("as_of") == since).select("customer_id", F.col("segment").alias("was"))
+    is_ = rfm_scores.where((F.col("as_of") == as_of) & since.isNotNull())
+    both = was.join(is_.select("customer_id", F.col("segment").alias("is")), "customer_id", "full")
+    moves = (
+        both.groupBy(F.coalesce("was", F.lit(NEW)).alias("was"), F.coalesce("is", F.lit(GONE)).alias("is"))
+        .agg(F.count("*").alias("customers"))
+        .withColumns({"since": since, "as_of": as_of})
     )
     is_move = F.col("was") != F.col("is")
     move = F.when(is_move, F.concat_ws(" → ", "was", "is")).otherwise(F.concat("was", F.lit(" (stayed)")))
@@ -178,7 +166,7 @@ def _movement_told(moves: Rows) -> str:
     """Tell how many changed segment, and which segments won and lost most by it."""
     known = [move for move in moves if move["was"] != NEW and move["is"] != GONE]
     moved = sum(move["customers"] for move in known if move["moved"])
-    since, as_of = moves[0]["since"], max(move["as_of"] for move in moves if move["as_of"])
+    since, as_of = moves[0]["since"], moves[0]["as_of"]
     told = [
         f"From {since} to {as_of}, {moved:,} of {sum(move['customers'] for move in known):,} customers changed segment"
     ]
