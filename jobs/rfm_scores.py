@@ -11,7 +11,7 @@ from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.core.rules import read_rules
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.segments import rfm
+from crm_spark.segments import rfm, sections, worth
 
 
 class Config(Settings):
@@ -51,7 +51,11 @@ class Config(Settings):
         return cast(rfm.SegmentRules, read_rules("rfm_segments.yaml", self.segments))
 
 
-@job(reads=[CUSTOMER_DAYS], writes=[rfm.SCORES, rfm.CUTS], sections=[rfm.scores_map, rfm.segments])
+@job(
+    reads=[CUSTOMER_DAYS],
+    writes=[rfm.SCORES, rfm.CUTS],
+    sections=[*sections.SECTIONS, *worth.SECTIONS],
+)
 def rfm_scores(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame]:
     # Both tables are made of these: they are computed once.
     measures = rfm.measure(customer_days, config.as_of, config.net).localCheckpoint()

@@ -1,12 +1,14 @@
 """What the tests share: one Spark session, a scratch lake, a place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.config import Place
+from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
 from crm_spark.core.session import session
 
@@ -82,6 +84,29 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 @pytest.fixture
 def place(lake: Lake) -> Place:
     return Place(lake=lake.location)
+
+
+class Kept:
+    """Stands in for a lake where only reading matters: its tables are rows, each of which names what matters."""
+
+    location = "./lake"
+
+    def __init__(self, spark: SparkSession, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        self.spark, self.tables = spark, tables
+
+    def version(self, table: Table) -> int | None:
+        return 1 if table.name in self.tables else None
+
+    def read(self, table: Table, version: int | None) -> DataFrame:
+        kept = self.tables.get(table.name, ())
+        rows = [tuple(row.get(name) for name in table.names) for row in kept]
+        return self.spark.createDataFrame(rows, table.nullable_ddl)
+
+
+@pytest.fixture(scope="session")
+def kept(spark: SparkSession) -> Callable[..., Kept]:
+    """Keep tables, by name."""
+    return lambda **tables: Kept(spark, tables)
 
 
 @pytest.fixture

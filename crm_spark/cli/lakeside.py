@@ -1,4 +1,4 @@
-"""What `crm doctor` looks at in the lake: tables against their contracts, and what was left unfinished."""
+"""What `crm doctor` looks at in the lake: tables against their contracts, what was left unfinished, odd days."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from crm_spark.cli.desk import Desk
 
 MOST_RUNS = 1_000
+ODD = {
+    "none": "ask who sends it for what is missing; `crm ingest` loads it whenever it comes",
+    "few": "ask who sends it whether a part is missing; `crm ingest` loads it whenever it comes",
+    "many": "look whether something came twice; `crm ingest --replace PATH` loads a corrected file",
+}
 OPEN = {
     "stale": (
         "{count} files of {source} are loaded with older values of a look-up",
@@ -38,6 +43,8 @@ def findings(desk: Desk, values: bool) -> Iterator[Finding]:
         yield table(desk, entry, values)
     yield from unfinished_batches(desk)
     yield from unfinished_runs(desk)
+    if values:
+        yield from odd_days(desk)
 
 
 def table(desk: Desk, known: Known, values: bool) -> Finding:
@@ -83,6 +90,19 @@ def unfinished_runs(desk: Desk) -> Iterator[Finding]:
             said = f"{run['job']} began at {began} and has not ended (run {run['run_id']})"
             command = f"crm run {run['job']} --as-of {run['as_of']}" if run["as_of"] else f"crm {run['job']}"
             yield warning("runs", said, f"if it is not at work, run it again: `{command}`")
+
+
+def odd_days(desk: Desk) -> Iterator[Finding]:
+    """Look for days that lack data or are unlike their weekday, the newest first, as the page does."""
+    from crm_spark.ingest import oddities
+    from crm_spark.ingest.accounts import ACCOUNTS
+    from crm_spark.ingest.tables import ORDER_LINES
+
+    tables = [desk.lake.read(table, desk.lake.version(table)) for table in (ORDER_LINES, ACCOUNTS)]
+    found = oddities.odd_days(*tables).orderBy("day", "what", ascending=[False, True])
+    for row in found.collect():
+        said = f"{row['what']} on {row['day']:%A, %Y-%m-%d}: {row['records']:,} where {row['usual']:,.0f} are usual"
+        yield warning("days", said, ODD[row["found"]])
 
 
 def _remedy(known: Known) -> str:

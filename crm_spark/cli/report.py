@@ -16,6 +16,7 @@ from crm_spark.core.pipeline import Pipeline
 from crm_spark.core.runs import RUNS
 from crm_spark.core.sections import Section
 from crm_spark.ingest import sections
+from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.reports import page
 from crm_spark.reports.page import Part
 
@@ -32,8 +33,10 @@ def assemble(lake: Lake, pipeline: Pipeline, place: Place, title: str) -> str:
         HTML, as `reports.page.render` writes it.
     """
     tables = known(pipeline)
-    versions = {name: lake.version(entry.table) for name, entry in tables.items()}
-    parts = [_part(make, lake, tables, versions) for make in _sections(pipeline)]
+    told = _sections(pipeline)
+    names = {name for make in told for name in inspect.signature(make).parameters}
+    versions = {name: lake.version(tables[name].table) for name in sorted({*names, ACCOUNTS.name})}
+    parts = [_part(make, lake, tables, versions) for make in told]
     return page.render(parts, title, _facts(lake, place))
 
 
@@ -51,8 +54,13 @@ def _part(
     wanted = list(inspect.signature(make).parameters)
     read: dict[str, DataFrame] = {name: lake.read(tables[name].table, versions[name]) for name in wanted}
     section = make(**read)
-    absent = [name for name in wanted if versions[name] is None]
-    return page.missing(section.title, _why(absent, tables)) if absent else page.gather(section)
+    absent = [name for name in wanted if versions[name] is None and not _is_empty(tables[name], versions)]
+    return page.missing(section.title, section.chapter, _why(absent, tables)) if absent else page.gather(section)
+
+
+def _is_empty(known: Known, versions: Mapping[str, int | None]) -> bool:
+    """Whether a table is not there because ingestion had nothing for it."""
+    return known.maker == INGEST and versions[ACCOUNTS.name] is not None
 
 
 def _why(absent: list[str], tables: Mapping[str, Known]) -> str:

@@ -5,11 +5,22 @@ A domain says what is worth showing; `crm_spark.reports` alone knows how a page 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from pyspark.sql import DataFrame
 
 Rows = list[dict[str, Any]]
+
+
+class Chapter(Enum):
+    """What a reader asks, in the order of the page."""
+
+    CHANGES = "What changed"
+    ODDITIES = "What needs a look"
+    CUSTOMERS = "Who buys"
+    VALUE = "What it is worth"
+    DATA = "What was loaded, and what was refused"
 
 
 @dataclass(frozen=True)
@@ -22,21 +33,29 @@ class Lines:
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar of length `y` for each `x`; `stack` names a column whose values are stacked."""
+    """A bar of length `y` for each `x`.
+
+    `stack` names a column whose values are stacked, `beside` another column that gets a bar of its own
+    below that of `y`, `only` a column of truth values: where it is false, no bar is drawn.
+    """
 
     x: str
     y: str
     stack: str | None = None
+    beside: str | None = None
+    only: str | None = None
     horizontal: bool = False
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A coloured cell of `value` for each `x` and `y`."""
+    """A coloured cell of `value` for each `x` and `y`; `x_text` and `y_text` say in words what these are."""
 
     x: str
     y: str
     value: str
+    x_text: str | None = None
+    y_text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,8 @@ class Section:
     ----------
     title : str
         What it answers, in a manager's words.
+    chapter : Chapter
+        Where it stands.
     rows : DataFrame
         The numbers: an aggregate of at most a few thousand rows, never a row for each customer.
     sentence : callable
@@ -56,11 +77,18 @@ class Section:
         For each column what it is called and, in brackets, its unit.
     order_by : sequence of str
         Columns that order the rows.
+    note : str
+        How the numbers were made, where a reader would ask.
+    empty : str
+        What is said where there are no rows and that means something.
     """
 
     title: str
+    chapter: Chapter
     rows: DataFrame
     sentence: Callable[[Rows], str]
     picture: Lines | Bars | Heat
     labels: Mapping[str, str] = field(default_factory=dict)
     order_by: Sequence[str] = ()
+    note: str = ""
+    empty: str = ""

@@ -1,15 +1,55 @@
-"""What the page tells of ingestion: what was loaded, what was refused and why, what the shop took."""
+"""What the page tells of ingestion: odd days, what the shop took, what was loaded, what was refused and why."""
 
 from decimal import Decimal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Lines, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
+from crm_spark.ingest.oddities import LOOK_BACK, UNCOUNTED, odd_days
 
-LONG = 400  # days beyond which revenue is told by month
-UNCOUNTED = ["started", "repeated"]  # files not read yet, or whose records are counted under another name
+MANY, LONG = 120, 732  # days beyond which revenue is told by week, and by month
 COUNTS = ["records", "loaded", "quarantined", "duplicates"]
+
+
+# -- odd days
+
+
+def oddities(order_lines: DataFrame, ingest_accounts: DataFrame) -> Section:
+    """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
+    which = F.concat(F.date_format("day", "EEE yyyy-MM-dd"), F.lit(", "), "what")
+    return Section(
+        title="Missing days, and days unlike their weekday",
+        chapter=Chapter.ODDITIES,
+        rows=odd_days(order_lines, ingest_accounts).select(which.alias("which"), "records", "usual", "found", "day"),
+        sentence=_oddities_told,
+        picture=Bars("which", "records", beside="usual", horizontal=True),
+        labels={
+            "which": "Day, and what was counted",
+            "records": "Records",
+            "usual": "Usual on that weekday",
+            "found": "Found",
+            "day": "Day",
+        },
+        order_by=["-day", "which"],
+        note=(
+            "Each day is held against the eight same weekdays before it. It is odd where it lies further from their "
+            "median than five times their spread and than half of that median, or has none where each of them had some."
+        ),
+        empty=f"No day of the last {LOOK_BACK} is missing or unlike its weekday.",
+    )
+
+
+def _oddities_told(days: Rows) -> str:
+    first, found = days[0], [day["found"] for day in days]
+    kinds = {"none": "without any records", "few": "with far fewer than usual", "many": "with far more than usual"}
+    counts = " and ".join(
+        f"{_counted(found.count(kind), 'day')} {words}" for kind, words in kinds.items() if kind in found
+    )
+    return (
+        f"In the last {LOOK_BACK} days: {counts}; the latest is {first['which']}, with "
+        f"{first['records']:,} where {first['usual']:,.0f} are usual."
+    )
 
 
 # -- accounts
@@ -19,20 +59,22 @@ def loads(ingest_accounts: DataFrame) -> Section:
     """Tell what was loaded and what was not, for each feed."""
     is_counted = ~F.col("status").isin(UNCOUNTED)
     warnings = F.aggregate(F.map_values("warnings"), F.lit(0).cast("bigint"), lambda sum, next: sum + next)
-    feeds = ingest_accounts.groupBy(F.concat_ws(" / ", "source", "feed").alias("feed")).agg(
+    feeds = ingest_accounts.groupBy("source", F.concat_ws(" / ", "source", "feed").alias("feed")).agg(
         F.count("*").alias("files"),
         F.count_if(F.col("status") == "refused").alias("files_refused"),
         F.count_if(F.col("status") == "repeated").alias("files_repeated"),
         *[_total(F.when(is_counted, F.col(name))).alias(name) for name in COUNTS],
         _total(warnings).alias("warnings"),
     )
-    share = F.round(F.try_divide(F.col("quarantined") * 100, F.col("records")), 3)
+    share = F.try_divide(F.col("quarantined") * 100, F.col("records"))
     return Section(
-        title="What was loaded, and what was refused",
+        title="What was loaded, by source",
+        chapter=Chapter.DATA,
         rows=feeds.withColumn("refused_share", F.coalesce(share, F.lit(0.0))),
         sentence=_loads_told,
-        picture=Bars("feed", "refused_share", horizontal=True),
+        picture=Bars("feed", "refused_share", stack="source", horizontal=True),
         labels={
+            "source": "Source",
             "feed": "Feed",
             "files": "Files",
             "files_refused": "Files refused whole",
@@ -55,6 +97,7 @@ def _loads_told(feeds: Rows) -> str:
     if not records:
         return f"{_counted(files, 'file')} held no records."
     told = f"Of {_counted(records, 'record')} in {_counted(files, 'file')}, {_percent(loaded, records)} loaded"
+    told += _by_source(feeds)
     if not quarantined:
         return f"{told}, none refused."
     worst = max(feeds, key=lambda feed: (feed["refused_share"], feed["feed"]))
@@ -62,6 +105,18 @@ def _loads_told(feeds: Rows) -> str:
         f"{told}, {quarantined:,} refused or waiting; the largest share in "
         f"{worst['feed']}, {_percent(worst['quarantined'], worst['records'])}."
     )
+
+
+def _by_source(feeds: Rows) -> str:
+    """Tell each of several sources."""
+    sources = list(dict.fromkeys(feed["source"] for feed in feeds))
+    shares = []
+    for source in sources:
+        records, loaded = (
+            sum(feed[name] for feed in feeds if feed["source"] == source) for name in ("records", "loaded")
+        )
+        shares.append(f"{_percent(loaded, records)} from {source}" if records else f"none from {source}")
+    return f" ({', '.join(shares)})" if len(sources) > 1 else ""
 
 
 # -- refusals
@@ -74,6 +129,7 @@ def refusals(quarantine: DataFrame) -> Section:
     )
     return Section(
         title="Why records were refused",
+        chapter=Chapter.DATA,
         rows=reasons,
         sentence=_refusals_told,
         picture=Bars("reason", "records", stack="source", horizontal=True),
@@ -84,6 +140,7 @@ def refusals(quarantine: DataFrame) -> Section:
             "waiting": "Of them waiting for a partner",
         },
         order_by=["-records", "source", "reason"],
+        empty="Nothing was refused so far.",
     )
 
 
@@ -107,11 +164,14 @@ def revenue(order_lines: DataFrame) -> Section:
     """
     return Section(
         title="Revenue over time",
+        chapter=Chapter.VALUE,
         rows=_periods(_days(order_lines)),
         sentence=_revenue_told,
         picture=Lines("period", ["known", "anonymous"]),
         labels={
-            "period": "Day or month",
+            "period": "Day, Monday of a week, or month",
+            "first": "First day",
+            "last": "Last day",
             "revenue": "Revenue [money]",
             "known": "Known customers [money]",
             "anonymous": "Anonymous buyers [money]",
@@ -121,6 +181,7 @@ def revenue(order_lines: DataFrame) -> Section:
             "days": "Days with orders",
         },
         order_by=["period"],
+        note="Where days are many, a point is a week or a month; the first and the last may have few days.",
     )
 
 
@@ -142,7 +203,7 @@ def _days(order_lines: DataFrame) -> DataFrame:
 
 
 def _periods(days: DataFrame) -> DataFrame:
-    """Every day from the first to the last, or every month where these are many.
+    """Every day from the first to the last, or every week or month where these are many.
 
     The days are packed into one row, which knows the first and the last: nothing is read twice.
     """
@@ -152,15 +213,19 @@ def _periods(days: DataFrame) -> DataFrame:
         F.max("ordered_on").alias("last"),
     )
     blank = F.transform(F.sequence("first", "last", F.expr("interval 1 day")), _blank)
-    is_long = F.date_diff("last", "first") >= LONG
     unpacked = packed.where(F.col("first").isNotNull()).select(
-        is_long.alias("is_long"), F.explode(F.concat("days", blank)).alias("day")
+        F.date_diff("last", "first").alias("span"), F.explode(F.concat("days", blank)).alias("day")
     )
-    written = F.date_format("day.ordered_on", "yyyy-MM-dd")
-    period = F.when(F.col("is_long"), F.left(written, F.lit(7))).otherwise(written)
+    day, span = F.col("day.ordered_on"), F.col("span")
+    period = (
+        F.when(span >= LONG, F.date_format(day, "yyyy-MM"))
+        .when(span >= MANY, F.date_format(F.date_trunc("week", day), "yyyy-MM-dd"))
+        .otherwise(F.date_format(day, "yyyy-MM-dd"))
+    )
     sums = [F.sum(f"day.{name}").alias(name) for name in MEASURES]
-    periods = unpacked.groupBy(period.alias("period")).agg(*sums)
-    return periods.select("period", (F.col("known") + F.col("anonymous")).alias("revenue"), *MEASURES)
+    periods = unpacked.groupBy(period.alias("period")).agg(*sums, F.min(day).alias("first"), F.max(day).alias("last"))
+    revenue = (F.col("known") + F.col("anonymous")).alias("revenue")
+    return periods.select("period", revenue, *MEASURES, "first", "last")
 
 
 def _blank(day: Column) -> Column:
@@ -175,9 +240,8 @@ def _amount(condition: Column) -> Column:
 
 
 def _revenue_told(periods: Rows) -> str:
-    first, last = periods[0]["period"], periods[-1]["period"]
-    alone = f"On {first}" if len(first) == len("2026-01-31") else f"In {first}"
-    when = alone if first == last else f"From {first} to {last}"
+    first, last = periods[0]["first"], periods[-1]["last"]
+    when = f"On {first}" if first == last else f"From {first} to {last}"
     total, anonymous, sales, returns = (
         sum(period[name] for period in periods) for name in ("revenue", "anonymous", "sales", "returns")
     )
@@ -208,4 +272,4 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> str:
     return "more than 99.9 %" if 99.9 < share < 100 else f"{share:,.1f} %"
 
 
-SECTIONS = (loads, refusals, revenue)
+SECTIONS = (oddities, revenue, loads, refusals)

@@ -8,13 +8,13 @@ import plotly.graph_objects as go
 
 from crm_spark.core.sections import Bars, Rows
 from crm_spark.reports.cells import Head, drawn, short, shown
-from crm_spark.reports.look import axis, broken, escaped, is_dated, values
+from crm_spark.reports.look import axis, broken, escaped, is_dated, shared, values
 
-MOST_BARS = 20  # named bars that a reader can take in
+MOST_BARS = 12  # named bars that a reader can take in
 BAR, LINE = 13, 17  # pixels: a bar that lies, a line of text
 NARROW, WIDE = 20, 44  # letters of a name before it is broken: below a bar, above one
 
-Sums = dict[tuple[Any, Any], Any]  # by name and stack
+Layers = dict[str, dict[Any, Any]]  # lengths by what the colour says, then by name
 
 BESIDE = {"showarrow": False, "xanchor": "left"}
 
@@ -22,76 +22,89 @@ BESIDE = {"showarrow": False, "xanchor": "left"}
 def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     """Draw a bar for each name; of more than `MOST_BARS` names the first ones."""
     names = values(rows, picture.x)[: None if is_dated(rows, picture.x) else MOST_BARS]
-    stacks = values(rows, picture.stack) if picture.stack else [None]
-    sums = _sums(rows, picture)
-    ends = _ends(sums, names)
+    layers = _layers(picture, rows, heads)
+    ends = _ends(layers, names, picture.stack is not None)
+    is_one = len(layers) == 1
     figure = go.Figure()
-    for stack in stacks:
-        lengths = [sums.get((name, stack)) for name in names]
+    for layer, lengths in layers.items():
+        told = [lengths.get(name) for name in names]
         figure.add_bar(
             x=[broken(name, NARROW) for name in names],
-            y=[drawn(length) for length in lengths],
-            name=escaped(shown(stack, Head(""))),
-            text=[short(length, heads[picture.y], max(map(abs, ends))) for length in lengths],
-            textposition="outside" if len(stacks) == 1 and len(names) <= MOST_BARS else "none",
+            y=[drawn(length) for length in told],
+            name=escaped(layer),
+            text=[short(length, heads[picture.y], max(map(abs, ends))) for length in told],
+            textposition="outside" if (is_one or picture.beside) and len(names) <= MOST_BARS else "none",
             textangle=0,
             constraintext="none",
             cliponaxis=False,
-            hovertemplate="%{x}: %{text}" + ("" if picture.stack else "<extra></extra>"),
+            hovertemplate="%{x}: %{text}" + ("<extra></extra>" if is_one else ""),
         )
-    figure.update_layout(barmode="relative", bargap=0.3 if len(names) > 3 else 0.7)
-    figure.update_layout(showlegend=len(stacks) > 1, title_text=escaped(heads[picture.y].title))
+    figure.update_layout(barmode="group" if picture.beside else "relative", bargap=0.3 if len(names) > 3 else 0.7)
+    counted = [heads[name] for name in (picture.y, picture.beside) if name]
+    figure.update_layout(showlegend=not is_one, title_text=escaped(shared(counted) or counted[0].title))
     if picture.horizontal:
-        return _lying(figure, names, sums, ends, heads[picture.y])
+        return _lying(figure, picture, layers, names, ends, heads[picture.y])
     figure.update_layout(height=340)
     figure.update_yaxes(range=ends)
     return figure.update_xaxes(**axis(rows, picture.x, heads[picture.x], is_named=True))
 
 
-def _lying(figure: go.Figure, names: list[Any], sums: Sums, ends: list[float], head: Head) -> go.Figure:
+def _lying(
+    figure: go.Figure, picture: Bars, layers: Layers, names: list[Any], ends: list[float], head: Head
+) -> go.Figure:
     """Lay the bars down, each below its name: beside it a long name would leave no width for the bar.
 
     The axis that bears the names counts pixels, so that a name may take several lines.
     """
     written = [broken(name, WIDE) for name in names]
-    tops = list(accumulate([LINE * (name.count("<br>") + 1) + 2 * BAR for name in written], initial=0))
-    middles = [top - BAR for top in tops[1:]]
-    for trace in figure.data:
+    bars = len(layers) if picture.beside else 1
+    heights = [LINE * (name.count("<br>") + 1) + (bars + 1) * BAR for name in written]
+    tops = list(accumulate(heights, initial=0))
+    for place, trace in enumerate(figure.data):
         hover = trace.hovertemplate.replace("%{x}", "%{customdata}")
+        middles = [top - BAR * (bars - place % bars) for top in tops[1:]]
         trace.update(x=trace.y, y=middles, customdata=written, width=BAR, orientation="h", hovertemplate=hover)
     for name, top in zip(written, tops, strict=False):
         figure.add_annotation(**BESIDE, text=name, x=0, xref="paper", y=top, yanchor="top", align="left")
-    if len(figure.data) > 1:
-        for name, middle in zip(names, middles, strict=True):
-            total = _total(sums, name)
-            figure.add_annotation(
-                **BESIDE, text=short(total, head, max(map(abs, ends))), x=max(float(total), 0.0), y=middle
-            )
-    figure.update_layout(height=88 + tops[-1], legend_y=-40 / tops[-1])
+    if picture.stack and len(layers) > 1:
+        for name, top in zip(names, tops[1:], strict=True):
+            total = sum(lengths.get(name, 0) for lengths in layers.values())
+            text = short(total, head, max(map(abs, ends)))
+            figure.add_annotation(**BESIDE, text=text, x=max(float(total), 0.0), y=top - BAR)
+    # Places of bars are given: no mode may move them.
+    figure.update_layout(height=88 + tops[-1], legend_y=-40 / tops[-1], barmode="relative")
     figure.update_xaxes(range=ends, showgrid=True, nticks=5)
     return figure.update_yaxes(range=[tops[-1], 0], showgrid=False, showticklabels=False, zeroline=False)
 
 
-def _sums(rows: Rows, picture: Bars) -> Sums:
-    sums: Sums = {}
+def _layers(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> Layers:
+    if picture.beside:
+        return {heads[name].name: _sums(rows, picture.x, name) for name in (picture.y, picture.beside)}
+    stacks = values(rows, picture.stack) if picture.stack else [None]
+    return {
+        shown(stack, Head("")): _sums(
+            [row for row in rows if not picture.stack or row[picture.stack] == stack], picture.x, picture.y
+        )
+        for stack in stacks
+    }
+
+
+def _sums(rows: Rows, name: str, value: str) -> dict[Any, Any]:
+    sums: dict[Any, Any] = {}
     for row in rows:
-        key = (row[picture.x], row[picture.stack] if picture.stack else None)
-        if drawn(row[picture.y]) is not None:
-            sums[key] = sums[key] + row[picture.y] if key in sums else row[picture.y]
+        if drawn(row[value]) is not None:
+            sums[row[name]] = sums[row[name]] + row[value] if row[name] in sums else row[value]
     return sums
 
 
-def _total(sums: Sums, name: Any) -> Any:
-    return sum(value for (named, _), value in sums.items() if named == name)
-
-
-def _ends(sums: Sums, names: list[Any]) -> list[float]:
+def _ends(layers: Layers, names: list[Any], is_stacked: bool) -> list[float]:
     """Give the ends of the axis: beyond the longest bars, where their numbers stand."""
-    low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    for (name, _), value in sums.items():
-        if name in low:
-            low[name] += min(float(value), 0.0)
-            high[name] += max(float(value), 0.0)
-    least, most = min(low.values()), max(high.values())
+    low, high = [0.0], [0.0]
+    for name in names:
+        lengths = [float(layer[name]) for layer in layers.values() if name in layer]
+        below, above = ([min(length, 0.0) for length in lengths], [max(length, 0.0) for length in lengths])
+        low.append(sum(below) if is_stacked else min(below, default=0.0))
+        high.append(sum(above) if is_stacked else max(above, default=0.0))
+    least, most = min(low), max(high)
     room = 0.16 * (most - least)
     return [least - room if least else 0.0, most + room if most else 0.0] if room else [0.0, 1.0]

@@ -53,8 +53,8 @@ def head(label: str, currency: str) -> Head:
 
 
 def spoken(text: str, currency: str) -> str:
-    """Put the lake's currency where a sentence has ¤."""
-    return text.replace("¤", currency)
+    """Put the lake's currency where a sentence has ¤, and keep each percent sign with its number."""
+    return text.replace("¤", currency).replace(" %", "\u00a0%")
 
 
 def is_number(value: Any) -> bool:
@@ -89,7 +89,7 @@ def short(value: Any, head: Head, most: float) -> str:
         return f"{value / 1_000_000:,.1f} M"
     if most >= THOUSANDS and abs(value) >= THOUSANDS / 100:
         return f"{value / 1_000:,.0f} k"
-    return f"{value:,.0f}" if head.is_money and most >= 100 else shown(value, head)
+    return f"{value:,.0f}" if head.unit != "%" and most >= 100 else shown(value, head)
 
 
 def saved(value: Any) -> str:
@@ -123,6 +123,8 @@ def _number(value: int | float | Decimal, head: Head) -> str:
         return f"{value:,}"
     if head.unit == "%":
         return _signed(f"{value:,.1f}")
+    if value == int(value):
+        return f"{int(value):,}"
     is_small = 0 < abs(float(value)) < 0.005
     return f"{float(value):.2g}" if is_small else _signed(f"{value:,.2f}")
 

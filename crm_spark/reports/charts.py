@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from crm_spark.core.sections import Bars, Heat, Lines, Rows
 from crm_spark.reports import bars
 from crm_spark.reports.cells import Head, drawn, is_number, short
-from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, values
+from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, shared, values
 
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SHADES = [[0.0, "#F1F6FA"], [1.0, "#5FA3D0"]]  # dark text can be read on every one of them
@@ -42,9 +42,15 @@ def shortfall(picture: Lines | Bars | Heat | None, rows: Rows) -> str:
     """Say what a picture leaves out; nothing where it shows all."""
     if not isinstance(picture, Bars):
         return ""
-    named = len(values(rows, picture.x))
+    named = len(values(chosen(picture, rows), picture.x))
     is_cut = named > bars.MOST_BARS and not is_dated(rows, picture.x)
     return f"The picture shows the first {bars.MOST_BARS} of {named:,}; the table has all." if is_cut else ""
+
+
+def chosen(picture: Lines | Bars | Heat | None, rows: Rows) -> Rows:
+    """Give the rows that a picture draws."""
+    only = picture.only if isinstance(picture, Bars) else None
+    return [row for row in rows if only is None or row[only]] if picture else []
 
 
 def _lines(picture: Lines, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
@@ -59,18 +65,18 @@ def _lines(picture: Lines, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
             name=escaped(heads[name].name),
             mode="lines+markers" if len(rows) <= MOST_MARKERS else "lines",
             line={"width": 2, "dash": DASHES[place % len(DASHES)]},
-            hovertemplate="%{y:,.2f}" if heads[name].is_money else "%{y:,}",
+            hovertemplate=_told(heads[name]),
         )
     figure.update_layout(height=340, hovermode="x unified", showlegend=len(told) > 1)
-    figure.update_layout(title_text=escaped(_shared([heads[name] for name in told])))
+    figure.update_layout(title_text=escaped(shared([heads[name] for name in told])))
     figure.update_yaxes(rangemode="tozero")
     return figure.update_xaxes(**axis(rows, picture.x, heads[picture.x]))
 
 
-def _shared(heads: list[Head]) -> str:
-    """Name an axis that serves several columns: by their common unit."""
-    units = {head.unit for head in heads}
-    return heads[0].title if len(heads) == 1 else units.pop() if len(units) == 1 else ""
+def _told(head: Head) -> str:
+    """Write a value that is pointed at, as the table writes it."""
+    digits = ".2f" if head.is_money else ".1f" if head.unit == "%" else ""
+    return f"%{{y:,{digits}}}"
 
 
 def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
@@ -83,8 +89,8 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     has_room = len(cells) <= MOST_CELLS
     figure = go.Figure()
     figure.add_heatmap(
-        x=[broken(step, bars.NARROW) for step in across],
-        y=[broken(step, bars.NARROW) for step in up],
+        x=_worded(across, rows, picture.x, picture.x_text),
+        y=_worded(up, rows, picture.y, picture.y_text),
         z=[[drawn(value) for value in line] for line in table],
         zmin=min(0.0, least),
         text=[[short(value, heads[picture.value], max(most, -least)) for value in line] for line in table],
@@ -105,6 +111,12 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
 def _hover(picture: Heat, heads: Mapping[str, Head]) -> str:
     names = [escaped(heads[name].title) for name in (picture.x, picture.y, picture.value)]
     return "{}: %{{x}}<br>{}: %{{y}}<br>{}: %{{text}}<extra></extra>".format(*names)
+
+
+def _worded(steps: list[Any], rows: Rows, name: str, text: str | None) -> list[str]:
+    """Say what each step of an axis is: in the words of a column, or else itself."""
+    words = {row[name]: row[text or name] for row in rows}
+    return [broken(words[step], bars.NARROW) for step in steps]
 
 
 def _steps(rows: Rows, name: str) -> list[Any]:

@@ -8,6 +8,7 @@ Okabe, M., Ito, K. (2008). Color Universal Design.
 import html
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -57,6 +58,12 @@ def axis(rows: Rows, name: str, head: Head, is_named: bool = False) -> dict[str,
     if not is_named and len(steps) > 1 and all(is_number(step) for step in steps):
         return {"type": "linear", "title_text": escaped(head.title)}
     return {"type": "category", "title_text": "" if is_dated(rows, name) else escaped(head.title)}
+
+
+def shared(heads: Sequence[Head]) -> str:
+    """Name an axis that serves several columns: by their common unit."""
+    units = {head.unit for head in heads}
+    return heads[0].title if len(heads) == 1 else units.pop() if len(units) == 1 else ""
 
 
 def values(rows: Rows, name: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """One page for a person who has three minutes: sections with a sentence, a picture and its numbers.
 
-The page is one HTML file that asks for nothing beyond itself. It holds aggregates only.
+The page is one HTML file that asks for nothing beyond itself. It holds aggregates, and the keys of a few customers.
 """
 
 import csv
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Heat, Lines, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section
 from crm_spark.reports import cells, charts
 from crm_spark.reports.cells import Head
 
@@ -29,11 +29,12 @@ class Part:
     """One section ready to draw, or the reason why there is none."""
 
     title: str
+    chapter: Chapter
     rows: Rows = field(default_factory=list)
     sentence: str = ""
     picture: Lines | Bars | Heat | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    note: str | None = None
+    notes: Sequence[str] = ()
 
 
 def gather(section: Section, most: int = 2_000) -> Part:
@@ -49,16 +50,18 @@ def gather(section: Section, most: int = 2_000) -> Part:
     order = [F.desc(name[1:]) if name.startswith("-") else F.asc(name) for name in section.order_by]
     ordered = section.rows.orderBy(*order) if order else section.rows
     rows = [row.asDict(recursive=True) for row in ordered.limit(most + 1).collect()]
+    how = [section.note] if section.note else []
     if not rows:
-        return missing(section.title, EMPTY)
-    note = f"Only the first {most:,} rows are shown." if len(rows) > most else None
+        return Part(section.title, section.chapter, sentence=section.empty, notes=how if section.empty else [EMPTY])
+    cut = [f"Only the first {most:,} rows are shown."] if len(rows) > most else []
     rows = rows[:most]
-    return Part(section.title, rows, section.sentence(rows), section.picture, section.labels, note)
+    sentence = section.sentence(rows)
+    return Part(section.title, section.chapter, rows, sentence, section.picture, section.labels, [*how, *cut])
 
 
-def missing(title: str, why: str) -> Part:
+def missing(title: str, chapter: Chapter, why: str) -> Part:
     """Make a part that only says why there is nothing to see."""
-    return Part(title, note=why)
+    return Part(title, chapter, notes=[why])
 
 
 def render(parts: Sequence[Part], title: str, facts: Mapping[str, str]) -> str:
@@ -67,7 +70,7 @@ def render(parts: Sequence[Part], title: str, facts: Mapping[str, str]) -> str:
     Parameters
     ----------
     parts : sequence of Part
-        In the order of the page.
+        In the order in which they stand within their chapter.
     title : str
     facts : mapping
         What stands below the title, by what it is called: the lake, the day it speaks for. `currency`
@@ -80,11 +83,13 @@ def render(parts: Sequence[Part], title: str, facts: Mapping[str, str]) -> str:
     """
     currency = facts.get("currency", "")
     views = [_View(part, f"section-{place}", currency) for place, part in enumerate(parts, start=1)]
+    chapters = {chapter: [view for view in views if view.part.chapter is chapter] for chapter in Chapter}
     has_pictures = any(view.figure for view in views)
     told = {name: text for name, text in facts.items() if name != "currency"}
     page = _templates().get_template("page.html.j2")
     plotly = Markup(get_plotlyjs()) if has_pictures else ""  # noqa: S704 (it is Plotly's code, no text of ours)
-    return page.render(title=title, facts=told, currency=currency, views=views, plotly=plotly)
+    filled = [(chapter.value, views) for chapter, views in chapters.items() if views]
+    return page.render(title=title, facts=told, currency=currency, chapters=filled, plotly=plotly)
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,8 @@ class _View:
 
     @property
     def notes(self) -> list[str]:
-        told = [self.part.note or "", charts.shortfall(self.part.picture, self.part.rows)]
-        return [note for note in told if note]
+        left_out = charts.shortfall(self.part.picture, self.part.rows)
+        return [cells.spoken(note, self.currency) for note in (*self.part.notes, left_out) if note]
 
     @cached_property
     def heads(self) -> dict[str, Head]:
@@ -110,9 +115,10 @@ class _View:
 
     @cached_property
     def figure(self) -> str:
-        if self.part.picture is None or not self.part.rows:
+        chosen = charts.chosen(self.part.picture, self.part.rows)
+        if self.part.picture is None or not chosen:
             return ""
-        drawn = charts.figure(self.part.picture, self.part.rows, self.heads)
+        drawn = charts.figure(self.part.picture, chosen, self.heads)
         return Markup(drawn)  # noqa: S704 (there is no `<` in it)
 
     @cached_property

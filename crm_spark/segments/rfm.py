@@ -20,7 +20,6 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ConfigError
-from crm_spark.core.sections import Bars, Heat, Rows, Section
 from crm_spark.features.quantiles import quantiles
 
 MEASURES = ("recency", "frequency", "monetary")
@@ -225,65 +224,3 @@ def _stands(rule: Mapping[str, str], shares: DataFrame) -> bool:
     except AnalysisException:  # a ParseException is one
         return False
     return True
-
-
-# -- the page
-
-
-def scores_map(rfm_scores: DataFrame) -> Section:
-    """Show how many customers have which scores, and what they brought."""
-    cells = (
-        _newest(rfm_scores)
-        .groupBy("recency_score", "frequency_score")
-        .agg(F.count("*").alias("customers"), F.sum("monetary").alias("monetary"))
-    )
-    return Section(
-        title="Who buys lately and often",
-        rows=cells,
-        sentence=_map_told,
-        picture=Heat("frequency_score", "recency_score", "customers"),
-        labels={
-            "recency_score": "Recency score",
-            "frequency_score": "Frequency score",
-            "customers": "Customers",
-            "monetary": "Brought [money]",
-        },
-        order_by=["recency_score", "frequency_score"],
-    )
-
-
-def segments(rfm_scores: DataFrame) -> Section:
-    """Show the named segments by customers and money."""
-    named_ = (
-        _newest(rfm_scores).groupBy("segment").agg(F.count("*").alias("customers"), F.sum("monetary").alias("monetary"))
-    )
-    return Section(
-        title="Segments by what they brought",
-        rows=named_,
-        sentence=_segments_told,
-        picture=Bars("segment", "monetary", horizontal=True),
-        labels={"segment": "Segment", "customers": "Customers", "monetary": "Brought [money]"},
-        order_by=["-monetary", "segment"],
-    )
-
-
-def _newest(rfm_scores: DataFrame) -> DataFrame:
-    return rfm_scores.join(F.broadcast(rfm_scores.agg(F.max("as_of").alias("as_of"))), "as_of")
-
-
-def _map_told(cells: Rows) -> str:
-    customers = sum(cell["customers"] for cell in cells)
-    best = max((cell["recency_score"], cell["frequency_score"]) for cell in cells)
-    top = [cell for cell in cells if (cell["recency_score"], cell["frequency_score"]) == best]
-    share = 100 * sum(cell["monetary"] for cell in top) / (sum(cell["monetary"] for cell in cells) or 1)
-    return (
-        f"Of {customers:,} customers, {top[0]['customers']:,} have the highest scores found, "
-        f"{best[0]} in recency and {best[1]} in frequency; they brought {share:,.1f} % of the money."
-    )
-
-
-def _segments_told(rows: Rows) -> str:
-    first, total = rows[0], sum(row["monetary"] for row in rows)
-    share = 100 * first["monetary"] / (total or 1)
-    people = 100 * first["customers"] / sum(row["customers"] for row in rows)
-    return f"“{first['segment']}” brought most: {share:,.1f} % of the money from {people:,.1f} % of the customers."

@@ -1,7 +1,7 @@
 """`crm doctor`: each fault with its remedy."""
 
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -72,6 +72,16 @@ def test_files_whose_loading_began_and_never_ended_are_told_and_those_that_wait_
     assert found.said == "loading 1 files of shop began and did not end"
     assert "finishes them first" in found.remedy
     assert stale.said == "1 files of shop are loaded with older values of a look-up"
+
+
+def test_a_day_without_orders_is_told_with_its_remedy(toys, kept):
+    days = [date(2026, 1, 5) + timedelta(days=number) for number in range(70) if number != 64]
+    desk = Desk(toys, Given())
+    desk.lake = kept(order_lines=[{"source": "shop", "ordered_on": day} for day in days for _ in range(6)])
+    (found,) = lakeside.odd_days(desk)
+    assert (found.state, found.what) == ("warning", "days")
+    assert found.said == "order lines of shop on Tuesday, 2026-03-10: 0 where 6 are usual"
+    assert found.remedy.startswith("ask who sends it for what is missing")
 
 
 def test_settings_that_only_spark_can_read_are_read_with_a_session_where_the_machine_is_sound(empty, toys):

@@ -14,7 +14,7 @@ from crm_spark.core.job import job
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import Pipeline
 from crm_spark.core.runs import record
-from crm_spark.core.sections import Bars, Section
+from crm_spark.core.sections import Bars, Chapter, Section
 from crm_spark.ingest.tables import ORDER_LINES
 
 TOTALS = Table("totals", "Totals.", owns="table", key=["kind"], columns=[Field("kind", "string", "the kind")])
@@ -22,7 +22,9 @@ TOTALS = Table("totals", "Totals.", owns="table", key=["kind"], columns=[Field("
 
 def kinds(totals):
     rows = totals.groupBy("kind").count()
-    return Section("Kinds", rows, lambda rows: f"There are {len(rows)} kinds.", Bars("kind", "count"))
+    return Section(
+        "Kinds", Chapter.CUSTOMERS, rows, lambda rows: f"There are {len(rows)} kinds.", Bars("kind", "count")
+    )
 
 
 @job(reads=[ORDER_LINES], writes=[TOTALS], sections=[kinds])
@@ -48,7 +50,10 @@ def test_sections_stand_in_the_order_of_the_pipeline_with_the_numbers_of_their_t
     lake.overwrite(TOTALS, spark.createDataFrame([("sale",), ("return",)], "kind string"), "run")
     record(lake, "run", "totals", "done", "", as_of=date(2026, 1, 31))
     told = text(assemble(lake, Pipeline([totals]), place, "Shop"))
-    assert told.index("Revenue over time") < told.index("There are 2 kinds.")
+    titles = ["Missing days", "Kinds", "Revenue over time", "What was loaded, by source", "Why records were refused"]
+    places = [told.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "There are 2 kinds." in told
     assert "as of: 2026-01-31" in told
     assert f"lake: {lake.location}" in told
 

@@ -90,9 +90,9 @@ def test_revenue_tells_anonymous_buyers_apart_and_adjustments_from_revenue(spark
     ]
     part = gather(sections.revenue(table(spark, ORDER_LINES, lines)))
     assert [tuple(row.values()) for row in part.rows] == [
-        ("2026-01-01", 150, 100, 50, 150, 0, 0, 1),
-        ("2026-01-02", 0, 0, 0, 0, 0, 0, 0),
-        ("2026-01-03", -20, -20, 0, 0, -20, -7, 1),
+        ("2026-01-01", 150, 100, 50, 150, 0, 0, 1, first, first),
+        ("2026-01-02", 0, 0, 0, 0, 0, 0, 0, date(2026, 1, 2), date(2026, 1, 2)),
+        ("2026-01-03", -20, -20, 0, 0, -20, -7, 1, last, last),
     ]
     assert part.sentence == (
         "From 2026-01-01 to 2026-01-03 the shop took 130 ¤, after returns of 20 ¤ (13.3 % of sales), "
@@ -100,21 +100,51 @@ def test_revenue_tells_anonymous_buyers_apart_and_adjustments_from_revenue(spark
     )
 
 
-@pytest.mark.parametrize(("days", "periods"), [(399, 400), (400, 15)])
-def test_revenue_is_told_by_month_where_days_are_many(spark, days, periods):
+@pytest.mark.parametrize(
+    ("days", "periods", "begins"),
+    [(119, 120, "2025-01-31"), (120, 18, "2025-01-27"), (731, 106, "2025-01-27"), (732, 26, "2025-01")],
+)
+def test_revenue_is_told_by_week_where_days_are_many_and_by_month_where_weeks_are(spark, days, periods, begins):
     first = date(2025, 1, 31)
     lines = table(spark, ORDER_LINES, [line(first, "1"), line(first + timedelta(days=days), "2")])
     part = gather(sections.revenue(lines))
     assert len(part.rows) == periods
     assert sum(row["revenue"] for row in part.rows) == 3
-    assert part.rows[0]["period"] == ("2025-01-31" if periods == 400 else "2025-01")
+    assert (part.rows[0]["period"], part.rows[0]["first"]) == (begins, first)
+    assert part.rows[-1]["last"] == first + timedelta(days=days)
 
 
 def test_a_shop_with_one_order_and_a_shop_with_none_are_told(spark):
     one = table(spark, ORDER_LINES, [line(date(2026, 1, 1), "5")])
     assert gather(sections.revenue(one)).sentence == "On 2026-01-01 the shop took 5 ¤."
-    for make, contract in zip(sections.SECTIONS, (ACCOUNTS, QUARANTINE, ORDER_LINES), strict=True):
-        assert gather(make(table(spark, contract, []))).note == EMPTY
+    for make, contract in (
+        (sections.loads, ACCOUNTS),
+        (sections.revenue, ORDER_LINES),
+    ):
+        assert gather(make(table(spark, contract, []))).notes == [EMPTY]
+    assert gather(sections.refusals(table(spark, QUARANTINE, []))).sentence == "Nothing was refused so far."
+
+
+def test_loads_of_several_sources_are_told_source_by_source(spark):
+    files = [file("orders", "loaded", 10, 9, 1), file("orders", "loaded", 30, 30) | {"source": "till"}]
+    part = gather(sections.loads(table(spark, ACCOUNTS, files)))
+    assert [(row["source"], row["feed"]) for row in part.rows] == [("shop", "shop / orders"), ("till", "till / orders")]
+    assert part.sentence.startswith("Of 40 records in 2 files, 97.5 % loaded (90.0 % from shop, 100.0 % from till), 1")
+
+
+def test_odd_days_are_told_with_what_is_usual_and_a_shop_without_any_says_so(spark):
+    days = [date(2026, 1, 5) + timedelta(days=number) for number in range(70)]
+    even = [line(day, "1") | {"source": "shop"} for day in days for _ in range(6)]
+    part = gather(sections.oddities(table(spark, ORDER_LINES, even[:-6]), table(spark, ACCOUNTS, [])))
+    assert (part.rows, part.sentence) == ([], "No day of the last 90 is missing or unlike its weekday.")
+    lines = [row for row in even if row["ordered_on"] != days[-4]]
+    part = gather(sections.oddities(table(spark, ORDER_LINES, lines), table(spark, ACCOUNTS, [])))
+    (odd,) = part.rows
+    assert (odd["which"], odd["records"], odd["usual"]) == ("Thu 2026-03-12, order lines of shop", 0, 6)
+    assert part.sentence == (
+        "In the last 90 days: 1 day without any records; the latest is Thu 2026-03-12, order lines of shop, "
+        "with 0 where 6 are usual."
+    )
 
 
 def test_revenue_reads_the_order_lines_once(spark, tmp_path, capsys):

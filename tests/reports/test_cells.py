@@ -62,7 +62,8 @@ def test_a_picture_gets_numbers_and_days_as_json_holds_them():
 
 def test_all_numbers_of_a_picture_are_shortened_alike():
     assert [short(value, MONEY, 812_000) for value in (812_000, 12_000, 40.4)] == ["812 k", "12 k", "40"]
-    assert [short(value, PLAIN, 900) for value in (900, 40)] == ["900", "40"]
+    assert [short(value, PLAIN, 900) for value in (900, 40, 7.5)] == ["900", "40", "8"]
+    assert [short(value, PERCENT, 116) for value in (100.0, 4.25)] == ["100.0", "4.2"]
     assert short(12_345_678, PLAIN, 12_345_678) == "12.3 M"
 
 

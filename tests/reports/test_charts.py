@@ -65,7 +65,7 @@ def test_more_bars_than_a_reader_takes_in_are_cut_and_the_page_says_so():
     rows = [{"reason": f"r{place}", "records": 1} for place in range(bars.MOST_BARS + 3)]
     picture = Bars("reason", "records")
     assert len(drawn(picture, rows)["data"][0]["x"]) == bars.MOST_BARS
-    assert charts.shortfall(picture, rows) == "The picture shows the first 20 of 23; the table has all."
+    assert charts.shortfall(picture, rows) == "The picture shows the first 12 of 15; the table has all."
     assert charts.shortfall(picture, rows[:3]) == ""
 
 

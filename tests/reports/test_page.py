@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from crm_spark.core.sections import Bars, Heat, Lines, Section
+from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Section
 from crm_spark.reports.page import EMPTY, Part, gather, missing, render
 
 EVIL = '<script>alert(1)</script> & "so" on </script>'
@@ -19,13 +19,13 @@ FACTS = {"lake": "./lake", "as of": "2026-01-31", "currency": "EUR"}
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
-def part(title="Revenue", reason="late"):
+def part(title="Revenue", reason="late", chapter=Chapter.VALUE):
     rows = [
         {"reason": reason, "amount": Decimal("1234.5000")},
         {"reason": "=1+1", "amount": Decimal("-2.0000")},
     ]
     labels = {"reason": "Reason", "amount": "Amount [money]"}
-    return Part(title, rows, "In all 1,232 ¤.", Bars("reason", "amount", horizontal=True), labels)
+    return Part(title, chapter, rows, "In all 1,232 ¤.", Bars("reason", "amount", horizontal=True), labels)
 
 
 class Page(HTMLParser):
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 def test_every_section_has_a_heading_a_sentence_a_picture_and_a_table():
     page = Page(render([part("One"), part("Two")], "Shop", FACTS))
-    assert [heading["text"] for heading in page.all("h1") + page.all("h2")] == ["Shop", "One", "Two"]
+    assert [heading["text"] for heading in page.all("h1") + page.all("h3")] == ["Shop", "One", "Two"]
     for section in page.all("section"):
         named = section["id"]
         inside = [element for element in page.elements if element.get("id", "").startswith(named)]
@@ -71,8 +71,18 @@ def test_every_section_has_a_heading_a_sentence_a_picture_and_a_table():
     assert [caption["text"] for caption in page.all("caption")] == ["Numbers: One", "Numbers: Two"]
 
 
+def test_chapters_stand_in_their_order_and_sections_in_theirs_within_them():
+    parts = [part("Loads", chapter=Chapter.DATA), part("Money"), part("Moves", chapter=Chapter.CHANGES), part("Curve")]
+    page = Page(render(parts, "Shop", FACTS))
+    headings = [(head["tag"], head["text"]) for head in page.elements if head["tag"] in ("h2", "h3")]
+    expected = [("h2", "What changed"), ("h3", "Moves"), ("h2", "What it is worth"), ("h3", "Money"), ("h3", "Curve")]
+    assert headings == [*expected, ("h2", "What was loaded, and what was refused"), ("h3", "Loads")]
+    links = {link["href"].removeprefix("#"): link["text"] for link in page.all("a") if link["href"].startswith("#")}
+    assert links == {head["id"]: head["text"] for head in page.all("h2")}
+
+
 def test_the_page_is_well_formed_and_every_id_is_unique():
-    page = Page(render([part("One"), missing("Two", "not yet"), part("Three")], "Shop", FACTS))
+    page = Page(render([part("One"), missing("Two", Chapter.DATA, "not yet"), part("Three")], "Shop", FACTS))
     ids = Counter(element["id"] for element in page.elements if element.get("id"))
     named = [element["aria-labelledby"] for element in page.elements if element.get("aria-labelledby")]
     assert (page.stray, page.open) == ([], [])
@@ -119,11 +129,13 @@ def test_nothing_is_asked_for_beyond_the_file():
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
     assert asked == []
-    assert all(link.startswith("data:") for link in linked)
+    assert all(link.startswith(("data:", "#")) for link in linked)
 
 
 def test_a_section_that_is_not_there_says_why_and_brings_no_picture():
-    text = render([missing("Scores", "rfm_scores is not there yet: run `crm run rfm_scores`.")], "Shop", FACTS)
+    text = render(
+        [missing("Scores", Chapter.CUSTOMERS, "rfm_scores is not there yet: run `crm run rfm_scores`.")], "Shop", FACTS
+    )
     page = Page(text)
     assert page.all("section")[0]["text"].split() == [
         *["Scores", "rfm_scores", "is", "not", "there", "yet:", "run", "crm", "run", "rfm_scores."]
@@ -146,27 +158,29 @@ def test_money_is_told_in_the_currency_of_the_lake():
 @pytest.mark.parametrize("picture", [Lines("day", ["n"]), Bars("day", "n"), Heat("day", "source", "n")])
 def test_one_row_is_enough_for_every_kind_of_picture(picture):
     rows = [{"day": "2026-01-01", "source": "shop", "n": 1}]
-    assert len(Page(render([Part("T", rows, "One.", picture)], "Shop", FACTS)).all("script")) == 3
+    assert len(Page(render([Part("T", Chapter.DATA, rows, "One.", picture)], "Shop", FACTS)).all("script")) == 3
 
 
 def section(rows, **told):
-    return Section("Reasons", rows, lambda rows: f"{len(rows)} reasons.", Bars("reason", "n"), **told)
+    return Section("Reasons", Chapter.DATA, rows, lambda rows: f"{len(rows)} reasons.", Bars("reason", "n"), **told)
 
 
 def test_numbers_are_gathered_in_their_order(spark):
     rows = spark.createDataFrame([("a", 1), ("b", 3), ("c", 3)], "reason string, n int")
     gathered = gather(section(rows, order_by=["-n", "reason"]))
     assert [row["reason"] for row in gathered.rows] == ["b", "c", "a"]
-    assert (gathered.sentence, gathered.note) == ("3 reasons.", None)
+    assert (gathered.sentence, gathered.notes) == ("3 reasons.", [])
 
 
 def test_more_rows_than_a_page_holds_are_cut_and_the_page_says_so(spark):
     rows = spark.range(5).selectExpr("cast(id as string) as reason", "id as n")
     gathered = gather(section(rows, order_by=["n"]), most=3)
     assert [row["n"] for row in gathered.rows] == [0, 1, 2]
-    assert gathered.note == "Only the first 3 rows are shown."
+    assert gathered.notes == ["Only the first 3 rows are shown."]
 
 
 def test_a_section_without_rows_says_so(spark):
-    gathered = gather(section(spark.createDataFrame([], "reason string, n int")))
-    assert gathered == missing("Reasons", EMPTY)
+    none = spark.createDataFrame([], "reason string, n int")
+    assert gather(section(none)) == missing("Reasons", Chapter.DATA, EMPTY)
+    told = gather(section(none, empty="Nothing is odd.", note="It is judged so."))
+    assert told == Part("Reasons", Chapter.DATA, sentence="Nothing is odd.", notes=["It is judged so."])

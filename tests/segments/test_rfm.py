@@ -103,20 +103,3 @@ def test_rules_that_cannot_be_are_refused_together(spark: SparkSession) -> None:
             [{"name": "A", "when": "x > 1"}, {"name": "B", "when": "r +"}, {"name": "C", "when": "r"}], spark.range(1)
         )
     assert [line.split(":")[0].strip() for line in str(told.value).splitlines()[1:]] == ["A", "B", "C"]
-
-
-def test_the_sections_say_what_their_numbers_show(spark: SparkSession) -> None:
-    days = customer_days(spark, [("a", 1, 9, 90, 0), ("b", 50, 1, 10, 0)])
-    measures = rfm.measure(days, AS_OF)
-    scores = rfm.score(measures, rfm.cut_points(measures, 5), AS_OF, 5, RULES)
-    for make, expected in (
-        (
-            rfm.scores_map,
-            "Of 2 customers, 1 have the highest scores found, 5 in recency and 5 in frequency; they brought 90.0 % of the money.",
-        ),
-        (rfm.segments, "“Best” brought most: 90.0 % of the money from 50.0 % of the customers."),
-    ):
-        section = make(scores)
-        rows = [row.asDict() for row in section.rows.collect()]
-        rows.sort(key=lambda row: -row["monetary"])
-        assert section.sentence(rows) == expected
