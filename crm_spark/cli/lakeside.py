@@ -96,9 +96,9 @@ def odd_days(desk: Desk) -> Iterator[Finding]:
     """Look for days that lack data or are unlike their weekday, the newest first, as the page does."""
     from crm_spark.ingest import oddities
     from crm_spark.ingest.accounts import ACCOUNTS
-    from crm_spark.ingest.tables import ORDER_LINES
+    from crm_spark.ingest.tables import EVENTS, ORDER_LINES
 
-    tables = [desk.lake.read(table, desk.lake.version(table)) for table in (ORDER_LINES, ACCOUNTS)]
+    tables = [desk.lake.read(table, desk.lake.version(table)) for table in (ORDER_LINES, EVENTS, ACCOUNTS)]
     found = oddities.odd_days(*tables).orderBy("day", "what", ascending=[False, True])
     for row in found.collect():
         said = f"{row['what']} on {row['day']:%A, %Y-%m-%d}: {row['records']:,} where {row['usual']:,.0f} are usual"

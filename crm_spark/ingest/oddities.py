@@ -7,8 +7,8 @@ or the root of m where that is more, as counts scatter. A day is odd
 - that has no record where each of the eight had some, and m is 5 or more;
 - that lies further from m than five spreads and than half of m.
 
-Weekdays on which usually nothing comes are not judged. Orders count on the business day for which they stand,
-files on the day on which they were written.
+Weekdays on which usually nothing comes are not judged. Orders and events count on the business day for which
+they stand, files on the day on which they were written.
 
 References
 ----------
@@ -25,12 +25,13 @@ LEAST_USUAL, SPREADS, PART = 5, 5, 0.5
 NORMAL = 1.4826
 
 
-def odd_days(order_lines: DataFrame, ingest_accounts: DataFrame) -> DataFrame:
+def odd_days(order_lines: DataFrame, events: DataFrame, ingest_accounts: DataFrame) -> DataFrame:
     """Find the days of the last 90 that are unlike their weekday.
 
     Parameters
     ----------
     order_lines : DataFrame of ORDER_LINES
+    events : DataFrame of EVENTS
     ingest_accounts : DataFrame of ACCOUNTS
 
     Returns
@@ -39,7 +40,10 @@ def odd_days(order_lines: DataFrame, ingest_accounts: DataFrame) -> DataFrame:
         `what` is counted, `day`, `records` of that day, `usual` ones, and what was `found`: none, few or
         many. A row for each odd day. One pass over each table, each with one shuffle by day.
     """
-    judged = _filled(_ordered(order_lines).unionByName(_delivered(ingest_accounts))).withColumn("before", _before())
+    dated = _dated(order_lines, "order lines of ", "ordered_on").unionByName(
+        _dated(events, "events of ", "occurred_on")
+    )
+    judged = _filled(dated.unionByName(_delivered(ingest_accounts))).withColumn("before", _before())
     usual = judged.withColumn("usual", _median(F.col("before")))
     is_recent = F.col("day") > F.date_sub("last", LOOK_BACK)
     is_known = F.size("before") >= LEAST_KNOWN
@@ -49,10 +53,10 @@ def odd_days(order_lines: DataFrame, ingest_accounts: DataFrame) -> DataFrame:
     )
 
 
-def _ordered(order_lines: DataFrame) -> DataFrame:
-    """Order lines by the day for which they stand."""
-    what = F.concat(F.lit("order lines of "), "source")
-    return order_lines.groupBy(F.lit("orders").alias("kind"), what.alias("what"), F.col("ordered_on").alias("day")).agg(
+def _dated(rows: DataFrame, words: str, day: str) -> DataFrame:
+    """Rows by the business day for which they stand."""
+    what = F.concat(F.lit(words), "source")
+    return rows.groupBy(F.lit(words).alias("kind"), what.alias("what"), F.col(day).alias("day")).agg(
         F.count("*").alias("records")
     )
 

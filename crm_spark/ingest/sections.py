@@ -15,13 +15,14 @@ COUNTS = ["records", "loaded", "quarantined", "duplicates"]
 # -- odd days
 
 
-def oddities(order_lines: DataFrame, ingest_accounts: DataFrame) -> Section:
+def oddities(order_lines: DataFrame, events: DataFrame, ingest_accounts: DataFrame) -> Section:
     """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
     which = F.concat(F.date_format("day", "EEE yyyy-MM-dd"), F.lit(", "), "what")
+    days = odd_days(order_lines, events, ingest_accounts)
     return Section(
         title="Missing days, and days unlike their weekday",
         chapter=Chapter.ODDITIES,
-        rows=odd_days(order_lines, ingest_accounts).select(which.alias("which"), "records", "usual", "found", "day"),
+        rows=days.select(which.alias("which"), "records", "usual", "found", "day"),
         sentence=_oddities_told,
         picture=Bars("which", "records", beside="usual", horizontal=True),
         labels={

@@ -42,8 +42,11 @@ def files(spark: SparkSession, rows: list[tuple[datetime, int, str]]) -> DataFra
     )
 
 
-def found(spark: SparkSession, counts: Counts, delivered: list[tuple[datetime, int, str]]) -> set[tuple]:
-    rows = odd_days(lines(spark, counts), files(spark, delivered)).collect()
+def found(
+    spark: SparkSession, counts: Counts, delivered: list[tuple[datetime, int, str]], visited: Counts | None = None
+) -> set[tuple]:
+    events = lines(spark, visited or {}).withColumnRenamed("ordered_on", "occurred_on")
+    rows = odd_days(lines(spark, counts), events, files(spark, delivered)).collect()
     return {tuple(row[name] for name in ("what", "day", "records", "usual", "found")) for row in rows}
 
 
@@ -65,7 +68,10 @@ def test_gaps_and_spikes_are_found_and_quiet_shops_have_none(spark: SparkSession
         "young": changed([0] * (DAYS - 21) + [40] * 21, on_80=0),
     }
     day = [FIRST + timedelta(days=number) for number in range(DAYS)]
-    assert found(spark, counts, []) == {
+    visits = {"gap": changed([90] * DAYS, on_75=0), "short": [40] * (DAYS - 9)}  # events end later than orders do
+    assert found(spark, counts, [], visits) == {
+        ("events of gap", day[75], 0, 90.0, "none"),
+        *[("events of short", day[DAYS - number], 0, 40.0, "none") for number in range(1, 10)],
         ("order lines of gap", day[70], 0, 10.0, "none"),
         ("order lines of spike", day[71], 200, 20.0, "many"),
         ("order lines of half", day[72], 150, 400.0, "few"),

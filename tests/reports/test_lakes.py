@@ -29,7 +29,7 @@ def scored(*customers: str) -> dict[str, list[dict[str, Any]]]:
 
 
 LAKES = {
-    "empty": ({}, ["order_lines, ingest_accounts are not there yet", "rfm_scores, rfm_cuts are not there yet"]),
+    "empty": ({}, ["order_lines, events, ingest_accounts are not there yet", "rfm_scores, rfm_cuts are not there yet"]),
     "loads and no jobs": (
         UNLOADED,
         [
