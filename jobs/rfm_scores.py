@@ -11,7 +11,7 @@ from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.core.rules import read_rules
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.segments import rfm, sections, worth
+from crm_spark.segments import changes, rfm, sections, worth
 
 
 class Config(Settings):
@@ -54,7 +54,7 @@ class Config(Settings):
 @job(
     reads=[CUSTOMER_DAYS],
     writes=[rfm.SCORES, rfm.CUTS],
-    sections=[*sections.SECTIONS, *worth.SECTIONS],
+    sections=[*changes.SECTIONS, *sections.SECTIONS, *worth.SECTIONS],
 )
 def rfm_scores(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame]:
     # Both tables are made of these: they are computed once.

@@ -18,6 +18,8 @@ Hampel, F. R. (1974). The influence curve and its role in robust estimation. JAS
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from crm_spark.core.sections import Bars, Chapter, Rows, Section
+
 UNCOUNTED = ["started", "repeated"]  # files not read yet, or whose records are counted under another name
 LOOK_BACK = 90  # days: what is older was to be looked at then
 BEFORE, LEAST_KNOWN = 8, 4  # same weekdays
@@ -114,3 +116,43 @@ def _median(numbers: Column) -> Column:
     ordered, size = F.sort_array(numbers), F.size(numbers)
     low, high = F.floor((size - 1) / 2).cast("int"), F.floor(size / 2).cast("int")
     return (F.get(ordered, low) + F.get(ordered, high)).cast("double") / 2
+
+
+# -- the page
+
+
+def section(order_lines: DataFrame, events: DataFrame, ingest_accounts: DataFrame) -> Section:
+    """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
+    which = F.concat(F.date_format("day", "EEE yyyy-MM-dd"), F.lit(", "), "what")
+    days = odd_days(order_lines, events, ingest_accounts)
+    return Section(
+        title="Missing days, and days unlike their weekday",
+        chapter=Chapter.ODDITIES,
+        rows=days.select(which.alias("which"), "records", "usual", "found", "day"),
+        sentence=_told,
+        picture=Bars("which", "records", beside="usual", horizontal=True),
+        labels={
+            "which": "Day, and what was counted",
+            "records": "Records",
+            "usual": "Usual on that weekday",
+            "found": "Found",
+            "day": "Day",
+        },
+        order_by=["-day", "which"],
+        note=(
+            "Each day is held against the eight same weekdays before it. It is odd where it lies further from their "
+            "median than five times their spread and than half of that median, or has none where each of them had some."
+        ),
+        empty=f"No day of the last {LOOK_BACK} is missing or unlike its weekday.",
+    )
+
+
+def _told(days: Rows) -> str:
+    first, found = days[0], [day["found"] for day in days]
+    kinds = {"none": "without any records", "few": "with far fewer than usual", "many": "with far more than usual"}
+    counts = [(found.count(kind), words) for kind, words in kinds.items() if kind in found]
+    told = " and ".join(f"{count:,} {'day' if count == 1 else 'days'} {words}" for count, words in counts)
+    return (
+        f"In the last {LOOK_BACK} days: {told}; the latest is {first['which']}, with "
+        f"{first['records']:,} where {first['usual']:,.0f} are usual."
+    )

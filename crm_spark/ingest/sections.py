@@ -6,51 +6,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
-from crm_spark.ingest.oddities import LOOK_BACK, UNCOUNTED, odd_days
+from crm_spark.ingest import oddities
+from crm_spark.ingest.oddities import UNCOUNTED
 
 MANY, LONG = 120, 732  # days beyond which revenue is told by week, and by month
 COUNTS = ["records", "loaded", "quarantined", "duplicates"]
-
-
-# -- odd days
-
-
-def oddities(order_lines: DataFrame, events: DataFrame, ingest_accounts: DataFrame) -> Section:
-    """Tell which days lack data, or have far fewer or far more than their weekday usually has."""
-    which = F.concat(F.date_format("day", "EEE yyyy-MM-dd"), F.lit(", "), "what")
-    days = odd_days(order_lines, events, ingest_accounts)
-    return Section(
-        title="Missing days, and days unlike their weekday",
-        chapter=Chapter.ODDITIES,
-        rows=days.select(which.alias("which"), "records", "usual", "found", "day"),
-        sentence=_oddities_told,
-        picture=Bars("which", "records", beside="usual", horizontal=True),
-        labels={
-            "which": "Day, and what was counted",
-            "records": "Records",
-            "usual": "Usual on that weekday",
-            "found": "Found",
-            "day": "Day",
-        },
-        order_by=["-day", "which"],
-        note=(
-            "Each day is held against the eight same weekdays before it. It is odd where it lies further from their "
-            "median than five times their spread and than half of that median, or has none where each of them had some."
-        ),
-        empty=f"No day of the last {LOOK_BACK} is missing or unlike its weekday.",
-    )
-
-
-def _oddities_told(days: Rows) -> str:
-    first, found = days[0], [day["found"] for day in days]
-    kinds = {"none": "without any records", "few": "with far fewer than usual", "many": "with far more than usual"}
-    counts = " and ".join(
-        f"{_counted(found.count(kind), 'day')} {words}" for kind, words in kinds.items() if kind in found
-    )
-    return (
-        f"In the last {LOOK_BACK} days: {counts}; the latest is {first['which']}, with "
-        f"{first['records']:,} where {first['usual']:,.0f} are usual."
-    )
 
 
 # -- accounts
@@ -273,4 +233,4 @@ def _percent(part: int | Decimal, whole: int | Decimal) -> str:
     return "more than 99.9 %" if 99.9 < share < 100 else f"{share:,.1f} %"
 
 
-SECTIONS = (oddities, revenue, loads, refusals)
+SECTIONS = (oddities.section, revenue, loads, refusals)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from crm_spark.ingest import sections
+from crm_spark.ingest import oddities, sections
 from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
 from crm_spark.ingest.tables import EVENTS, ORDER_LINES
 from crm_spark.reports.page import EMPTY, gather
@@ -136,10 +136,10 @@ def test_odd_days_are_told_with_what_is_usual_and_a_shop_without_any_says_so(spa
     days = [date(2026, 1, 5) + timedelta(days=number) for number in range(70)]
     even = [line(day, "1") | {"source": "shop"} for day in days for _ in range(6)]
     others = table(spark, EVENTS, []), table(spark, ACCOUNTS, [])
-    part = gather(sections.oddities(table(spark, ORDER_LINES, even[:-6]), *others))
+    part = gather(oddities.section(table(spark, ORDER_LINES, even[:-6]), *others))
     assert (part.rows, part.sentence) == ([], "No day of the last 90 is missing or unlike its weekday.")
     lines = [row for row in even if row["ordered_on"] != days[-4]]
-    part = gather(sections.oddities(table(spark, ORDER_LINES, lines), *others))
+    part = gather(oddities.section(table(spark, ORDER_LINES, lines), *others))
     (odd,) = part.rows
     assert (odd["which"], odd["records"], odd["usual"]) == ("Thu 2026-03-12, order lines of shop", 0, 6)
     assert part.sentence == (

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.lake import Lake
 from crm_spark.reports.page import Part, gather
-from crm_spark.segments import rfm, sections, worth
+from crm_spark.segments import changes, rfm, sections, worth
 
 BEFORE, NOW = date(2026, 1, 24), date(2026, 1, 31)
 DAYS = {
@@ -50,7 +50,7 @@ def tables(spark: SparkSession, *days: date) -> tuple[DataFrame, DataFrame]:
 
 
 def test_the_newest_day_is_held_against_the_one_before_it(spark: SparkSession) -> None:
-    part = gather(sections.changes(*tables(spark, *DAYS)))
+    part = gather(changes.changes(*tables(spark, *DAYS)))
     assert [tuple(row.values()) for row in part.rows] == [
         ("Customers", 5, 5, 0, 0.0, BEFORE, NOW),
         ("Customers who bought in the last 30 days", 4, 4, 0, 0.0, BEFORE, NOW),
@@ -65,7 +65,7 @@ def test_the_newest_day_is_held_against_the_one_before_it(spark: SparkSession) -
 
 
 def test_moves_are_counted_with_those_who_came_and_those_who_are_gone(spark: SparkSession) -> None:
-    part = gather(sections.movement(*tables(spark, *DAYS)))
+    part = gather(changes.movement(*tables(spark, *DAYS)))
     assert [(row["move"], row["customers"], row["moved"]) for row in part.rows] == [
         ("(new) → New", 1, True),
         ("New → (gone)", 1, True),
@@ -83,16 +83,16 @@ def test_moves_are_counted_with_those_who_came_and_those_who_are_gone(spark: Spa
 def test_nobody_who_moved_is_a_sentence_too(spark: SparkSession) -> None:
     scores, cuts = tables(spark, BEFORE)
     later = [rows.withColumn("as_of", F.date_add("as_of", 7)) for rows in (scores, cuts)]
-    part = gather(sections.movement(scores.union(later[0].select(scores.columns)), cuts.union(later[1])))
+    part = gather(changes.movement(scores.union(later[0].select(scores.columns)), cuts.union(later[1])))
     assert part.sentence == "From 2026-01-24 to 2026-01-31, 0 of 5 customers changed segment."
     assert not any(row["moved"] for row in part.rows)
 
 
-@pytest.mark.parametrize("make", [sections.changes, sections.movement])
+@pytest.mark.parametrize("make", [changes.changes, changes.movement])
 def test_one_day_alone_has_nothing_to_be_compared_with(spark: SparkSession, make) -> None:
     for days in ([NOW], []):
         assert gather(make(*tables(spark, *days))) == Part(
-            make(*tables(spark)).title, make(*tables(spark)).chapter, sentence=sections.UNCOMPARED, notes=[]
+            make(*tables(spark)).title, make(*tables(spark)).chapter, sentence=changes.UNCOMPARED, notes=[]
         )
 
 
@@ -140,5 +140,5 @@ def test_only_the_days_that_are_shown_are_read(lake: Lake, spark: SparkSession) 
         lake.append(table, rows, "run", ("test", 1))
     for file in Path(lake.location, "rfm_scores", "as_of=2026-01-17").glob("*.parquet"):
         file.write_bytes(b"broken")
-    for make in (sections.movement, worth.foremost):
+    for make in (changes.movement, worth.foremost):
         assert gather(make(lake.current(rfm.SCORES), lake.current(rfm.CUTS))).rows
