@@ -36,7 +36,8 @@ def assemble(lake: Lake, pipeline: Pipeline, place: Place, title: str) -> str:
     told = _sections(pipeline)
     names = {name for make in told for name in inspect.signature(make).parameters}
     versions = {name: lake.version(tables[name].table) for name in sorted({*names, ACCOUNTS.name})}
-    parts = [_part(make, lake, tables, versions) for make in told]
+    read = {name: lake.read(tables[name].table, versions[name]) for name in sorted(names)}
+    parts = [_part(make, read, tables, versions) for make in told]
     return page.render(parts, title, _facts(lake, place))
 
 
@@ -47,13 +48,12 @@ def _sections(pipeline: Pipeline) -> list[Callable[..., Section]]:
 
 def _part(
     make: Callable[..., Section],
-    lake: Lake,
+    read: Mapping[str, DataFrame],
     tables: Mapping[str, Known],
     versions: Mapping[str, int | None],
 ) -> Part:
     wanted = list(inspect.signature(make).parameters)
-    read: dict[str, DataFrame] = {name: lake.read(tables[name].table, versions[name]) for name in wanted}
-    section = make(**read)
+    section = make(**{name: read[name] for name in wanted})
     absent = [name for name in wanted if versions[name] is None and not _is_empty(tables[name], versions)]
     return page.missing(section.title, section.chapter, _why(absent, tables)) if absent else page.gather(section)
 

@@ -112,7 +112,7 @@ def segments(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     )
     shares = [_share(name).alias(f"{name}_share") for name in ("customers", "monetary")]
     return Section(
-        title="Segments, by how many they are and what they brought",
+        title="Segments by what they brought, and by how many they are",
         chapter=Chapter.CUSTOMERS,
         rows=named.select("segment", "customers", "monetary", *shares),
         sentence=_segments_told,

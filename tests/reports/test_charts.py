@@ -54,6 +54,32 @@ def test_bars_of_one_name_are_stacked_and_their_total_is_written():
     assert figure["layout"]["barmode"] == "relative"
 
 
+def test_bars_beside_each_other_have_places_of_their_own_and_a_shared_unit():
+    rows = [{"segment": "Best", "money": 48.3, "people": 22.1}, {"segment": "Lost", "money": 5.0, "people": 40.0}]
+    labels = {"money": "Share of the money [%]", "people": "Share of the people [%]"}
+    figure = drawn(Bars("segment", "money", beside="people", horizontal=True), rows, **labels)
+    upper, lower = figure["data"]
+    assert (upper["x"], lower["x"]) == ([48.3, 5.0], [22.1, 40.0])
+    assert [two - one for one, two in zip(upper["y"], lower["y"], strict=True)] == [bars.BAR, bars.BAR]
+    assert figure["layout"]["title"]["text"] == "%"
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert (low, high > 48.3, high < 60) == (0, True, True)
+
+
+def test_only_the_rows_that_are_chosen_are_drawn():
+    rows = [{"move": f"m{place}", "n": 1, "moved": place > 0} for place in range(14)]
+    picture = Bars("move", "n", only="moved")
+    assert charts.chosen(picture, rows) == rows[1:]
+    assert charts.shortfall(picture, rows) == "The picture shows the first 12 of 13; the table has all."
+    assert charts.chosen(picture, rows[:1]) == []
+
+
+def test_a_map_says_in_words_what_its_steps_are_and_orders_them_by_number():
+    rows = [{"f": 2, "words": "2: 4+", "r": 1, "n": 1}, {"f": 1, "words": "1: 1–3", "r": 1, "n": 2}]
+    trace = drawn(Heat("f", "r", "n", x_text="words"), rows)["data"][0]
+    assert (trace["x"], trace["z"]) == (["1: 1–3", "2: 4+"], [[2, 1]])
+
+
 def test_bars_reach_below_zero_where_numbers_do():
     figure = drawn(Bars("segment", "moved"), [{"segment": "a", "moved": 10}, {"segment": "b", "moved": -5}])
     low, high = figure["layout"]["yaxis"]["range"]

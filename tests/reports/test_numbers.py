@@ -203,7 +203,7 @@ def test_segments(tables: dict[str, Table]) -> None:
         for name, rows in sorted(mine.items(), key=lambda item: -total(item[1]))
         if rows
     ]
-    assert tables["Segments, by how many they are and what they brought"] == expected
+    assert tables["Segments by what they brought, and by how many they are"] == expected
 
 
 def test_revenue(tables: dict[str, Table]) -> None:

@@ -161,6 +161,13 @@ def test_one_row_is_enough_for_every_kind_of_picture(picture):
     assert len(Page(render([Part("T", Chapter.DATA, rows, "One.", picture)], "Shop", FACTS)).all("script")) == 3
 
 
+def test_where_nothing_is_chosen_to_be_drawn_there_is_the_table_and_no_picture():
+    rows = [{"move": "Best (stayed)", "n": 3, "moved": False}]
+    page = Page(render([Part("T", Chapter.CHANGES, rows, "None.", Bars("move", "n", only="moved"))], "Shop", FACTS))
+    assert [cell["text"] for cell in page.all("td")] == ["3", "no"]
+    assert [element for element in page.all("div") if element.get("role") == "img"] == []
+
+
 def section(rows, **told):
     return Section("Reasons", Chapter.DATA, rows, lambda rows: f"{len(rows)} reasons.", Bars("reason", "n"), **told)
 
