@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -15,6 +16,7 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import Pipeline
 from crm_spark.core.runs import RUNS
 from crm_spark.core.sections import Section
+from crm_spark.core.together import together
 from crm_spark.ingest import sections
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.reports import page
@@ -35,9 +37,10 @@ def assemble(lake: Lake, pipeline: Pipeline, place: Place, title: str) -> str:
     tables = known(pipeline)
     told = _sections(pipeline)
     names = {name for make in told for name in inspect.signature(make).parameters}
-    versions = {name: lake.version(tables[name].table) for name in sorted({*names, ACCOUNTS.name})}
+    asked = sorted({*names, ACCOUNTS.name})
+    versions = dict(zip(asked, together([partial(lake.version, tables[name].table) for name in asked]), strict=True))
     read = {name: lake.read(tables[name].table, versions[name]) for name in sorted(names)}
-    parts = [_part(make, read, tables, versions) for make in told]
+    parts = together([partial(_part, make, read, tables, versions) for make in told])
     return page.render(parts, title, _facts(lake, place))
 
 

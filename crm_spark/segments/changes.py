@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Rows, Section
-from crm_spark.segments.sections import day, together
+from crm_spark.segments.sections import among_all, day
 
 LATELY = 30  # days
 UNCOMPARED = "There is nothing to compare yet: from the second day with scores on, this tells what moved."
@@ -32,7 +32,7 @@ def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
         )
         .withColumns({"since": since, "is_now": F.col("as_of") > since})
     )
-    leading = F.first("segment").over(together().orderBy(F.desc("is_now"), F.desc("money"), "segment"))
+    leading = F.first("segment").over(among_all().orderBy(F.desc("is_now"), F.desc("money"), "segment"))
     return Section(
         title="Now, against the last time",
         chapter=Chapter.CHANGES,

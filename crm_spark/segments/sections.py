@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.sections import Bars, Chapter, Heat, Rows, Section
 
 
-def together() -> WindowSpec:
+def among_all() -> WindowSpec:
     """Put a few rows into one window."""
     return Window.partitionBy(F.lit(0))
 
@@ -129,7 +129,7 @@ def segments(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
 
 
 def _share(name: str) -> Column:
-    share = F.try_divide(F.col(name) * 100, F.sum(name).over(together()))
+    share = F.try_divide(F.col(name) * 100, F.sum(name).over(among_all()))
     return F.coalesce(share.cast("double"), F.lit(0.0))
 
 

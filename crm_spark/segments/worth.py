@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
 from crm_spark.features.quantiles import bucket, cumulated
-from crm_spark.segments.sections import newest, together
+from crm_spark.segments.sections import among_all, newest
 
 FIRST = 20  # customers
 TOLD = (1, 10, 20, 50)  # percent of the customers
@@ -67,9 +67,9 @@ def curve(scores: DataFrame) -> DataFrame:
     )
     ranked = cumulated(classes.withColumns({"one": F.lit(1), "below": F.lit(0)}), ["one"], "class")
     ranked = ranked.withColumns(
-        {"first": F.col("upto") - F.col("rows"), "sum": F.sum("amount").over(together().orderBy("class"))}
+        {"first": F.col("upto") - F.col("rows"), "sum": F.sum("amount").over(among_all().orderBy("class"))}
     )
-    counted = ranked.withColumns({"all": F.sum("rows").over(together()), "total": F.sum("amount").over(together())})
+    counted = ranked.withColumns({"all": F.sum("rows").over(among_all()), "total": F.sum("amount").over(among_all())})
     from_, to = (F.floor(F.col(name) * 100 / F.col("all")) for name in ("first", "upto"))
     start = F.when(F.col("first") == 0, F.lit(0).cast("bigint")).otherwise(from_ + 1)
     points = counted.where(start <= to).withColumn("percent", F.explode(F.sequence(start, to)))
