@@ -148,10 +148,10 @@ def section(order_lines: DataFrame, events: DataFrame, ingest_accounts: DataFram
 
 
 def _told(days: Rows) -> str:
-    first, found = days[0], [day["found"] for day in days]
+    first = days[0]
     kinds = {"none": "without any records", "few": "with far fewer than usual", "many": "with far more than usual"}
-    counts = [(found.count(kind), words) for kind, words in kinds.items() if kind in found]
-    told = " and ".join(f"{count:,} {'day' if count == 1 else 'days'} {words}" for count, words in counts)
+    counts = [(len({day["day"] for day in days if day["found"] == kind}), words) for kind, words in kinds.items()]
+    told = " and ".join(f"{count:,} {'day' if count == 1 else 'days'} {words}" for count, words in counts if count)
     return (
         f"In the last {LOOK_BACK} days: {told}; the latest is {first['which']}, with "
         f"{first['records']:,} where {first['usual']:,.0f} are usual."

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from pyspark.sql import functions as F
 
 from crm_spark.ingest import oddities, sections
 from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
@@ -146,6 +147,15 @@ def test_odd_days_are_told_with_what_is_usual_and_a_shop_without_any_says_so(spa
         "In the last 90 days: 1 day without any records; the latest is Thu 2026-03-12, order lines of shop, "
         "with 0 where 6 are usual."
     )
+
+
+def test_a_day_on_which_several_things_are_odd_is_counted_once(spark):
+    days = [date(2026, 1, 5) + timedelta(days=number) for number in range(70) if number != 66]
+    lines = table(spark, ORDER_LINES, [line(day, "1") | {"source": "shop"} for day in days for _ in range(6)])
+    events = lines.select("source", F.col("ordered_on").alias("occurred_on"))
+    part = gather(oddities.section(lines, events, table(spark, ACCOUNTS, [])))
+    assert len(part.rows) == 2
+    assert part.sentence.startswith("In the last 90 days: 1 day without any records; the latest is Thu 2026-03-12")
 
 
 def test_revenue_reads_the_order_lines_once(spark, tmp_path, capsys):
