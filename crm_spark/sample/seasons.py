@@ -67,7 +67,7 @@ def clock(setting: Setting) -> Clock:
     busy = draws.random(setting.days) < 1 / BETWEEN
     return Clock(
         weekday=np.array(WEEKDAYS)[dates.dayofweek] ** strength,
-        year=1 + min(strength, 2.0) * SWING * np.cos(2 * np.pi * (dates.dayofyear.to_numpy() - PEAK) / YEAR),
+        year=1 + strength * SWING * np.cos(2 * np.pi * (dates.dayofyear.to_numpy() - PEAK) / YEAR),
         trend=np.exp(setting.effect("trend") * GROWTH * days / YEAR),
         spike=np.where(busy, SPIKE ** setting.effect("spikes"), 1.0),
     )

@@ -6,18 +6,19 @@ from datetime import date
 
 CHUNK = 10_000  # customers that are drawn together, from streams of their own
 REPEATED_DAY, MISSING_DAY = 40, 50
-EFFECTS = {
-    "archetypes": "customers of one archetype differ from those of another",
-    "seasons": "weekdays and times of the year differ",
-    "trend": "the shop grows from year to year",
-    "spikes": "a few days are much busier than others like them",
-    "bundles": "some products are bought together",
-    "churn": "how readily customers leave depends on their age and household",
-    "paths": "archetypes take different ways through the site",
-    "campaigns": "who is addressed buys more than who is held back",
-    "frauds": "a few accounts are taken over",
-    "doubles": "a few people register twice",
-}
+MOST = 4  # archetypes
+EFFECTS = (
+    "archetypes",  # customers of one archetype differ from those of another
+    "seasons",  # weekdays and times of the year differ
+    "trend",  # the shop grows from year to year
+    "spikes",  # a few days are much busier than others like them
+    "bundles",  # some products are bought together
+    "churn",  # how readily customers leave depends on their age and household
+    "paths",  # archetypes take different ways through the site
+    "campaigns",  # who is addressed buys more than who is held back
+    "frauds",  # a few accounts are taken over
+    "doubles",  # a few people register twice
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Setting:
     seed: int
     start: date
     dirt: float = 0.0
-    archetypes: int = 4
+    archetypes: int = MOST
     effects: Mapping[str, float] = field(default_factory=dict)
     chunk: int = CHUNK
 
@@ -80,6 +81,3 @@ class Setting:
     def size(self, chunk: int) -> int:
         """Count the customers of a chunk."""
         return min(self.chunk, self.customers - chunk * self.chunk)
-
-
-MOST = 4  # archetypes

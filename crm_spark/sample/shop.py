@@ -9,7 +9,6 @@ shop is the same shop.
 
 import json
 from collections.abc import Iterator
-from datetime import date
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -39,7 +38,6 @@ from crm_spark.sample.accounts import Account
 from crm_spark.sample.setting import Setting
 from crm_spark.sample.world import World
 
-START = date(2025, 1, 1)
 PARAMETERS = "truth/parameters.json"
 DAYS = "truth/days"
 PIECES = "path string, chunk long, rows binary"
@@ -95,9 +93,9 @@ def claim(out: str, planted: dict[str, Any]) -> None:
 
 def alone(out: str, setting: Setting) -> dict[str, Any]:
     """Draw all chunks and write all files in this process; give what is told of each file."""
-    gathered: dict[str, list[pa.Table]] = {}
+    world, gathered = World(setting), dict[str, list[pa.Table]]()
     for chunk in range(setting.chunks):
-        for path, rows in draw(out, World(setting), chunk):
+        for path, rows in draw(out, world, chunk):
             gathered.setdefault(path, []).append(rows)
     return {path: tell(out, setting, path, rows) for path, rows in gathered.items()}
 

@@ -19,7 +19,8 @@ from scipy.special import betaln, gammaln
 from scipy.stats import chi2
 
 from crm_spark.sample import shop
-from crm_spark.sample.setting import EFFECTS, Setting
+from crm_spark.sample.archetypes import ARCHETYPES
+from crm_spark.sample.setting import EFFECTS, MOST, Setting
 
 DAYS = 365
 RARE = 0.9999  # a true value is refused once in ten thousand times
@@ -252,3 +253,4 @@ def test_fewer_archetypes_are_the_first_ones(tmp_path: Path) -> None:
     shop.write(str(tmp_path), Setting(200, 10, 1, date(2025, 1, 1), archetypes=2))
     found = pd.read_csv(tmp_path / "truth/customers/0001.csv")["archetype"]
     assert set(found) == {"regulars", "occasional"}
+    assert len(ARCHETYPES) == MOST
