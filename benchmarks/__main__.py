@@ -15,9 +15,10 @@ from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
 from benchmarks.page import report_10m
 from benchmarks.shop import sample_1m
+from benchmarks.value import clv_1m, clv_1m_job, clv_10m_job
 from crm_spark.core.session import session
 
-ALL = (rfm_20m, days_20m, ingest_online_retail, ingest_5m, sample_1m, report_10m)
+ALL = (rfm_20m, days_20m, ingest_online_retail, ingest_5m, sample_1m, report_10m, clv_1m, clv_1m_job, clv_10m_job)
 FIGURES = {figure.__name__: figure for figure in ALL}
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}; default all")
     parser.add_argument("--share", type=float, default=1.0, help="of the full size of made data")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="write what was measured into docs/performance.md")
     told = parser.parse_args()
     names = told.names or list(FIGURES)
     if len(names) == 1 and not told.write:
@@ -40,7 +41,7 @@ def main() -> None:
         print(line, flush=True)
         figures.append(Figure(**json.loads(line)))
     if told.write:
-        PAGE.write_text(page(figures, told.share), encoding="utf-8")
+        PAGE.write_text(page(figures, told.share, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def measured(name: str, share: float) -> Figure:
@@ -50,25 +51,28 @@ def measured(name: str, share: float) -> Figure:
         return FIGURES[name](spark, Path(folder), share)
 
 
-def page(figures: list[Figure], share: float) -> str:
-    """Give docs/performance.md."""
-    names = ["name", "size", "seconds", "peer", "peer_seconds", "ratio", "goal", "met", "peak_memory_mb"]
-    rows = ["| " + " | ".join(str(asdict(figure)[name]) for name in names) + " |" for figure in figures]
-    chosen = [] if len(figures) == len(FIGURES) else [figure.name for figure in figures]
-    command = " ".join(["scripts/bench", *chosen, "--write"]) + ("" if share == 1 else f" --share {share}")
+def page(figures: list[Figure], share: float, before: str = "") -> str:
+    """Give docs/performance.md: rows of figures that were not measured now stay as they were."""
+    columns = ["name", "size", "seconds", "peer", "peer_seconds", "ratio", "goal", "met", "peak_memory_mb", "measured"]
+    rows = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("| ")}
+    today = f"{date.today()}" + ("" if share == 1 else f", --share {share}")  # noqa: DTZ011
+    rows |= {
+        figure.name: "| " + " | ".join(str({**asdict(figure), "measured": today}[name]) for name in columns) + " |"
+        for figure in figures
+    }
     return "\n".join(
         [
             "# Performance",
             "",
-            f"Made by `{command}` on {date.today()}, {platform.machine()}, Python {platform.python_version()}. Each",  # noqa: DTZ011
-            "figure and its peer ran in turn in one session with 2 GB of driver heap, warm; seconds are medians of",
-            "three, the ratio is the median of the three pairs, and both gave the same answer. Seconds depend on",
-            "the machine; the ratio is what counts. At most the goal is what we aim at. Memory is that of Python,",
-            "the JVM and the workers together, each at its own peak, the peer's run included.",
+            f"Made by `scripts/bench [NAME…] --write`, last on {platform.machine()}.",
+            "Each figure and its peer ran in turn in one session with 2 GB of driver heap, warm; seconds are medians",
+            "of three, the ratio is the median of the three pairs, and both gave the same answer (`sample_1m`: one",
+            "pair). Seconds depend on the machine; the ratio is what counts. At most the goal is what we aim at.",
+            "Memory is that of Python, the JVM and the workers together, each at its peak, the peer's run included.",
             "",
-            "| " + " | ".join(names) + " |",
-            "|" + "---|" * len(names),
-            *rows,
+            "| " + " | ".join(columns) + " |",
+            "|" + "---|" * len(columns),
+            *[rows[name] for name in FIGURES if name in rows],
             "",
         ]
     )

@@ -1,6 +1,7 @@
 """Time a figure and its peer in turn, in one session, and hold their answers against each other."""
 
 import json
+import operator
 import os
 import statistics
 import time
@@ -29,8 +30,15 @@ class Figure:
         return json.dumps(asdict(self))
 
 
-def compare(
-    name: str, size: int, peer: str, goal: float, ours: Callable[[], Any], theirs: Callable[[], Any], runs: int = 3
+def compare(  # noqa: PLR0913, PLR0917 - what a figure is, and how it is measured
+    name: str,
+    size: int,
+    peer: str,
+    goal: float,
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    runs: int = 3,
+    agree: Callable[[Any, Any], bool] = operator.eq,
 ) -> Figure:
     """Run both in turn, after one run of each that does not count; the ratio is the median of the pairs'.
 
@@ -40,23 +48,24 @@ def compare(
         The two gave different answers.
     """
     answers = ours(), theirs()
-    if answers[0] != answers[1]:
+    if not agree(*answers):
         raise ValueError(f"{name}: ours gave {answers[0]}, the peer {answers[1]}")
-    pairs = [(_timed(ours), _timed(theirs)) for _ in range(runs)]
+    pairs = [(timed(ours), timed(theirs)) for _ in range(runs)]
     ratio = statistics.median(one / other for one, other in pairs)
     seconds, peer_seconds = (statistics.median(side) for side in zip(*pairs, strict=True))
     return Figure(
-        name, size, round(seconds, 2), peer, round(peer_seconds, 2), round(ratio, 2), _peak_mb(), goal, ratio <= goal
+        name, size, round(seconds, 2), peer, round(peer_seconds, 2), round(ratio, 3), peak_mb(), goal, ratio <= goal
     )
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def timed(work: Callable[[], Any]) -> float:
+    """Give the seconds that something takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def _peak_mb() -> int:
+def peak_mb() -> int:
     """The most memory that this process, its JVM and their Python workers ever held, each at its own peak."""
     below: dict[int, list[int]] = {}
     peaks: dict[int, int] = {}

@@ -1,0 +1,65 @@
+"""The job on a lake: it owns one day, and what it is told reaches the models."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from crm_spark.core import runner
+from crm_spark.core.config import Place
+from crm_spark.core.errors import ConfigError
+from crm_spark.core.lake import Lake
+from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.value.clv import CLV, PARAMETERS
+from jobs.clv import clv
+from tests.value.test_clv import drawn
+
+FIRST, AS_OF = date(1997, 7, 31), date(1997, 9, 30)
+
+
+def fill(lake: Lake) -> None:
+    rows = [(who, day, 1, Decimal(str(sales)), Decimal(0), 1, None, None) for who, day, _, sales in drawn(400)]
+    at = "timestamp '1997-01-01'"
+    days = lake.spark.createDataFrame(rows, CUSTOMER_DAYS.nullable_ddl)
+    lake.prepare(CUSTOMER_DAYS)
+    lake.overwrite(CUSTOMER_DAYS, days.selectExpr(*CUSTOMER_DAYS.names[:-2], f"{at} first_at", f"{at} last_at"), "fill")
+
+
+def tables(lake: Lake) -> list[list[tuple]]:
+    return [sorted((tuple(row) for row in lake.current(table).collect()), key=str) for table in (CLV, PARAMETERS)]
+
+
+def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
+    fill(lake)
+    runner.run(clv, lake, place, FIRST)
+    before = tables(lake)
+    runner.run(clv, lake, place, AS_OF)
+    once = tables(lake)
+    assert runner.run(clv, lake, place, AS_OF).rows["clv_parameters"] == 7
+    for ours, theirs in zip(once, tables(lake), strict=True):
+        assert [row[:2] for row in ours] == [row[:2] for row in theirs]
+        for one, other in zip(ours, theirs, strict=True):
+            numbers = [(a, b) for a, b in zip(one, other, strict=True) if isinstance(a, float)]
+            assert all(a == pytest.approx(b, rel=1e-9) for a, b in numbers)
+    for first, both in zip(before, once, strict=True):
+        assert first == [row for row in both if FIRST in row]
+        assert len(first) < len(both)
+
+
+def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
+    fill(lake)
+    settings = {"horizon": 30, "unit_days": 1, "discount": 0, "margin": 0.5}
+    runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
+    first = lake.current(CLV).where("value IS NOT NULL").first()
+    assert first is not None
+    assert first["horizon"] == 30
+    assert first["value"] == pytest.approx(first["expected_purchases"] * first["expected_spend"] / 2)
+    assert lake.current(PARAMETERS).select("unit_days").distinct().collect() == [(1,)]
+
+
+def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
+    settings = {"horizon": 0, "margin": 2, "discout": 0.1}
+    with pytest.raises(ConfigError) as told:
+        runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
+    for name in ("horizon", "margin", "discout"):
+        assert name in str(told.value)

@@ -1,0 +1,175 @@
+"""Lifetime value on Spark: CDNOW by its published figures, the same rows however they lie, and hard cases."""
+
+import math
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.value import clv
+
+CDNOW = Path(__file__).parents[3] / "shared" / "data" / "cdnow_sample"
+AS_OF = date(1997, 9, 30)
+Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
+
+
+def days_of(spark: SparkSession, days: Days) -> DataFrame:
+    rows = [(who, day, orders, Decimal(str(sales)), Decimal(0), 1, None, None) for who, day, orders, sales in days]
+    return spark.createDataFrame(rows, CUSTOMER_DAYS.nullable_ddl)
+
+
+def valued(spark: SparkSession, days: Days, **settings: float) -> tuple[list[Row], list[Row]]:
+    """Values and parameters, ordered."""
+    histories = clv.histories(days_of(spark, days), AS_OF)
+    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    values = clv.predict(histories, parameters, AS_OF, **{"horizon": 90, **settings})
+    return values.orderBy("customer_id").collect(), parameters.orderBy("model", "parameter").collect()
+
+
+@pytest.fixture(scope="module")
+def cdnow(spark: SparkSession) -> DataFrame:
+    if not CDNOW.is_dir():
+        pytest.skip("the published data are not beside the checkout")
+    names = ["master", "customer", "day", "discs", "dollars"]
+    raw = pd.read_csv(CDNOW / "CDNOW_sample.txt", sep=r"\s+", header=None, names=names, dtype={"customer": str})
+    raw["day"] = pd.to_datetime(raw["day"], format="%Y%m%d").dt.date
+    days = raw.groupby(["customer", "day"], as_index=False)["dollars"].sum()
+    return days_of(spark, [(row.customer, row.day, 1, row.dollars) for row in days.itertuples()]).localCheckpoint()
+
+
+def test_cdnow_gives_the_published_parameters_and_expectations(cdnow: DataFrame) -> None:
+    histories = clv.histories(cdnow, AS_OF).localCheckpoint()
+    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    found = {(row["model"], row["parameter"]): row for row in parameters.collect()}
+    published = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
+    for name, value in published.items():
+        assert found["bg_nbd", name]["value"] == pytest.approx(value, abs=5e-4)
+        assert found["bg_nbd", name]["log_likelihood"] == pytest.approx(-9582.43, abs=0.005)
+        assert found["bg_nbd", name]["customers"] == 2357
+    for name, value in {"p": 6.25, "q": 3.74, "v": 15.44}.items():
+        assert found["gamma_gamma", name]["value"] == pytest.approx(value, abs=0.02)
+        assert found["gamma_gamma", name]["customers"] == 946
+    values = clv.predict(histories, parameters, AS_OF, horizon=39 * 7, discount=0.0).collect()
+    assert sum(row["expected_purchases"] for row in values) == pytest.approx(1653.41, abs=0.05)
+    for row in values:
+        assert row["value"] == pytest.approx(row["expected_purchases"] * row["expected_spend"], rel=1e-12)
+        assert row["reason"] is None
+
+
+def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: DataFrame) -> None:
+    until = cdnow.where(cdnow["day"] <= AS_OF)
+    few = [clv.histories(days, AS_OF).where("customer_id < '1200'").localCheckpoint() for days in (cdnow, until)]
+    assert sorted(few[0].collect()) == sorted(few[1].collect())
+    weeks, days = (clv.fit(few[0], AS_OF, unit_days=unit).localCheckpoint() for unit in (7, 1))
+    values = [
+        sorted(clv.predict(few[0], parameters, AS_OF, horizon=90).select("customer_id", "value").collect())
+        for parameters in (weeks, days)
+    ]
+    for one, other in zip(*values, strict=True):
+        assert one["value"] == pytest.approx(other["value"], rel=1e-6)
+
+
+def test_the_rows_are_the_same_however_they_lie(cdnow: DataFrame) -> None:
+    answers = []
+    for partitions in (1, 2, 7):
+        histories = clv.histories(cdnow.repartition(partitions, "day"), AS_OF)
+        parameters = clv.fit(histories, AS_OF).localCheckpoint()
+        values = clv.predict(histories.repartition(partitions), parameters, AS_OF, horizon=90)
+        answers.append((sorted(parameters.collect(), key=str), sorted(values.collect())))
+    for others in answers[1:]:
+        for ours, theirs in zip(answers[0], others, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                for name, value in one.asDict().items():
+                    assert other[name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value)
+
+
+def test_purchases_of_a_day_are_one_and_returns_alone_are_none(spark: SparkSession) -> None:
+    day = date(1997, 1, 1)
+    days = [
+        ("a", day, 3, 30.0),
+        ("a", day + timedelta(days=10), 2, 50.0),
+        ("a", day + timedelta(days=20), 1, 10.0),
+        ("a", day + timedelta(days=30), 0, 0.0),
+        ("b", day, 1, 5.0),
+        ("c", day, 0, 0.0),
+    ]
+    rows = clv.histories(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
+    assert [tuple(row) for row in rows] == [("a", 2, 20, 40, 30.0), ("b", 0, 0, 40, None)]
+
+
+def _many(customers: int, times: int, sales: float) -> Days:
+    day = date(1997, 1, 1)
+    return [(f"c{n}", day + timedelta(days=20 * k), 1, sales) for n in range(customers) for k in range(times)]
+
+
+def drawn(customers: int) -> Days:
+    """Customers as the models have them."""
+    random = np.random.default_rng(5)
+    days: Days = []
+    for n in range(customers):
+        at, rate = float(random.integers(0, 90)), random.gamma(1.0, 1 / 15)
+        leaves, worth = random.beta(1.0, 4.0), 5 / random.gamma(4.0, 1 / 15)
+        while at < 272:
+            spent = random.gamma(5.0, 1 / 5) * worth * 10
+            days.append((f"c{n:03}", date(1997, 1, 1) + timedelta(days=int(at)), 1, round(spent, 2) + 0.01))
+            if len(days) > 1 and days[-2][:2] == days[-1][:2]:
+                days.pop()
+            if random.random() < leaves:
+                break
+            at += random.exponential(1 / rate)
+    return days
+
+
+CASES: dict[str, tuple[Days, str]] = {
+    "no repeat buyer": (_many(30, 1, 9.0), "no customer bought again"),
+    "one customer": (_many(1, 3, 9.0), "no maximum"),
+    "all alike": (_many(50, 4, 9.0), "no maximum"),
+    "nobody": ([], ""),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_estimated_is_a_row_with_a_reason(spark: SparkSession, case: str) -> None:
+    days, reason = CASES[case]
+    values, parameters = valued(spark, days)
+    assert len(values) == len({who for who, *_ in days})
+    assert len(parameters) == 7
+    for row in parameters:
+        assert (row["value"], row["standard_error"]) == (None, None)
+        assert row["reason"]
+    for row in values:
+        assert row["value"] is None
+        assert reason in row["reason"]
+
+
+def test_who_spent_nothing_on_later_days_has_a_reason_and_the_others_a_value(spark: SparkSession) -> None:
+    start = date(1997, 1, 1)
+    days = drawn(400)
+    days += [("free", start, 1, 10.0), ("free", start + timedelta(days=30), 1, 0.0)]
+    days += [("owed", start, 1, 10.0), ("owed", start + timedelta(days=30), 1, -4.0)]
+    values, parameters = valued(spark, days)
+    assert all(row["value"] is not None for row in parameters)
+    without = {row["customer_id"]: row for row in values if row["value"] is None}
+    assert set(without) == {"free", "owed"}
+    for row in without.values():
+        assert row["reason"] == "the days after the first brought no money"
+        assert 0 < row["probability_alive"] <= 1
+        assert row["expected_purchases"] > 0
+    for row in values:
+        assert not any(math.isnan(value) for value in row if isinstance(value, float))
+
+
+def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> None:
+    days = drawn(400)
+    plain, _ = valued(spark, days, discount=0.0)
+    half, _ = valued(spark, days, discount=0.0, margin=0.5)
+    less, _ = valued(spark, days, discount=0.2, horizon=90)
+    for one, other, last in zip(plain, half, less, strict=True):
+        assert one["value"] == pytest.approx(2 * other["value"])
+        assert one["value"] * 1.2 ** (-90 / 365.25) < last["value"] < one["value"]
+        assert one["expected_purchases"] == last["expected_purchases"]

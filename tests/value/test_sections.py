@@ -1,0 +1,101 @@
+"""What the page tells of lifetime value, against plain sums over the customers."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from crm_spark.core.sections import Rows, Section
+from crm_spark.kernels import bgnbd
+from crm_spark.value import clv, sections
+
+BEFORE, NOW = date(2026, 1, 24), date(2026, 1, 31)
+LEARNED = {"r": 0.6, "alpha": 5.0, "a": 0.8, "b": 2.5}
+
+
+def customers(day: date) -> list[dict[str, Any]]:
+    return [
+        {
+            "customer_id": f"c{n:02}",
+            "as_of": day,
+            "frequency": n % 11,
+            "recency": 5 * (n % 11),
+            "age": 60 + n % 7 * 7,
+            "monetary": 10.0 if n % 11 else None,
+            "probability_alive": n / 40 if n else 1.0,
+            "horizon": 90,
+            "expected_purchases": n / 10,
+            "expected_spend": 20.0 if n % 9 else None,
+            "value": n * 2.0 if n % 9 else None,
+            "reason": None if n % 9 else "the days after the first brought no money",
+        }
+        for n in range(40 if day == NOW else 3)
+    ]
+
+
+def parameters(day: date, is_known: bool = True) -> list[dict[str, Any]]:
+    row = {"as_of": day, "model": "bg_nbd", "customers": 40, "unit_days": 7}
+    return [row | {"parameter": name, "value": value if is_known else None} for name, value in LEARNED.items()]
+
+
+def frame(spark: SparkSession, table: Any, rows: list[dict[str, Any]]) -> DataFrame:
+    return spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.nullable_ddl)
+
+
+def shown(spark: SparkSession, make: Any, known: bool = True) -> tuple[Section, Rows]:
+    values = frame(spark, clv.CLV, customers(BEFORE) + customers(NOW))
+    learned = frame(spark, clv.PARAMETERS, parameters(BEFORE) + parameters(NOW, known))
+    section = make(values, learned)
+    columns = [name.lstrip("-") for name in section.order_by]
+    rows = [
+        row.asDict()
+        for row in section.rows.orderBy(columns, ascending=not section.order_by[0].startswith("-")).collect()
+    ]
+    return section, rows
+
+
+def test_money_to_come_is_summed_by_how_likely_customers_still_are(spark: SparkSession) -> None:
+    section, rows = shown(spark, sections.to_come)
+    mine = [row for row in customers(NOW) if row["probability_alive"] >= 0.9]
+    assert [row["band"] for row in rows][-1] == "90-100 %"
+    assert rows[-1]["customers"] == len(mine)
+    assert rows[-1]["value"] == sum(row["value"] or 0 for row in mine)
+    assert sum(row["customers"] for row in rows) == 40
+    value = sum(row["value"] or 0 for row in customers(NOW))
+    likely = sum(row["value"] or 0 for row in customers(NOW) if row["probability_alive"] >= 0.5)
+    assert section.sentence(rows) == (
+        f"In the next 90 days 40 customers are expected to order on 78 days and to bring {value:,.0f} ¤, "
+        f"{100 * likely / value:.0f} % of it from those who are rather customers still than not."
+    )
+
+
+def test_those_worth_most_come_first_and_who_has_no_value_not_at_all(spark: SparkSession) -> None:
+    section, rows = shown(spark, sections.worth_most)
+    assert [row["customer_id"] for row in rows] == [f"c{n:02}" for n in range(39, 0, -1) if n % 9][:20]
+    together = sum(row["value"] for row in rows)
+    assert section.sentence(rows) == (
+        f"c39 is worth most: 78 ¤ are expected, from 3.9 days with an order; the first 20 together are worth {together:,.0f} ¤."
+    )
+
+
+def test_the_model_is_held_against_what_was_bought(spark: SparkSession) -> None:
+    section, rows = shown(spark, sections.fit_check)
+    ages = np.array([row["age"] / 7 for row in customers(NOW)])
+    expected = bgnbd.purchase_shares(np.array(list(LEARNED.values())), ages, 7).sum(axis=0)
+    bought = np.bincount([min(row["frequency"], 7) for row in customers(NOW)], minlength=8)
+    assert [row["purchases"] for row in rows] == ["0", "1", "2", "3", "4", "5", "6", "7 or more"]
+    assert [row["customers"] for row in rows] == list(bought)
+    assert [row["expected"] for row in rows] == pytest.approx(expected)
+    apart = np.abs(bought - expected).sum() / 2 / 40 * 100
+    assert section.sentence(rows) == (
+        f"{bought[0]} customers never bought again, {expected[0]:,.0f} by the model; it puts {apart:.1f} % of the "
+        f"customers into another bar than they are in."
+    )
+
+
+def test_without_an_estimate_there_is_nothing_to_hold_against(spark: SparkSession) -> None:
+    section, rows = shown(spark, sections.fit_check, known=False)
+    assert rows == []
+    assert section.empty
