@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,12 +87,20 @@ def clv_10m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
 
 
 def _driver_mb(spark: SparkSession) -> int:
-    """What the driver holds: Python's peak, and what is alive in Java's heap."""
-    runtime = spark.sparkContext._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
-    spark.sparkContext._jvm.java.lang.System.gc()  # type: ignore[union-attr]
+    """What the driver holds: Python's peak, and what is alive in Java's heap but for blocks, which executors hold."""
+    context = spark.sparkContext
+    runtime = context._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
+    context._jvm.java.lang.System.gc()  # type: ignore[union-attr]
+    blocks = sum(status._1() - status._2() for status in _values(context._jsc.sc().getExecutorMemoryStatus()))
     status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="utf-8")
     python = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return python // 1024 + int(runtime.totalMemory() - runtime.freeMemory()) // 1024**2
+    return python // 1024 + int(runtime.totalMemory() - runtime.freeMemory() - blocks) // 1024**2
+
+
+def _values(scala_map: Any) -> Iterator[Any]:
+    values = scala_map.values().iterator()
+    while values.hasNext():
+        yield values.next()
 
 
 def _fit_lifetimes(x: Floats, t_x: Floats, T: Floats):  # type: ignore[no-untyped-def]

@@ -216,16 +216,17 @@ def _while_alive(parameters: Floats, x: Floats, T: Floats, times: Floats, weight
     found = histories(x, np.zeros_like(x), T)
     rate = 1 / (alpha + found.T)
     expected = np.empty(found.x.size)
-    nodes = _nodes(times.max() * rate.max(initial=0.0))
-    for value in np.unique(found.x):
-        mine = found.x == value
+    # A customer's answer must not depend on who else is asked about: nodes are counted for the farthest case, and
+    # each row is summed by itself, which a product of matrices does not promise.
+    nodes = _nodes(times.max() / alpha)
+    values, firsts = np.unique(found.x, return_index=True)
+    for value, first, end in zip(values, firsts, [*firsts[1:], found.x.size], strict=True):
         p, share = _of_beta(a, b + value, nodes)
-        faded = np.outer(rate[mine], p)
-        bought = [
-            weight * -np.expm1(-(r + value) * np.log1p(time * faded))
-            for time, weight in zip(times, weights, strict=True)
-        ]
-        expected[mine] = sum(bought) @ (share / p)
+        faded = np.outer(rate[first:end], p)
+        bought = np.zeros_like(faded)
+        for time, weight in zip(times, weights, strict=True):
+            bought -= weight * np.expm1(-(r + value) * np.log1p(time * faded))
+        expected[first:end] = (bought * (share / p)).sum(axis=1)
     return expected[found.of]
 
 

@@ -33,6 +33,9 @@ def fit(x: Floats, mean: Floats) -> Estimate:
     """
     if x.size == 0:
         return nothing(len(NAMES), "no customer bought again and spent money")
+    # In one order, whatever the order given: sums of floats depend on it. They are taken for each x by itself.
+    order = np.argsort(mean)
+    x, mean = x[order], mean[order]
     # With money in units of its mean the search does not depend on the currency.
     unit = float(mean.mean())
     found = maximise(_Likelihood(x, mean / unit).derive, np.array([1.0, 2.0, 1.0]), x.size)

@@ -195,3 +195,13 @@ def test_shares_are_those_of_simulated_customers_and_sum_up_to_their_mean() -> N
     seen = np.bincount(np.minimum(bought, 6), minlength=7) / n
     assert shares == pytest.approx(seen, abs=4 * np.sqrt(0.25 / n))
     assert shares.sum() == pytest.approx(1)
+
+
+def test_an_answer_does_not_depend_on_who_else_is_asked_about() -> None:
+    random = np.random.default_rng(4)
+    x = random.integers(0, 30, 3000).astype(float)
+    t_x = random.random(3000) * 300 * (x > 0)
+    T = t_x + random.random(3000) * 100
+    asked = bgnbd.expected_purchases(PUBLISHED, x, t_x, T, 90.0, discount=0.001)
+    few = random.permutation(3000)[:70]
+    assert (bgnbd.expected_purchases(PUBLISHED, x[few], t_x[few], T[few], 90.0, discount=0.001) == asked[few]).all()

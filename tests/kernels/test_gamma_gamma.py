@@ -77,3 +77,13 @@ def test_what_cannot_be_estimated_has_a_reason(spent: list[tuple[int, float]]) -
     found = gamma_gamma.fit(x, mean)
     assert found.reason is not None
     assert np.isnan(found.parameters).all()
+
+
+def test_the_order_of_customers_changes_not_a_digit() -> None:
+    random = np.random.default_rng(3)
+    x = random.integers(1, 9, 5000).astype(float)
+    mean = np.round(random.gamma(3.0, 10.0, 5000), 2) + 0.01
+    order = random.permutation(5000)
+    one, other = gamma_gamma.fit(x, mean), gamma_gamma.fit(x[order], mean[order])
+    assert (one.parameters == other.parameters).all()
+    assert (one.standard_errors == other.standard_errors).all()

@@ -28,6 +28,14 @@ def scored(*customers: str) -> dict[str, list[dict[str, Any]]]:
     return {"rfm_scores": [row | scores | {"customer_id": name} for name in customers], "rfm_cuts": cuts}
 
 
+def valued(*customers: str) -> dict[str, list[dict[str, Any]]]:
+    """What cannot be estimated from customers who are all alike."""
+    reason = "the likelihood has no maximum"
+    learned = {"as_of": DAY, "model": "bg_nbd", "parameter": "r", "customers": 1, "unit_days": 7, "reason": reason}
+    row = {"as_of": DAY, "frequency": 0, "recency": 0, "age": 0, "horizon": 365, "reason": reason}
+    return {"clv": [row | {"customer_id": name} for name in customers], "clv_parameters": [learned]}
+
+
 LAKES = {
     "empty": ({}, ["order_lines, events, ingest_accounts are not there yet", "rfm_scores, rfm_cuts are not there yet"]),
     "loads and no jobs": (
@@ -40,12 +48,13 @@ LAKES = {
         ],
     ),
     "one customer": (
-        UNLOADED | scored("ann"),
+        UNLOADED | scored("ann") | valued("ann"),
         [
             "nothing to compare yet",
             "Of 1 customer, 1 has the highest",
             "One customer brought all",
             "ann, brought 6 EUR",
+            "There is no estimate: too few customers bought again, or all are alike.",
         ],
     ),
     "all alike": (
