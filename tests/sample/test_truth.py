@@ -18,6 +18,8 @@ from scipy.optimize import minimize
 from scipy.special import betaln, gammaln
 from scipy.stats import chi2
 
+from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels.likelihood import Estimate
 from crm_spark.sample import shop
 from crm_spark.sample.archetypes import ARCHETYPES
 from crm_spark.sample.setting import EFFECTS, MOST, Setting
@@ -134,6 +136,30 @@ def test_gamma_gamma_refitted_is_that_of_each_archetype(made: Shop) -> None:
             own["worth"].to_numpy() / made.customers.loc[own["customer_no"], "mean_order_value"].to_numpy() - 1
         ) ** 2
         assert abs(spread.mean() - 1 / planted["p"]) < 4 * spread.std() / np.sqrt(len(spread))
+
+
+def test_the_models_of_lifetime_value_find_what_was_planted(made: Shop) -> None:
+    churn = [made.parameters["churn"][name] for name in ("age_group", "household")]
+    z = sum(made.customers[name].map(effect) for name, effect in zip(("age_group", "household"), churn, strict=True))
+    process = made.orders[made.orders["cause"] == "process"]
+    worth = process.groupby("customer_no")["worth"].agg(["size", "mean"])
+    for name in made.archetypes:
+        planted = made.parameters["archetypes"][name]
+        # Of those whom no attribute makes leave sooner or later, where there are any.
+        mine = made.customers[(made.customers["archetype"] == name) & (z == 0 if made.is_planted else True)]
+        among = bgnbd.histories(*[mine[column].to_numpy() for column in ("x", "t_x", "T")])
+        buying = np.array([planted["buying"][letter] for letter in bgnbd.NAMES])
+        assert_near(bgnbd.fit(among), bgnbd._Likelihood(among).derive(buying)[0])
+        spent = worth[made.customers.loc[worth.index, "archetype"] == name]
+        n, mean = spent["size"].to_numpy(float), spent["mean"].to_numpy()
+        spending = np.array([planted["spending"][letter] for letter in ("p", "q", "gamma")])
+        assert_near(gamma_gamma.fit(n, mean), gamma_gamma._Likelihood(n, mean).derive(spending)[0])
+
+
+def assert_near(found: Estimate, at_planted: float) -> None:
+    """The planted parameters are within the confidence region of the estimate (Wilks)."""
+    assert found.reason is None
+    assert 0 <= 2 * (found.log_likelihood - at_planted) < chi2.ppf(RARE, found.parameters.size), found
 
 
 @pytest.mark.parametrize("factor", ["weekday", "year", "trend", "spike"])
