@@ -1,4 +1,4 @@
-"""Tell what every customer will be worth: whether he buys again, how often, and for how much."""
+"""Tell what every customer will be worth: who buys again, how often, and for how much."""
 
 from pydantic import Field
 from pyspark.sql import DataFrame

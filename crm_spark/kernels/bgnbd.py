@@ -1,8 +1,8 @@
 """BG/NBD: how often customers will buy who may leave without a word.
 
-While active, a customer buys at rate lambda ~ Gamma(r, alpha); after each purchase he leaves for good with
+While active, customers buy at rate lambda ~ Gamma(r, alpha); after each purchase they leave for good with
 probability p ~ Beta(a, b). Of each customer three numbers matter: x repeat purchases, the last of them at t_x, and
-T, the time that he was observed; all times count from his first purchase.
+T, the time under observation; all times count from the first purchase.
 
 References
 ----------
@@ -32,7 +32,7 @@ class Histories:
     ----------
     x, t_x, T, customers : (n,) arrays
     of : (m,) array of int
-        For each customer the place of his history.
+        For each customer the place of their history.
     """
 
     x: Floats

@@ -1,7 +1,7 @@
 """Gamma-Gamma: what an order of each customer is worth.
 
 A customer's purchases are worth Gamma(p, nu) each, and nu ~ Gamma(q, v) over customers: who bought seldom is judged
-more by the others, who bought often by himself. Money must not depend on how often one buys.
+more by the others, who bought often less. Money must not depend on how often one buys.
 
 References
 ----------

@@ -63,11 +63,24 @@ def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observation
     Estimate
         With a reason where the likelihood has no maximum that these observations could tell.
     """
-    told = _Once(derive, observations)
-    found = optimize.minimize(told.value, np.log(start), jac=told.gradient, hess=told.hessian, method="trust-exact",
-                              options={"gtol": FLAT, "maxiter": 200})  # fmt: skip
+    told, begin = _Once(derive, observations), np.log(start)
+
+    def stop_astray(logs: Floats) -> None:
+        if np.abs(logs - begin).max() > FARTHEST:
+            raise StopIteration
+
+    steps = {"gtol": FLAT, "maxiter": 200, "max_trust_radius": 2.0}
+    found = optimize.minimize(
+        told.value,
+        begin,
+        jac=told.gradient,
+        hess=told.hessian,
+        method="trust-exact",
+        options=steps,
+        callback=stop_astray,
+    )
     logs = np.asarray(found.x, dtype=np.float64)
-    if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - np.log(start)).max() > FARTHEST:
+    if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - begin).max() > FARTHEST:
         return nothing(start.size, "the likelihood has no maximum")
     if not _is_positive(told.hessian(logs)):
         return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")

@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgnbd, gamma_gamma
-from crm_spark.kernels.likelihood import Estimate, Floats, nothing
+from crm_spark.kernels.likelihood import Estimate, Floats
 
 DAYS_A_YEAR = 365.25
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
@@ -114,7 +114,7 @@ def fit(among: DataFrame, as_of: date, unit_days: int = 7) -> DataFrame:
     Parameters
     ----------
     among : DataFrame
-        As `histories` gives it.
+        As `histories` gives it; read twice: best persisted.
     unit_days : int, default 7
         Days of one unit of the model's time: only `alpha` depends on it.
 
@@ -151,7 +151,7 @@ def fit(among: DataFrame, as_of: date, unit_days: int = 7) -> DataFrame:
 def predict(
     among: DataFrame, parameters: DataFrame, as_of: date, horizon: int, discount: float = 0.1, margin: float = 1.0
 ) -> DataFrame:
-    """Say of every customer how likely he buys again, how often, and what that is worth.
+    """Say of every customer how likely they are one still, how often they will buy, and what that is worth.
 
     Parameters
     ----------
@@ -210,17 +210,13 @@ def _ddl(names: Sequence[str]) -> str:
 
 def _fit_times(batches: Iterator[pa.RecordBatch], unit_days: int) -> Iterator[pa.RecordBatch]:
     x, t_x, T, customers = _columns(batches, ["frequency", "recency", "age", "customers"])
-    found = bgnbd.fit(bgnbd.histories(x, t_x / unit_days, T / unit_days, customers)) if x.size else _nobody("bg_nbd")
+    found = bgnbd.fit(bgnbd.histories(x, t_x / unit_days, T / unit_days, customers))
     yield _rows("bg_nbd", found, int(customers.sum()))
 
 
 def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     x, mean = _columns(batches, ["frequency", "monetary"])
     yield _rows("gamma_gamma", gamma_gamma.fit(x, mean), x.size)
-
-
-def _nobody(model: str) -> Estimate:
-    return nothing(len(MODELS[model]), "there is no customer")
 
 
 def _rows(model: str, found: Estimate, customers: int) -> pa.RecordBatch:

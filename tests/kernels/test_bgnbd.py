@@ -205,3 +205,14 @@ def test_an_answer_does_not_depend_on_who_else_is_asked_about() -> None:
     asked = bgnbd.expected_purchases(PUBLISHED, x, t_x, T, 90.0, discount=0.001)
     few = random.permutation(3000)[:70]
     assert (bgnbd.expected_purchases(PUBLISHED, x[few], t_x[few], T[few], 90.0, discount=0.001) == asked[few]).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(HISTORY, min_size=1, max_size=40), st.floats(1, 3650))
+def test_any_customers_end_in_numbers_or_a_reason(histories: list, horizon: float) -> None:
+    columns = _columns(histories)
+    found = bgnbd.fit(bgnbd.histories(*columns))
+    assert found.reason or np.isfinite([*found.parameters, *found.standard_errors, found.log_likelihood]).all()
+    parameters = PUBLISHED if found.reason else found.parameters
+    expected = bgnbd.expected_purchases(parameters, *columns, horizon, discount=0.0003)
+    assert (np.isfinite(expected) & (expected >= 0)).all()

@@ -87,3 +87,11 @@ def test_the_order_of_customers_changes_not_a_digit() -> None:
     one, other = gamma_gamma.fit(x, mean), gamma_gamma.fit(x[order], mean[order])
     assert (one.parameters == other.parameters).all()
     assert (one.standard_errors == other.standard_errors).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(SPENT, min_size=1, max_size=40))
+def test_any_customers_end_in_numbers_or_a_reason(spent: list[tuple[int, float]]) -> None:
+    x, mean = (np.array(column, float) for column in zip(*spent, strict=True))
+    found = gamma_gamma.fit(x, mean)
+    assert found.reason or np.isfinite([*found.parameters, *found.standard_errors, found.log_likelihood]).all()
