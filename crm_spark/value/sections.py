@@ -72,8 +72,8 @@ def _to_come_told(bands: Rows) -> str:
     if value <= 0:
         return f"{told}; what that is worth cannot be told."
     return (
-        f"{told} and to bring {value:,.0f} ¤, {likely / value * 100:,.0f} % of it from those who are rather customers "
-        f"still than not."
+        f"{told} and to bring {value:,.0f} ¤, {likely / value * 100:,.0f} % of it from those who are more likely "
+        f"than not customers still."
     )
 
 
