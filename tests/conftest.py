@@ -11,6 +11,7 @@ from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
 from crm_spark.core.session import session
+from tests.browser import browser, faults  # noqa: F401 - fixtures of all tests that make a page
 
 QUICK_FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from crm_spark.cli.report import assemble
 from crm_spark.core import runner
 from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
@@ -36,7 +37,9 @@ def load(lake: Lake, place: Place, name: str, folder: Path) -> None:
     ingest(lake, place, mapping.read(Path(f"conf/sources/{name}.yaml")), str(folder), uuid.uuid4().hex[:12])
 
 
-def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_path: Path) -> None:
+def test_online_retail_gives_the_figures_of_its_readme(
+    spark: SparkSession, tmp_path: Path, faults: Callable[[str], list[str]]
+) -> None:
     place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP")
     lake = Lake(spark, place.lake)
     load(lake, place, "online_retail", DATA / "online_retail" / "by-day")
@@ -51,7 +54,8 @@ def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_
     assert tuple(counts[0]) == (4_338, 18_532)
     assert (lake.current(CUSTOMERS).count(), lake.current(PRODUCTS).count()) == (4_372, 4_070)
 
-    for job in discover().choose(["rfm_scores"], upstream=True):
+    pipeline = discover()
+    for job in pipeline.choose(["rfm_scores", "clv"], upstream=True):
         runner.run(job, lake, place, date(2011, 12, 9))
     scores = {row["customer_id"]: row for row in lake.current(rfm.SCORES).collect()}
     assert len(scores) == 4_338
@@ -61,6 +65,16 @@ def test_online_retail_gives_the_figures_of_its_readme(spark: SparkSession, tmp_
     }
     assert found == published
     clean.unpersist()
+
+    page = assemble(lake, pipeline, place, "Online Retail")
+    for said in (
+        "Of 4,338 customers",
+        "541,909",
+        "14646 leads with 280,206 GBP",
+        "4,338 customers are expected to order",
+    ):
+        assert said in page
+    assert faults(page) == []
 
 
 def test_complete_journey_fills_the_tables_and_its_references_hold(spark: SparkSession, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -96,7 +97,9 @@ def test_every_conformed_table_is_filled_and_the_orders_are_those_planted(made: 
     assert lines.count() == planted["lines"]
 
 
-def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(made: tuple[Lake, Place, Path]) -> None:
+def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
+    made: tuple[Lake, Place, Path], faults: Callable[[str], list[str]]
+) -> None:
     lake, place, truth = made
     planted = json.loads((truth / "totals.json").read_text())["loaded"]
     as_of, pipeline = START + timedelta(days=DAYS), discover()
@@ -117,3 +120,5 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(made: t
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
     assert "Revenue over time" in page
+    assert f"{planted['customers_with_a_purchase']:,} customers are expected to order" in page
+    assert faults(page) == []
