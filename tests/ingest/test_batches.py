@@ -26,20 +26,10 @@ class Died(Exception):
     """Stands for a driver that is gone."""
 
 
-@pytest.mark.parametrize(
-    "deaths",
-    [
-        ["ingest_accounts", "order_lines"],
-        pytest.param(["ingest_accounts", "customer_history", "order_lines", "customers"], marks=pytest.mark.slow),
-    ],
-    ids=len,
-)
-def test_a_batch_that_dies_again_and_again_is_finished_once(
-    raw: Raw, monkeypatch: pytest.MonkeyPatch, deaths: list[str]
-) -> None:
+def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
-    write = Lake._write
+    write, deaths = Lake._write, ["ingest_accounts", "customer_history", "order_lines", "customers"]
 
     def load_and_die(dies_after: str) -> None:
         def write_and_die(self: Lake, table: Table, work: Callable[[], object]) -> None:
