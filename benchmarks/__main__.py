@@ -51,7 +51,7 @@ def measured(name: str, share: float) -> Figure:
         return FIGURES[name](spark, Path(folder), share)
 
 
-def page(figures: list[Figure], share: float, before: str = "") -> str:
+def page(figures: list[Figure], share: float, before: str) -> str:
     """Give docs/performance.md: rows of figures that were not measured now stay as they were."""
     columns = ["name", "size", "seconds", "peer", "peer_seconds", "ratio", "goal", "met", "peak_memory_mb", "measured"]
     rows = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("| ")}

@@ -58,8 +58,7 @@ def clv_1m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
     customers = int(1_000_000 * share)
     lake = _lake(spark, folder, customers)
     histories = clv.histories(lake.current(CUSTOMER_DAYS), AS_OF).toPandas()
-    columns = [histories[name].to_numpy(float) for name in ("frequency", "recency", "age", "monetary")]
-    x, t_x, T, mean = columns
+    x, t_x, T, mean = (histories[name].to_numpy(float) for name in ("frequency", "recency", "age", "monetary"))
 
     def ours() -> Floats:
         run(discover().jobs["clv"], lake, Place(lake=lake.location, jobs={"clv": {"unit_days": 1}}), AS_OF)

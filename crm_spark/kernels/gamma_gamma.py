@@ -45,7 +45,6 @@ def fit(x: Floats, mean: Floats) -> Estimate:
         found.standard_errors * scale,
         found.log_likelihood - x.size * np.log(unit),
         found.reason,
-        found.covariance * np.outer(scale, scale) if found.covariance.size else found.covariance,
     )
 
 

@@ -5,7 +5,7 @@ those of the parameters themselves, from the Hessian at the maximum.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,6 @@ class Estimate:
     standard_errors: Floats
     log_likelihood: float = np.nan
     reason: str | None = None
-    covariance: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def nothing(parameters: int, reason: str) -> Estimate:
@@ -89,8 +88,7 @@ def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observation
     value, _, hessian = derive(parameters)
     if not _is_positive(-hessian):
         return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")
-    covariance = linalg.inv(-hessian)
-    return Estimate(parameters, np.sqrt(np.diag(covariance)), value, covariance=covariance)
+    return Estimate(parameters, np.sqrt(np.diag(linalg.inv(-hessian))), value)
 
 
 @dataclass

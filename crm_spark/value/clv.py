@@ -171,13 +171,13 @@ def predict(
     DataFrame of CLV
         One pass, no shuffle.
     """
-    learned = parameters.agg(
-        *[_learned("value", model, name).alias(f"{model}_{name}") for model, names in MODELS.items() for name in names],
+    wide = parameters.agg(
+        *[learned("value", model, name).alias(f"{model}_{name}") for model, names in MODELS.items() for name in names],
         F.max("unit_days").alias("unit_days"),
     )
-    reasons = parameters.agg(*[_learned("reason", model, names[0]).alias(model) for model, names in MODELS.items()])
+    reasons = parameters.agg(*[learned("reason", model, names[0]).alias(model) for model, names in MODELS.items()])
     schema = f"{_ddl(HISTORY)}, {', '.join(f'{name} double' for name in PREDICTED)}"
-    predicted = among.crossJoin(F.broadcast(learned)).mapInArrow(
+    predicted = among.crossJoin(F.broadcast(wide)).mapInArrow(
         partial(_predict, horizon=horizon, rate=log(1 + discount) / DAYS_A_YEAR), schema
     )
     value = F.col("discounted_purchases") * F.col("expected_spend") * F.lit(float(margin))
@@ -187,7 +187,8 @@ def predict(
     return told.select(*CLV.names)
 
 
-def _learned(column: str, model: str, name: str) -> Column:
+def learned(column: str, model: str, name: str) -> Column:
+    """An aggregate over PARAMETERS of one day: what one column says of one parameter."""
     return F.max(F.when((F.col("model") == model) & (F.col("parameter") == name), F.col(column)))
 
 
@@ -239,10 +240,10 @@ def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float) -> It
 def _predicted(customers: pa.Table, horizon: int, rate: float) -> pa.Table:
     """The histories with what the models, whose parameters stand in the first row, say of them."""
     x, t_x, T, mean = (_floats(customers, name) for name in HISTORY[1:])
-    learned = {name: customers.column(name)[0].as_py() for name in customers.column_names if name not in HISTORY}
-    unit = learned["unit_days"] or 1
+    told = {name: customers.column(name)[0].as_py() for name in customers.column_names if name not in HISTORY}
+    unit = told["unit_days"] or 1
     times, money = (
-        np.array([learned[f"{model}_{name}"] for name in names], dtype=np.float64) for model, names in MODELS.items()
+        np.array([told[f"{model}_{name}"] for name in names], dtype=np.float64) for model, names in MODELS.items()
     )
     answers = np.full((len(PREDICTED), x.size), np.nan)
     if not np.isnan(times).any():

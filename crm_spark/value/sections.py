@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Rows, Section
 from crm_spark.kernels import bgnbd
+from crm_spark.value.clv import learned
 
 BANDS = 10
 FIRST = 20  # customers
@@ -40,7 +41,6 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
             "expected_purchases",
             F.coalesce("value", F.lit(0.0)).alias("value"),
             "horizon",
-            "at",
         ),
         sentence=_to_come_told,
         picture=Bars("band", "value"),
@@ -50,9 +50,8 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
             "expected_purchases": "Days with an order to expect",
             "value": "They are expected to bring [money]",
             "horizon": "Days ahead",
-            "at": "Band",
         },
-        order_by=["at"],
+        order_by=["band"],
         note=(
             "BG/NBD tells how often customers buy who may leave without a word, Gamma-Gamma what their orders are "
             "worth. Money to come is discounted. Who bought once counts as a customer still: the model knows no more."
@@ -64,7 +63,7 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
 def _to_come_told(bands: Rows) -> str:
     customers, value = (sum(band[name] for band in bands) for name in ("customers", "value"))
     purchases = sum(band["expected_purchases"] for band in bands)
-    likely = sum(band["value"] for band in bands if band["at"] >= BANDS // 2)
+    likely = sum(band["value"] for band in bands if int(band["band"].split("-")[0]) >= 50)
     told = (
         f"In the next {bands[0]['horizon']:,} days {customers:,} customers are expected to order on {purchases:,.0f} "
         f"days"
@@ -117,25 +116,27 @@ def fit_check(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     counted = scored.groupBy("age", F.least("frequency", F.lit(MOST)).alias("purchases")).agg(
         F.count("*").alias("customers")
     )
-    learned = newest(clv_parameters, clv_parameters).where(F.col("model") == "bg_nbd")
-    wide = learned.agg(
-        *[F.max(F.when(F.col("parameter") == name, F.col("value"))).alias(name) for name in bgnbd.NAMES],
-        F.max("unit_days").alias("unit_days"),
-    ).where(F.col("r").isNotNull())
+    wide = (
+        newest(clv_parameters, clv_parameters)
+        .agg(
+            *[learned("value", "bg_nbd", name).alias(name) for name in bgnbd.NAMES],
+            F.max("unit_days").alias("unit_days"),
+        )
+        .where(F.col("r").isNotNull())
+    )
     checked = counted.crossJoin(F.broadcast(wide)).repartition(1)
     return Section(
         title="How well the model describes what was bought",
         chapter=Chapter.VALUE,
-        rows=checked.mapInArrow(_expected, "purchases string, customers bigint, expected double, at int"),
+        rows=checked.mapInArrow(_expected, "purchases string, customers bigint, expected double"),
         sentence=_fit_told,
         picture=Bars("purchases", "customers", beside="expected"),
         labels={
             "purchases": "Days with an order after the first",
             "customers": "Customers",
             "expected": "Customers by the model",
-            "at": "Place",
         },
-        order_by=["at"],
+        order_by=["purchases"],
         empty="There is no estimate: too few customers bought again, or all are alike.",
     )
 
@@ -146,19 +147,13 @@ def _expected(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if not table:
         return
     age, purchases, customers = (table.column(name).to_numpy() for name in ("age", "purchases", "customers"))
-    learned = np.array([table.column(name)[0].as_py() for name in bgnbd.NAMES])
+    parameters = np.array([table.column(name)[0].as_py() for name in bgnbd.NAMES])
     ages, of = np.unique(age, return_inverse=True)
-    shares = bgnbd.purchase_shares(learned, ages / table.column("unit_days")[0].as_py(), MOST)
+    shares = bgnbd.purchase_shares(parameters, ages / table.column("unit_days")[0].as_py(), MOST)
     expected = np.bincount(of, weights=customers) @ shares
     observed = np.bincount(purchases, weights=customers, minlength=MOST + 1).astype(int)
     names = [*[str(x) for x in range(MOST)], f"{MOST} or more"]
-    columns = {
-        "purchases": names,
-        "customers": observed,
-        "expected": expected,
-        "at": np.arange(MOST + 1, dtype=np.int32),
-    }
-    yield pa.RecordBatch.from_pydict(columns)
+    yield pa.RecordBatch.from_pydict({"purchases": names, "customers": observed, "expected": expected})
 
 
 def _fit_told(rows: Rows) -> str:
