@@ -87,6 +87,15 @@ def place(lake: Lake) -> Place:
     return Place(lake=lake.location)
 
 
+@pytest.fixture(scope="session")
+def cdnow_sample() -> Path:
+    """Give the folder of CDNOW with its published answers."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "cdnow_sample"
+    if not folder.is_dir():
+        pytest.skip("the published data are not beside the checkout")
+    return folder
+
+
 class Kept:
     """Stands in for a lake where only reading matters: its tables are rows, each of which names what matters."""
 

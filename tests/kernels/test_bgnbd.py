@@ -12,7 +12,6 @@ from scipy.optimize import approx_fprime
 from crm_spark.kernels import bgnbd
 from tests.kernels.derivatives import assert_belong_together
 
-CDNOW = Path(__file__).parents[3] / "shared" / "data" / "cdnow_sample"
 PUBLISHED = np.array([0.243, 4.414, 0.793, 2.426])
 HISTORY = st.tuples(st.integers(0, 30), st.floats(0.1, 1), st.floats(1, 400)).map(
     lambda told: (float(told[0]), told[1] * told[2] if told[0] else 0.0, told[2])
@@ -24,15 +23,15 @@ def _columns(histories: list[tuple[float, float, float]]) -> tuple[np.ndarray, .
 
 
 @pytest.fixture(scope="module")
-def cdnow() -> pd.DataFrame:
-    return pd.read_csv(CDNOW / "cdnow_customers_summary.csv")
+def cdnow(cdnow_sample: Path) -> pd.DataFrame:
+    return pd.read_csv(cdnow_sample / "cdnow_customers_summary.csv")
 
 
 @pytest.fixture(scope="module")
-def exact_weeks() -> tuple[np.ndarray, ...]:
+def exact_weeks(cdnow_sample: Path) -> tuple[np.ndarray, ...]:
     """The summary from the raw file, in exact weeks: one purchase for a customer and day."""
     names = ["master", "customer", "day", "discs", "dollars"]
-    raw = pd.read_csv(CDNOW / "CDNOW_sample.txt", sep=r"\s+", header=None, names=names)
+    raw = pd.read_csv(cdnow_sample / "CDNOW_sample.txt", sep=r"\s+", header=None, names=names)
     days = pd.to_datetime(raw["day"], format="%Y%m%d")
     end = pd.Timestamp("1997-09-30")
     bought = days[days <= end].groupby(raw["customer"]).agg(["nunique", "min", "max"])
@@ -48,8 +47,8 @@ def test_the_fit_of_cdnow_is_the_published_one(exact_weeks: tuple[np.ndarray, ..
     assert expected.sum() == pytest.approx(1653.41, abs=0.01)
 
 
-def test_each_customer_of_cdnow_is_predicted_as_published(cdnow: pd.DataFrame) -> None:
-    reference = pd.read_csv(CDNOW / "reference_predictions.csv").set_index("ID").loc[cdnow["ID"]]
+def test_each_customer_of_cdnow_is_predicted_as_published(cdnow: pd.DataFrame, cdnow_sample: Path) -> None:
+    reference = pd.read_csv(cdnow_sample / "reference_predictions.csv").set_index("ID").loc[cdnow["ID"]]
     history = [cdnow[name].to_numpy(float) for name in ("frequency", "recency", "T")]
     expected = bgnbd.expected_purchases(PUBLISHED, *history, 39)
     assert np.abs(expected - reference["bgnbd_expected_39w"].to_numpy()).max() < 1e-6

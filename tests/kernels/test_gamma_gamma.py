@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from crm_spark.kernels import gamma_gamma
 from tests.kernels.derivatives import assert_belong_together
 
-CDNOW = Path(__file__).parents[3] / "shared" / "data" / "cdnow_sample"
 PUBLISHED = np.array([6.25, 3.74, 15.44])
 SPENT = st.tuples(st.integers(1, 40), st.floats(0.01, 1000))
 
 
 @pytest.fixture(scope="module")
-def cdnow() -> pd.DataFrame:
-    return pd.read_csv(CDNOW / "cdnow_customers_summary_with_transactions.csv")
+def cdnow(cdnow_sample: Path) -> pd.DataFrame:
+    return pd.read_csv(cdnow_sample / "cdnow_customers_summary_with_transactions.csv")
 
 
 def test_the_fit_of_cdnow_is_the_published_one(cdnow: pd.DataFrame) -> None:
@@ -28,8 +27,8 @@ def test_the_fit_of_cdnow_is_the_published_one(cdnow: pd.DataFrame) -> None:
     assert found.log_likelihood == pytest.approx(-4055.92, abs=0.005)
 
 
-def test_each_customer_of_cdnow_is_predicted_as_published(cdnow: pd.DataFrame) -> None:
-    reference = pd.read_csv(CDNOW / "reference_predictions.csv").set_index("ID").loc[cdnow["ID"]]
+def test_each_customer_of_cdnow_is_predicted_as_published(cdnow: pd.DataFrame, cdnow_sample: Path) -> None:
+    reference = pd.read_csv(cdnow_sample / "reference_predictions.csv").set_index("ID").loc[cdnow["ID"]]
     found = gamma_gamma.expected_mean(PUBLISHED, cdnow["x"].to_numpy(float), cdnow["zbar"].to_numpy(float))
     assert np.abs(found - reference["gg_expected_spend"].to_numpy()).max() < 1e-6
 

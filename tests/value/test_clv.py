@@ -13,7 +13,6 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv
 
-CDNOW = Path(__file__).parents[3] / "shared" / "data" / "cdnow_sample"
 AS_OF = date(1997, 9, 30)
 Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
 
@@ -32,11 +31,9 @@ def valued(spark: SparkSession, days: Days, **settings: float) -> tuple[list[Row
 
 
 @pytest.fixture(scope="module")
-def cdnow(spark: SparkSession) -> DataFrame:
-    if not CDNOW.is_dir():
-        pytest.skip("the published data are not beside the checkout")
+def cdnow(spark: SparkSession, cdnow_sample: Path) -> DataFrame:
     names = ["master", "customer", "day", "discs", "dollars"]
-    raw = pd.read_csv(CDNOW / "CDNOW_sample.txt", sep=r"\s+", header=None, names=names, dtype={"customer": str})
+    raw = pd.read_csv(cdnow_sample / "CDNOW_sample.txt", sep=r"\s+", header=None, names=names, dtype={"customer": str})
     raw["day"] = pd.to_datetime(raw["day"], format="%Y%m%d").dt.date
     days = raw.groupby(["customer", "day"], as_index=False)["dollars"].sum()
     return days_of(spark, [(row.customer, row.day, 1, row.dollars) for row in days.itertuples()]).localCheckpoint()
