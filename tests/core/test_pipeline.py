@@ -27,7 +27,7 @@ def test_two_jobs_that_write_one_table_are_refused():
     assert str(told.value) == "a table is written by one job only:\n  things by one and other"
 
 
-OWN = '''
+OWN = """
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.job import job
 
@@ -39,7 +39,7 @@ def same(batches):
 @job(reads=[THINGS], writes=[THINGS])
 def things(things):
     return things.mapInArrow(same, "id bigint")
-'''
+"""
 
 
 def test_functions_of_a_file_on_no_path_reach_the_workers(spark: SparkSession, tmp_path: Path) -> None:
