@@ -1,6 +1,6 @@
 """A real cluster on this machine: the packaged zip, submitted to a standalone master with two workers.
 
-Master and workers demand the secret and the encryption of the shipped conf/cluster.yaml. Workers run a Python that has
+Master and workers demand the secret and the encryption of the shipped conf/spark.conf. Workers run a Python that has
 NumPy, SciPy, pandas and PyArrow alone.
 """
 
@@ -27,9 +27,10 @@ from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 from crm_spark.cli.app import app_for
+from crm_spark.cli.machine import securing
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
-from crm_spark.core.session import jars
+from crm_spark.core.session import LOCAL, jars
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import ORDER_LINES
 from crm_spark.segments import rfm
@@ -42,6 +43,19 @@ __all__ = ["built"]  # the fixture that builds the zip
 pytestmark = pytest.mark.slow
 SPARK = Path(pyspark.__file__).parent
 AS_OF = "1997-09-30"
+QUICK_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+SETTINGS = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    # Few rows, in few tasks.
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.delta.logStore.file.impl": LOCAL["spark.delta.logStore.file.impl"],
+    "spark.driver.extraJavaOptions": QUICK_JAVA,
+    "spark.executor.extraJavaOptions": QUICK_JAVA,
+}
 JOBS = {
     "customer_days": [CUSTOMER_DAYS],
     "rfm_scores": [rfm.SCORES, rfm.CUTS],
@@ -101,10 +115,10 @@ class Cluster:
         self, job: Path, *arguments: str, options: tuple[str, ...] = (), worker: str | None = None
     ) -> subprocess.Popen[str]:
         """Begin a `spark-submit`."""
-        settings = ["spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1", "spark.ui.enabled=false"]
         delta = ["--jars", jars()["spark.jars"], "--py-files", str(self.zipped)]
+        delta += ["--properties-file", str(ROOT / "conf" / "spark.conf"), "--load-spark-defaults"]
         command = [str(SPARK / "bin" / "spark-submit"), "--master", self.url, *delta, *options]
-        command += [part for setting in settings for part in ("--conf", setting)]
+        command += [part for name, value in SETTINGS.items() for part in ("--conf", f"{name}={value}")]
         # Elsewhere than in the checkout, without its path: all of the suite comes from the zip.
         environment = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
         environment |= {"PYSPARK_PYTHON": worker or self.python, "PYSPARK_DRIVER_PYTHON": sys.executable}
@@ -120,7 +134,12 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """What every process of the cluster is told."""
-        return {**os.environ, "SPARK_CONF_DIR": str(self.folder), "SPARK_LOCAL_IP": "127.0.0.1"}
+        return {
+            **os.environ,
+            "SPARK_CONF_DIR": str(self.folder),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA,
+        }
 
     def executors(self) -> list[int]:
         """The processes that are at work on the two workers."""
@@ -140,10 +159,11 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start a cluster that demands what conf/cluster.yaml gives."""
+    """Start a cluster that demands what conf/spark.conf gives."""
     folder, port, web = tmp_path_factory.mktemp("cluster"), free_port(), free_port()
-    settings = yaml.safe_load((ROOT / "conf/cluster.yaml").read_text("utf-8"))["spark"]
-    demanded = {name: value for name, value in settings.items() if name.startswith(("spark.auth", "spark.network"))}
+    demanded = {
+        name: value for name, value in securing().items() if name.startswith(("spark.authenticate", "spark.network"))
+    }
     demanded["spark.authenticate.secret"] = secrets.token_hex()
     lines = [f"{name} {value}" for name, value in demanded.items()]
     (folder / "spark-defaults.conf").write_text("\n".join(lines), "utf-8")
