@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackagePath, distribution
@@ -105,16 +106,10 @@ class Cluster:
     zipped: Path
     python: str
 
-    def submit(self, job: Path, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run `spark-submit` to its end."""
-        with self.submitted(job, *arguments, options=options) as begun:
-            said, complained = begun.communicate()
-        return subprocess.CompletedProcess(begun.args, begun.returncode, said, complained)
-
-    def submitted(
+    def submit(
         self, job: Path, *arguments: str, options: tuple[str, ...] = (), worker: str | None = None
-    ) -> subprocess.Popen[str]:
-        """Begin a `spark-submit`."""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `spark-submit`."""
         delta = ["--jars", jars()["spark.jars"], "--py-files", str(self.zipped)]
         delta += ["--properties-file", str(ROOT / "conf" / "spark.conf"), "--load-spark-defaults"]
         command = [str(SPARK / "bin" / "spark-submit"), "--master", self.url, *delta, *options]
@@ -122,12 +117,12 @@ class Cluster:
         # Elsewhere than in the checkout, without its path: all of the suite comes from the zip.
         environment = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
         environment |= {"PYSPARK_PYTHON": worker or self.python, "PYSPARK_DRIVER_PYTHON": sys.executable}
-        return subprocess.Popen(
+        return subprocess.run(
             [*command, str(job), *arguments],
+            check=False,
             cwd=self.zipped.parent,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
 
@@ -333,48 +328,56 @@ COPIES = Table("copies", "Copies.", owns="table", key=CUSTOMER_DAYS.key, columns
 
 
 def test_an_executor_that_is_killed_while_it_writes_leaves_no_row_out_and_none_twice(
-    cluster: Cluster, there: Lake, tmp_path: Path
+    cluster: Cluster, here: Lake, spark: SparkSession, tmp_path: Path
 ) -> None:
+    lake = Lake(spark, str(tmp_path / "lake"))
+    shutil.copytree(Path(here.location, "customer_days"), Path(lake.location, "customer_days"))
     (tmp_path / "copies.py").write_text(SLOW, "utf-8")
-    with cluster.submitted(tmp_path / "copies.py", "--lake", there.location, "--as-of", AS_OF) as begun:
-        wait_for_files(Path(there.location, "copies"), begun)
-        killed = cluster.executors()[0]
-        os.kill(killed, signal.SIGKILL)
-        _, said = begun.communicate()
-    assert begun.returncode == 0, said[-3000:]
-    assert "Lost executor" in said
-    pd.testing.assert_frame_equal(rows(there, COPIES), rows(there, CUSTOMER_DAYS))
-    writes = [commit for commit in there.history(COPIES) if commit["operation"] != "CREATE TABLE"]
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(cluster.submit, tmp_path / "copies.py", "--lake", lake.location, "--as-of", AS_OF)
+        while not job.done() and not list(Path(lake.location, "copies").glob("*.parquet")):
+            time.sleep(0.1)  # until some rows are written, and others are not
+        for executor in cluster.executors()[:1]:
+            os.kill(executor, signal.SIGKILL)
+        done = job.result()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Lost executor" in done.stderr
+    pd.testing.assert_frame_equal(rows(lake, COPIES), rows(here, CUSTOMER_DAYS))
+    writes = [commit for commit in lake.history(COPIES) if commit["operation"] != "CREATE TABLE"]
     assert len(writes) == 1
 
 
-def wait_for_files(folder: Path, begun: subprocess.Popen[str]) -> None:
-    """Wait until some rows are written, and others are not."""
-    while begun.poll() is None:
-        if list(folder.glob("*.parquet")):
-            return
-        time.sleep(0.1)
-    raise AssertionError(begun.communicate()[1][-3000:])
+# -- with the environment, in a catalog
+
+CATALOGUED = '''"""Score customers in a schema of the session's catalog, which knows of it nothing but their days."""
+
+import sys
+
+from crm_spark.core.entry import main
+from crm_spark.core.session import session
+from crm_spark.jobs.rfm_scores import rfm_scores
+
+spark = session()
+spark.sql("CREATE SCHEMA spark_catalog.crm LOCATION '{schema}'")
+spark.sql("CREATE TABLE spark_catalog.crm.customer_days USING delta LOCATION '{days}'")
+sys.exit(main(rfm_scores))
+'''
 
 
-# -- with the environment
-
-
-def test_where_nodes_have_nothing_the_environment_goes_along(
+def test_where_nodes_have_nothing_the_environment_goes_along_and_a_schema_is_a_lake_there(
     cluster: Cluster, built: Path, shop: Shop, here: Lake, spark: SparkSession, tmp_path: Path
 ) -> None:
-    archive = packed_environment(built)
-    lake = Lake(spark, str(tmp_path / "lake"))
-    shutil.copytree(Path(here.location, "customer_days"), Path(lake.location, "customer_days"))
-    with cluster.submitted(
-        built / "jobs" / "rfm_scores.py",
-        *("--lake", lake.location, "--as-of", AS_OF, *shop.config),
-        options=("--archives", f"{archive}#environment"),
+    schema, days = tmp_path / "crm", Path(here.location, "customer_days")
+    (tmp_path / "catalogued.py").write_text(CATALOGUED.format(schema=schema, days=days), "utf-8")
+    done = cluster.submit(
+        tmp_path / "catalogued.py",
+        *("--lake", "spark_catalog.crm", "--as-of", AS_OF, *shop.config),
+        options=("--archives", f"{packed_environment(built)}#environment"),
         worker="./environment/bin/python",
-    ) as begun:
-        _, said = begun.communicate()
-    assert begun.returncode == 0, said[-3000:]
-    pd.testing.assert_frame_equal(rows(lake, rfm.SCORES), rows(here, rfm.SCORES), rtol=1e-9, atol=0)
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = Lake(spark, str(schema))
+    pd.testing.assert_frame_equal(rows(found, rfm.SCORES), rows(here, rfm.SCORES), rtol=1e-9, atol=0)
 
 
 def packed_environment(built: Path) -> Path:

@@ -123,6 +123,11 @@ def test_yarn_and_kubernetes_are_among_them_and_the_driver_finds_its_configurati
         assert listed(told[name].childArgs())[-1] == Path(told[name].files()).name
 
 
+def test_the_store_that_is_fetched_is_the_one_of_sparks_own_hadoop(spark: SparkSession) -> None:
+    asked = {told.packages() for told in (parsed(spark, command) for command in COMMANDS)} - {None}
+    assert asked == {f"org.apache.hadoop:hadoop-aws:{spark._jvm.org.apache.hadoop.util.VersionInfo.getVersion()}"}
+
+
 def test_every_shipped_setting_is_one_that_spark_knows(spark: SparkSession) -> None:
     assert faults(spark, properties(CONF)) == []
     unknown, wrong = faults(spark, {"spark.autenticate": "true", "spark.authenticate": "maybe"})
