@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from crm_spark.core import lease
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
@@ -78,8 +79,9 @@ def as_users_run(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path) -> Lake:
-    return Lake(spark, str(tmp_path / "lake"))
+def lake(spark: SparkSession, tmp_path: Path) -> Iterator[Lake]:
+    yield Lake(spark, str(tmp_path / "lake"))
+    lease.release(tmp_path / "lake", spark)
 
 
 @pytest.fixture

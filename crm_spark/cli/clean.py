@@ -29,6 +29,8 @@ def clean(
     from crm_spark.ingest import accounts
 
     desk.need_lake()
+    if not dry_run:
+        desk.claim()
     lake, place, now = desk.lake, desk.place, datetime.now(UTC)
     done: list[dict[str, Any]] = []
     if not dry_run and lake.version(accounts.QUARANTINE) is not None:

@@ -6,6 +6,7 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.core.events import Event, Listener
 from crm_spark.core.lake import Lake
 
 RUNS = Table(
@@ -57,6 +58,17 @@ def record(lake: Lake, run_id: str, job: str, status: str, fingerprint: str, **t
     rows = lake.spark.createDataFrame([tuple(row.get(name) for name in RUNS.names)], RUNS.nullable_ddl)
     # A run is never run again under its id, so its rows need no transaction to be added once.
     lake.append(RUNS, rows, run_id)
+
+
+def logged(lake: Lake, run_id: str, fingerprint: str, as_of: date | None = None) -> Listener:
+    """Make the listener that writes a run's start and end into the run log."""
+
+    def write_down(event: Event) -> None:
+        if event.table is None and event.step in ("started", "done", "skipped", "failed"):
+            told = {"reason": event.reason, "as_of": as_of, **event.told}
+            record(lake, run_id, event.job, event.step, fingerprint, **told)
+
+    return write_down
 
 
 def last_done(lake: Lake, job: str, as_of: date | None = None) -> dict[str, Any] | None:

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
-from crm_spark.core.errors import ConfigError
+from crm_spark.core.errors import ConfigError, LakeBusy
 
 PACKAGES = "io.delta:delta-spark_4.2_2.13:4.4.0,io.delta:delta-storage:4.4.0"
 
@@ -128,3 +130,28 @@ def archived(settings: Mapping[str, str]) -> dict[str, str]:
     archive = jar_folder() / ARCHIVE
     others = settings.get(JAVA_OPTIONS, "")
     return {JAVA_OPTIONS: f'-XX:SharedArchiveFile="{archive}" {others}'} if archive.is_file() else {}
+
+
+def hold_in_java(spark: SparkSession, path: Path) -> None:
+    """Let the session's Java lock a file until it ends. A Connect server is not ours: it locks nothing.
+
+    Raises
+    ------
+    LakeBusy
+        Another Java holds it.
+    """
+    if is_remote():
+        return
+    java: Any = spark._jvm
+    lock = java.java.io.RandomAccessFile(str(path), "rw").getChannel().tryLock()
+    if lock is None:
+        raise LakeBusy(f"the lake {path.parent} is held by another Java; run again when it is done")
+    # Kept where Java keeps it when this Python is gone.
+    java.java.lang.System.getProperties().put(f"crm_spark {path}", lock)
+
+
+def release_in_java(spark: SparkSession, path: Path) -> None:
+    """Give up what `hold_in_java` locked."""
+    if not is_remote():
+        java: Any = spark._jvm
+        java.java.lang.System.getProperties().remove(f"crm_spark {path}").channel().close()
