@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial, reduce
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -44,6 +44,7 @@ from crm_spark.core.together import together
 Answer = TypeVar("Answer")
 SCHEMA = re.compile(r"\w+\.\w+")
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+MOST_HOURS = 24  # that a run takes, where another driver may be at work
 MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
 
 
@@ -89,7 +90,7 @@ class Lake:
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._notes, self._noting = 0, Lock()
-        self._is_ours = False
+        self._is_ours, self._is_held = False, False
 
     # -- names and state
 
@@ -328,6 +329,19 @@ class Lake:
             self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"({listed})", table)
         self._do(table, "vacuuming", "vacuumed", lambda: self._sql("VACUUM {table}", table).collect())
 
+    @property
+    def dead_after(self) -> timedelta:
+        """How old unfinished work is at least when its driver is surely dead: no time where this one writes alone."""
+        return timedelta(0) if self._is_held else timedelta(hours=MOST_HOURS)
+
+    def orphans(self, table: Table) -> list[str]:
+        """Name the files that no version names: left by runs that died before their commit."""
+        return [row["path"] for row in self._vacuum_of_orphans(table, " DRY RUN").collect()]
+
+    def remove_orphans(self, table: Table) -> None:
+        """Remove the files that no version names."""
+        self._do(table, "sweeping", "swept", lambda: self._vacuum_of_orphans(table, "").collect())
+
     def drop(self, table: Table, run_id: str) -> None:
         """Forget a derived table's rows and shape, so that the next run makes it anew."""
         self._replace(table, {column.name: column.comment for column in table.columns}, run_id)
@@ -359,6 +373,23 @@ class Lake:
         self._do(table, "ending the migration of", "migrated", lambda: self._sql(statement, table))
 
     # -- inside
+
+    def _vacuum_of_orphans(self, table: Table, how: str) -> DataFrame:
+        """Let Delta take files that no version of its log names from those that lie there.
+
+        It would leave young ones, as a driver could be about to commit them. That these are old enough we know
+        better, so their age is told as the oldest; files of the change feed lie apart and go by their age.
+        """
+        place = self._sql("DESCRIBE DETAIL {table}", table).select("location").collect()[0][0]
+        reader = self.spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        lying = reader.option("pathGlobFilter", "*.parquet").load(place)
+        is_old = F.col("modificationTime") <= F.current_timestamp() - F.lit(self.dead_after)
+        told = {"path": F.col("path"), "length": F.col("length")}
+        told |= {"isDir": F.lit(False), "modificationTime": F.lit(0).cast("bigint")}
+        # Delta wants each column to be nullable.
+        files = lying.where(is_old).select([F.when(is_old, column).alias(name) for name, column in told.items()])
+        statement = "VACUUM {table} USING INVENTORY (SELECT * FROM {files})"
+        return self._sql(statement + how, table, files=files)
 
     def _found(self, ask: Callable[[], Answer]) -> Answer | None:
         """Ask about a table; None where it is not there."""
@@ -400,6 +431,7 @@ class Lake:
         else:
             lease.take(folder)
             lease.share(folder, self.spark)
+            self._is_held = True
         self._is_ours = True
 
     def _write(self, table: Table, write: Callable[[], object]) -> None:
@@ -415,9 +447,9 @@ class Lake:
             self._written.add(table.name)
         tell(done, table.name)
 
-    def _sql(self, statement: str, table: Table) -> DataFrame:
+    def _sql(self, statement: str, table: Table, **rows: Any) -> DataFrame:
         """Run a statement about one table. All that stands in it comes from a contract, quoted."""
-        return self.spark.sql(statement.replace("{table}", self.name(table)))
+        return self.spark.sql(statement.replace("{table}", self.name(table)), **rows)
 
     def _migrated(self, table: Table, begun: Begun) -> DataFrame:
         """The rows of the version from which a migration starts, as it changes them."""

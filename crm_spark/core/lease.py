@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from io import TextIOWrapper
 from pathlib import Path
 from threading import Lock, RLock
 from urllib.parse import unquote, urlsplit
@@ -101,7 +100,7 @@ def release(place: Path, spark: SparkSession) -> None:
             release_in_java(spark, path)
             _shared().remove(path)
         if path in _held():
-            _held().pop(path).close()
+            os.close(_held().pop(path))
 
 
 @contextmanager
@@ -119,9 +118,10 @@ def turn(location: str) -> Iterator[bool]:
         mine.release()
 
 
-def _locked(path: Path) -> TextIOWrapper:
+def _locked(path: Path) -> int:
+    """Open a file, lock it and write down who holds it; gives its descriptor."""
     try:
-        file = path.open("a+", encoding="utf-8")
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise ConfigError(f"the lake {path.parent} cannot be written to: {(error.strerror or '').lower()}") from None
     try:
@@ -130,15 +130,13 @@ def _locked(path: Path) -> TextIOWrapper:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.lockf(file, fcntl.LOCK_UN)
     except OSError as error:
-        file.seek(0)
-        holder = file.read().strip() or "another driver"
-        file.close()
+        holder = os.read(file, 1_000).decode().strip() or "another driver"
+        os.close(file)
         if not isinstance(error, BlockingIOError | PermissionError):
             raise ConfigError(f"{path.parent} knows no locks, so two drivers are not safe there") from None
         raise LakeBusy(f"the lake {path.parent} is held by {holder}; run again when it is done") from None
-    file.truncate(0)
-    file.write(_holder())
-    file.flush()
+    os.ftruncate(file, 0)
+    os.write(file, _holder().encode())
     return file
 
 
@@ -152,7 +150,7 @@ def _holder() -> str:
 
 
 @cache
-def _held() -> dict[Path, TextIOWrapper]:
+def _held() -> dict[Path, int]:
     return {}
 
 

@@ -73,8 +73,7 @@ def test_java_holds_the_lake_when_its_python_is_gone(tmp_path: Path, spark: Spar
     folder = tmp_path / "lake"
     lease.take(folder)
     lease.share(folder, spark)
-    python = lease._held().pop(folder / lease.NAME)
-    python.close()  # as the system does when Python is killed
+    os.close(lease._held().pop(folder / lease.NAME))  # as the system does when Python is killed
 
     probe = [sys.executable, "-c", HOLD, str(folder)]
     refused = subprocess.run(probe, check=False, capture_output=True, text=True)
