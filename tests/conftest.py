@@ -22,6 +22,7 @@ QUICK_FOR_FEW_ROWS = {
 # Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
 # first alone gets a small cache for its code, which must hold all of Spark here.
 QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+QUICK_SETTINGS = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -57,10 +58,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """
     started = session(
         {
-            "spark.master": "local[2]",
-            "spark.sql.shuffle.partitions": "2",
+            **QUICK_SETTINGS,
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-            **QUICK_FOR_FEW_ROWS,
             "spark.driver.extraJavaOptions": QUICK_JAVA,
         }
     )

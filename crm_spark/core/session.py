@@ -41,6 +41,8 @@ LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     # A table's state in 50 tasks costs seconds on one machine.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Delta would try ten million times to commit what rivals outrun.
+    "spark.databricks.delta.maxCommitAttempts": "20",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
