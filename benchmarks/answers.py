@@ -44,7 +44,7 @@ def days_20m(spark: SparkSession, folder: Path, share: float) -> Figure:
     rows = int(20_000_000 * share)
     lake = Lake(spark, str(folder / "lake"))
     lake.prepare(ORDER_LINES)
-    lake.overwrite(ORDER_LINES, _order_lines(spark, rows), "bench")
+    lake.overwrite(ORDER_LINES, order_lines(spark, rows), "bench")
     job = discover().jobs["customer_days"]
 
     def ours() -> list[int]:
@@ -75,7 +75,7 @@ def _customer_days(spark: SparkSession, rows: int) -> DataFrame:
     )
 
 
-def _order_lines(spark: SparkSession, rows: int) -> DataFrame:
+def order_lines(spark: SparkSession, rows: int) -> DataFrame:
     """Three lines an order, rising order numbers, a year of days."""
     order = F.floor(F.col("id") / 3)
     day = F.date_add(F.lit(date(2025, 1, 1)), F.floor(F.col("id") * 364 / rows).cast("int"))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from crm_spark.core import lease
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
@@ -24,6 +25,7 @@ QUICK_FOR_FEW_ROWS = {
 # Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
 # first alone gets a small cache for its code, which must hold all of Spark here.
 QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+QUICK_SETTINGS = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -59,15 +61,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     both, as users' sessions do.
     """
     settings = {
-        "spark.sql.shuffle.partitions": "2",
+        **QUICK_SETTINGS,
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-        **QUICK_FOR_FEW_ROWS,
         "spark.driver.extraJavaOptions": QUICK_JAVA,
     }
-    if pytestconfig.getoption("--connect"):
-        started = connected(settings)
-    else:
-        started = session({"spark.master": "local[2]", **settings})
+    started = connected(settings) if pytestconfig.getoption("--connect") else session(settings)
     yield started
     started.stop()
 
@@ -96,8 +94,9 @@ def as_users_run(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path) -> Lake:
-    return Lake(spark, str(tmp_path / "lake"))
+def lake(spark: SparkSession, tmp_path: Path) -> Iterator[Lake]:
+    yield Lake(spark, str(tmp_path / "lake"))
+    lease.release(tmp_path / "lake", spark)
 
 
 @pytest.fixture

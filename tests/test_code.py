@@ -15,7 +15,7 @@ MADE_BY = {"format", "join", "replace"}
 # Delta's parser takes no parameters in these statements: names, literals and numbers of contracts, quoted.
 STATEMENTS_OF_CONTRACTS = {
     f"crm_spark/core/lake.py:{name}"
-    for name in ("_sql", "_create", "_replace", "_grow", "history", "migrate", "vacuum")
+    for name in ("_sql", "_create", "_replace", "_grow", "history", "migrate", "vacuum", "_vacuum_of_orphans")
 }
 SCHEMAS = {"columns", "schema", "dtypes"}
 NO_DATAFRAMES = {

@@ -15,6 +15,7 @@ from typer.main import get_command
 from crm_spark.cli.app import app_for
 from crm_spark.cli.machine import securing
 from crm_spark.core import entry
+from crm_spark.core.session import PACKAGES
 from tests.test_docs import DOCUMENTS, ROOT, fences
 
 CONF = ROOT / "conf" / "spark.conf"
@@ -28,13 +29,14 @@ ENTRIES = (
     "org.apache.spark.sql.internal.StaticSQLConf$",
     "org.apache.spark.deploy.k8s.Config$",
     "org.apache.spark.deploy.yarn.config.package$",
+    "org.apache.spark.sql.delta.sources.DeltaSQLConf$",
 )
 # Spark's network library reads its settings by itself.
 OF_NETWORK = {
     "spark.network.crypto.cipher": lambda conf: conf.cipherTransformation(),
     "spark.network.crypto.authEngineVersion": lambda conf: str(conf.authEngineVersion()),
 }
-OPEN_ENDED = ("spark.executorEnv.", "spark.hadoop.")  # what follows is another's name
+OPEN_ENDED = ("spark.executorEnv.", "spark.hadoop.", "spark.delta.logStore.")  # what follows is another's name
 COMMANDS = [
     command
     for document in DOCUMENTS
@@ -123,9 +125,11 @@ def test_yarn_and_kubernetes_are_among_them_and_the_driver_finds_its_configurati
         assert listed(told[name].childArgs())[-1] == Path(told[name].files()).name
 
 
-def test_the_store_that_is_fetched_is_the_one_of_sparks_own_hadoop(spark: SparkSession) -> None:
-    asked = {told.packages() for told in (parsed(spark, command) for command in COMMANDS)} - {None}
-    assert asked == {f"org.apache.hadoop:hadoop-aws:{spark._jvm.org.apache.hadoop.util.VersionInfo.getVersion()}"}
+def test_what_is_fetched_for_s3_fits_sparks_own_hadoop_and_delta(spark: SparkSession) -> None:
+    (asked,) = {told.packages() for told in (parsed(spark, command) for command in COMMANDS)} - {None}
+    hadoop = spark._jvm.org.apache.hadoop.util.VersionInfo.getVersion()
+    (delta,) = re.findall(r"io\.delta:delta-storage:(\S+)", PACKAGES)
+    assert asked == f"org.apache.hadoop:hadoop-aws:{hadoop},io.delta:delta-storage-s3-dynamodb:{delta}"
 
 
 def test_every_shipped_setting_is_one_that_spark_knows(spark: SparkSession) -> None:

@@ -114,6 +114,12 @@ class Desk:
         with say.busy("starting Spark"):
             return Lake(session(place.spark), place.lake)
 
+    def claim(self) -> None:
+        """Hold the lake for writing, before a session is started."""
+        from crm_spark.core import lease
+
+        lease.claim(self.place.lake)
+
     def tell(self, pairs: list[str]) -> None:
         """Take what the command line tells jobs, before the configuration is read."""
         self._jobs = settings(pairs) or None

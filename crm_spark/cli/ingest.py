@@ -60,6 +60,7 @@ def ingest(
     if replace and len(sources) > 1:
         raise ConfigError(f"--replace names a file of one source, got {len(sources)} sources; give that one alone")
     mappings = [run.read(desk.place, name) for name in sources]
+    desk.claim()
     with Watch(len(mappings)) as watch:
         done = _load(desk, mappings, watch, root, Asked(replace or [], retry, moved))
     # `records` of the accounts go before the run's `rows`: one unit, a record of a file.

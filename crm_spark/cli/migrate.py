@@ -25,6 +25,8 @@ def migrate(
     """Bring a loaded table to its contract; started again, it finishes what was stopped."""
     table = loaded(desk, name)
     desk.need_lake()
+    if not dry_run:
+        desk.claim()
     pending = desk.lake.pending(table) if desk.lake.version(table) is not None else []
     named = [migration.name for migration in pending]
     told: dict[str, Any] = {"table": name, "migrations": named, "dry_run": dry_run}

@@ -31,6 +31,7 @@ def rebuild(
     when = day(as_of)
     desk.tell(sets or [])
     desk.need_lake()
+    desk.claim()
     check_settings(desk, [job], when)
     for other in job.tables.values():
         if other != table:  # that one may be as it likes

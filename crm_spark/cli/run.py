@@ -88,6 +88,7 @@ def check(desk: Desk, jobs: list[Job], as_of: date) -> list[Intent]:
         Naming every wrong setting of every job, or every table that is not what its contract promises.
     """
     desk.need_lake()
+    desk.claim()
     check_settings(desk, jobs, as_of)  # before a session is started: that takes seconds
     return foresee(desk, jobs, as_of)
 

@@ -12,9 +12,7 @@ from crm_spark.cli import say
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from crm_spark.core.runner import Event
-
-ENDS = ("done", "skipped", "failed")
+    from crm_spark.core.events import Event
 
 
 class Watch:
@@ -44,6 +42,7 @@ class Watch:
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        from crm_spark.core.events import ENDS
         from crm_spark.core.log import RUN_ID, log
 
         self.run_id = RUN_ID.get()

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from crm_spark.core import config, runner
+from crm_spark.core import config, lease, runner
 from crm_spark.core.arguments import day, settings
 from crm_spark.core.emptiness import emptiness
 from crm_spark.core.errors import ConfigError, ending
@@ -46,6 +46,7 @@ def _run(job: Job, told: argparse.Namespace) -> None:
     as_of, given = day(told.as_of), settings(told.set)
     place = config.load(told.config, lake=told.lake, jobs={job.name: given} if given else None)
     configure(place.logs)
+    lease.claim(place.lake)
     lake = Lake(session(place.spark), place.lake)
     _need_tables(job, lake)
     result = runner.run(job, lake, place, as_of, lambda event: log.info("%s %s", event.job, event.step))

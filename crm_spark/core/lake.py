@@ -14,16 +14,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial, reduce
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from crm_spark.core import lease
 from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.ddl import (
     DEFAULT_KEEP_HOURS,
@@ -35,6 +36,7 @@ from crm_spark.core.ddl import (
     retention,
 )
 from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.events import tell
 from crm_spark.core.pruning import spans, within
 from crm_spark.core.refusals import checked, guarded, is_absent
 from crm_spark.core.together import together
@@ -42,6 +44,7 @@ from crm_spark.core.together import together
 Answer = TypeVar("Answer")
 SCHEMA = re.compile(r"\w+\.\w+")
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+MOST_HOURS = 24  # that a run takes, where another driver may be at work
 MIGRATING = re.compile(r"being migrated from version (\d+) of contract (\d+)")
 
 
@@ -87,6 +90,7 @@ class Lake:
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._notes, self._noting = 0, Lock()
+        self._is_ours, self._is_held = False, False
 
     # -- names and state
 
@@ -209,6 +213,22 @@ class Lake:
 
     # -- writing
 
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Write alone: runs of one driver wait for each other; tells whether this one had to.
+
+        Raises
+        ------
+        LakeBusy
+            Another driver writes here.
+        ConfigError
+            The store does not keep two drivers apart.
+        """
+        with lease.turn(self.location) as had_to_wait:
+            if self._is_there():
+                self._claim()
+            yield had_to_wait
+
     def touched(self, tables: Sequence[Table]) -> list[Table]:
         """Those tables that this lake wrote since `forget_touched`."""
         return [table for table in tables if table.name in self._written]
@@ -293,7 +313,7 @@ class Lake:
 
     def compact(self, table: Table) -> None:
         """Gather small files, laid out by the clustering columns."""
-        self._write(table, lambda: self._sql("OPTIMIZE {table}", table).collect())
+        self._do(table, "compacting", "compacted", lambda: self._sql("OPTIMIZE {table}", table).collect())
 
     def vacuum(self, table: Table, keep_hours: int) -> None:
         """Remove files that no version of the last `keep_hours` needs.
@@ -307,7 +327,20 @@ class Lake:
         if not wanted.items() <= {**retention(DEFAULT_KEEP_HOURS), **found}.items():
             listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in wanted.items())
             self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"({listed})", table)
-        guarded(table, lambda: self._sql("VACUUM {table}", table).collect())
+        self._do(table, "vacuuming", "vacuumed", lambda: self._sql("VACUUM {table}", table).collect())
+
+    @property
+    def dead_after(self) -> timedelta:
+        """How old unfinished work is at least when its driver is surely dead: no time where this one writes alone."""
+        return timedelta(0) if self._is_held else timedelta(hours=MOST_HOURS)
+
+    def orphans(self, table: Table) -> list[str]:
+        """Name the files that no version names: left by runs that died before their commit."""
+        return [row["path"] for row in self._vacuum_of_orphans(table, " DRY RUN").collect()]
+
+    def remove_orphans(self, table: Table) -> None:
+        """Remove the files that no version names."""
+        self._do(table, "sweeping", "swept", lambda: self._vacuum_of_orphans(table, "").collect())
 
     def drop(self, table: Table, run_id: str) -> None:
         """Forget a derived table's rows and shape, so that the next run makes it anew."""
@@ -337,9 +370,26 @@ class Lake:
         self._replace(table, comments, run_id)
         self.overwrite(table, rows, run_id)
         statement = f"ALTER TABLE {{table}} ALTER COLUMN {first.name} COMMENT {literal(first.comment)}"
-        self._sql(statement, table)
+        self._do(table, "ending the migration of", "migrated", lambda: self._sql(statement, table))
 
     # -- inside
+
+    def _vacuum_of_orphans(self, table: Table, how: str) -> DataFrame:
+        """Let Delta take files that no version of its log names from those that lie there.
+
+        It would leave young ones, as a driver could be about to commit them. That these are old enough we know
+        better, so their age is told as the oldest; files of the change feed lie apart and go by their age.
+        """
+        place = self._sql("DESCRIBE DETAIL {table}", table).select("location").collect()[0][0]
+        reader = self.spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        lying = reader.option("pathGlobFilter", "*.parquet").load(place)
+        is_old = F.col("modificationTime") <= F.current_timestamp() - F.lit(self.dead_after)
+        told = {"path": F.col("path"), "length": F.col("length")}
+        told |= {"isDir": F.lit(False), "modificationTime": F.lit(0).cast("bigint")}
+        # Delta wants each column to be nullable.
+        files = lying.where(is_old).select([F.when(is_old, column).alias(name) for name, column in told.items()])
+        statement = "VACUUM {table} USING INVENTORY (SELECT * FROM {files})"
+        return self._sql(statement + how, table, files=files)
 
     def _found(self, ask: Callable[[], Answer]) -> Answer | None:
         """Ask about a table; None where it is not there."""
@@ -365,14 +415,41 @@ class Lake:
             self._ready.add(table.name)
         return None
 
-    def _write(self, table: Table, write: Callable[[], object]) -> None:
-        guarded(table, write)
-        self._made.discard(table.name)
-        self._written.add(table.name)
+    def _is_there(self) -> bool:
+        """Whether there is something to hold; a lake that is not there yet is held by its first write."""
+        folder = lease.folder(self.location)
+        return self.is_schema or folder is None or folder.is_dir()
 
-    def _sql(self, statement: str, table: Table) -> DataFrame:
+    def _claim(self) -> None:
+        """Make sure, once, that no other driver writes here."""
+        if self._is_ours:
+            return
+        location = self.spark.catalog.getDatabase(self.location).locationUri if self.is_schema else self.location
+        folder = lease.folder(location)
+        if folder is None:
+            lease.refuse_unsafe(self.spark, location)
+        else:
+            lease.take(folder)
+            lease.share(folder, self.spark)
+            self._is_held = True
+        self._is_ours = True
+
+    def _write(self, table: Table, write: Callable[[], object]) -> None:
+        self._do(table, "writing", "written", write)
+
+    def _do(self, table: Table, doing: str, done: str, work: Callable[[], object]) -> None:
+        """Change a table; all that does passes here."""
+        self._claim()
+        tell(doing, table.name)
+        guarded(table, work)
+        if done == "written":
+            self._made.discard(table.name)
+            self._written.add(table.name)
+        tell(done, table.name)
+
+    def _sql(self, statement: str, table: Table, **rows: Any) -> DataFrame:
         """Run a statement about one table. All that stands in it comes from a contract, quoted."""
-        return self.spark.sql(statement.replace("{table}", self.name(table)))
+        return self.spark.sql(statement.replace("{table}", self.name(table)), **rows)
 
     def _migrated(self, table: Table, begun: Begun) -> DataFrame:
         """The rows of the version from which a migration starts, as it changes them."""
@@ -383,20 +460,24 @@ class Lake:
 
     def _create(self, table: Table) -> None:
         columns = ", ".join(declared(column, column.comment) for column in table.columns)
-        self._sql("CREATE TABLE IF NOT EXISTS {table} " + f"({columns}) " + properties(table), table)
+        statement = "CREATE TABLE IF NOT EXISTS {table} " + f"({columns}) " + properties(table)
+        self._do(table, "creating", "created", lambda: self._sql(statement, table))
 
     def _replace(self, table: Table, comments: Mapping[str, str], run_id: str) -> None:
         """Make the table empty and as its contract is now; its older versions stay readable."""
         columns = ", ".join(declared(column, comments[column.name]) for column in table.columns)
         # CREATE OR REPLACE leaves a table that is known by its path as it is, silently.
+        statement = "REPLACE TABLE {table} " + f"({columns}) " + properties(table)
         with self._noted(run_id):
-            self._sql("REPLACE TABLE {table} " + f"({columns}) " + properties(table), table)
+            self._do(table, "emptying", "emptied", lambda: self._sql(statement, table))
 
     def _grow(self, table: Table, added: list[str]) -> None:
         columns = ", ".join(declared(table[name], table[name].comment) for name in added)
         # In this order: stopped between the two, the columns are still missing and both are done again.
-        self._sql("ALTER TABLE {table} SET TBLPROPERTIES " + f"('{VERSION_PROPERTY}' = '{table.version}')", table)
-        self._sql("ALTER TABLE {table} ADD COLUMNS " + f"({columns})", table)
+        marking = "ALTER TABLE {table} SET TBLPROPERTIES " + f"('{VERSION_PROPERTY}' = '{table.version}')"
+        self._do(table, "marking", "marked", lambda: self._sql(marking, table))
+        growing = "ALTER TABLE {table} ADD COLUMNS " + f"({columns})"
+        self._do(table, "growing", "grown", lambda: self._sql(growing, table))
 
     def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
@@ -407,7 +488,7 @@ class Lake:
         """Write the run id into the history of what is done meanwhile, for what takes no option for it.
 
         It is a setting of the session, which threads share: the last to end takes it back. All that is
-        written side by side is of one run.
+        written side by side is of one run: see `turn`.
         """
         with self._noting:
             self._notes += 1

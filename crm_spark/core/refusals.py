@@ -7,7 +7,9 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 
 from crm_spark.core.contracts import Table
-from crm_spark.core.errors import ContractError, LakeBusy
+from crm_spark.core.errors import ContractError, JobFailed, LakeBusy
+
+FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
 
 
 def checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Callable[[], None]:
@@ -30,12 +32,16 @@ def checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Calla
 
 
 def guarded(table: Table, write: Callable[[], object]) -> None:
-    """Run a write; tell a rival by name."""
+    """Run a write; tell a rival, or a disk that is full, by name."""
     try:
         write()
     except Exception as error:
-        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception", str(error)):
+        said = str(error)
+        if re.search(r"DELTA_CONCURRENT_|Concurrent\w+Exception|DELTA_MAX_COMMIT_RETRIES_EXCEEDED", said):
             raise LakeBusy(f"{table.name}: another run wrote to it meanwhile; run again when it is done") from None
+        if FULL.search(said):
+            remedy = "make room under the lake or Spark's scratch folder, and run again"
+            raise JobFailed(f"{table.name} is as it was: a disk is full; {remedy}") from None
         raise
 
 

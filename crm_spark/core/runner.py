@@ -3,7 +3,6 @@
 import inspect
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -15,21 +14,12 @@ from crm_spark.core import config, runs
 from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import CrmError, JobFailed
+from crm_spark.core.events import Listener, heard, tell
 from crm_spark.core.job import Job, Update
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID, log
 from crm_spark.core.refusals import is_unreadable
 from crm_spark.core.together import together
-
-
-@dataclass(frozen=True)
-class Event:
-    """A step of a run: `started`, `writing`, `written`, `done`, `skipped` or `failed`."""
-
-    step: str
-    job: str
-    table: str | None = None
-    reason: str | None = None
 
 
 @dataclass
@@ -58,9 +48,6 @@ class Intent:
     since: int | None = None
     reason: str = ""
     is_needed: bool = True
-
-
-Listener = Callable[[Event], None]
 
 
 def intend(job: Job, lake: Lake, place: Place, as_of: date) -> Intent:
@@ -126,8 +113,12 @@ def run(
     run_id = uuid.uuid4().hex[:12]
     token = RUN_ID.set(run_id)
     try:
-        known = intent if intent is not None else intend(job, lake, place, as_of)
-        return _Run(job, lake, known, as_of, run_id, listener).go()
+        with lake.turn() as had_to_wait:
+            known = intent if intent is not None else intend(job, lake, place, as_of)
+            known = pin(known, lake) if had_to_wait else known
+            log_ = runs.logged(lake, run_id, known.fingerprint, as_of)
+            with heard(listener, log_, job=job.name):
+                return _Run(job, lake, known, as_of, run_id).go()
     finally:
         RUN_ID.reset(token)
 
@@ -139,7 +130,6 @@ class _Run:
     intent: Intent
     as_of: date
     run_id: str
-    listener: Listener
 
     def go(self) -> Result:
         began = time.monotonic()
@@ -148,7 +138,6 @@ class _Run:
             result.status = "skipped"
             self._end(result, began)
             return result
-        self._emit("started")
         try:
             self._attempt(result)
         except Exception as error:
@@ -185,16 +174,14 @@ class _Run:
             result.rows[table.name] = written(commit["operationMetrics"]) if is_ours else 0
 
     def _open(self) -> None:
-        self._record("started", reason=self.intent.reason)
+        tell("started", reason=self.intent.reason)
 
     def _call(self) -> Any:
         return self.job(**self._arguments())
 
     def _put(self, table: Table, outcome: DataFrame | Update) -> Row:
         """Write one table, and give its newest version."""
-        self._emit("writing", table.name)
         self._write(table, outcome)
-        self._emit("written", table.name)
         return self.lake.history(table, most=1)[0]
 
     def _arguments(self) -> dict[str, Any]:
@@ -228,14 +215,7 @@ class _Run:
     def _end(self, result: Result, began: float) -> None:
         result.seconds = round(time.monotonic() - began, 3)
         told = {name: getattr(result, name) for name in ("versions_read", "versions_written", "rows", "seconds")}
-        self._record(result.status, reason=result.reason, **told)
-        self._emit(result.status, reason=result.reason)
-
-    def _record(self, status: str, **told: Any) -> None:
-        runs.record(self.lake, self.run_id, self.job.name, status, self.intent.fingerprint, as_of=self.as_of, **told)
-
-    def _emit(self, step: str, table: str | None = None, reason: str | None = None) -> None:
-        self.listener(Event(step, self.job.name, table, reason))
+        tell(result.status, reason=result.reason, **told)
 
 
 def written(metrics: dict[str, str]) -> int:

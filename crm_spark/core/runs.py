@@ -3,9 +3,11 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.core.events import Event, Listener
 from crm_spark.core.lake import Lake
 
 RUNS = Table(
@@ -21,7 +23,8 @@ RUNS = Table(
         Field(
             "status",
             "string",
-            "started, done, skipped (nothing was new), failed, or dropped (its table is made anew)",
+            "started, done, skipped (nothing was new), failed, died (`crm clean` found it), or dropped (its table is "
+            "made anew)",
         ),
         Field("reason", "string", "why it was skipped, failed, or computed everything", nullable=True),
         Field("versions_read", "map<string,bigint>", "the version of each table that it read"),
@@ -57,6 +60,25 @@ def record(lake: Lake, run_id: str, job: str, status: str, fingerprint: str, **t
     rows = lake.spark.createDataFrame([tuple(row.get(name) for name in RUNS.names)], RUNS.nullable_ddl)
     # A run is never run again under its id, so its rows need no transaction to be added once.
     lake.append(RUNS, rows, run_id)
+
+
+def logged(lake: Lake, run_id: str, fingerprint: str, as_of: date | None = None) -> Listener:
+    """Make the listener that writes a run's start and end into the run log."""
+
+    def write_down(event: Event) -> None:
+        if event.table is None and event.step in ("started", "done", "skipped", "failed"):
+            told = {"reason": event.reason, "as_of": as_of, **event.told}
+            record(lake, run_id, event.job, event.step, fingerprint, **told)
+
+    return write_down
+
+
+def dead(lake: Lake) -> list[Row]:
+    """Give the runs that began and never ended, whose driver is surely dead: their first rows of RUNS."""
+    log = lake.read(RUNS, lake.version(RUNS))
+    is_old = F.col("at") <= F.current_timestamp() - F.lit(lake.dead_after)
+    ended = log.where("status <> 'started'").select("run_id")
+    return log.where((F.col("status") == "started") & is_old).join(ended, "run_id", "left_anti").orderBy("at").collect()
 
 
 def last_done(lake: Lake, job: str, as_of: date | None = None) -> dict[str, Any] | None:

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
-from crm_spark.core.errors import ConfigError
+from crm_spark.core.errors import ConfigError, LakeBusy
 
 PACKAGES = "io.delta:delta-spark_4.2_2.13:4.4.0,io.delta:delta-storage:4.4.0"
 
@@ -39,6 +41,8 @@ LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     # A table's state in 50 tasks costs seconds on one machine.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Delta would try ten million times to commit what rivals outrun.
+    "spark.databricks.delta.maxCommitAttempts": "20",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
@@ -133,3 +137,28 @@ def archived(settings: Mapping[str, str]) -> dict[str, str]:
     archive = jar_folder() / ARCHIVE
     others = settings.get(JAVA_OPTIONS, "")
     return {JAVA_OPTIONS: f'-XX:SharedArchiveFile="{archive}" {others}'} if archive.is_file() else {}
+
+
+def hold_in_java(spark: SparkSession, path: Path) -> None:
+    """Let the session's Java lock a file until it ends. A Connect server is not ours: it locks nothing.
+
+    Raises
+    ------
+    LakeBusy
+        Another Java holds it.
+    """
+    if is_remote():
+        return
+    java: Any = spark._jvm
+    lock = java.java.io.RandomAccessFile(str(path), "rw").getChannel().tryLock()
+    if lock is None:
+        raise LakeBusy(f"the lake {path.parent} is held by another Java; run again when it is done")
+    # Kept where Java keeps it when this Python is gone.
+    java.java.lang.System.getProperties().put(f"crm_spark {path}", lock)
+
+
+def release_in_java(spark: SparkSession, path: Path) -> None:
+    """Give up what `hold_in_java` locked."""
+    if not is_remote():
+        java: Any = spark._jvm
+        java.java.lang.System.getProperties().remove(f"crm_spark {path}").channel().close()

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from crm_spark.core import runs
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, CrmError, JobFailed, near
+from crm_spark.core.events import Listener, heard, tell
 from crm_spark.core.job import fingerprint
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID
-from crm_spark.core.runner import Event, Listener, Result, written
+from crm_spark.core.runner import Result, written
 from crm_spark.core.together import together
 from crm_spark.ingest import load, mapping
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
@@ -25,6 +25,7 @@ from crm_spark.ingest.mistakes import secrets
 from crm_spark.ingest.tables import CONFORMED, HISTORIES
 
 NAME = "ingest"
+LOGGED = ("versions_written", "rows", "seconds")
 WRITES: list[Table] = [*CONFORMED.values(), *HISTORIES.values(), ACCOUNTS, QUARANTINE, SUPERSEDED, LOOKUPS]
 
 
@@ -75,9 +76,11 @@ def run(
         raise ConfigError(f"{source.source}: the address of its raw files holds a secret; {remedy}")
     result = Result(uuid.uuid4().hex[:12], NAME, "done", f"source {source.source}")
     token = RUN_ID.set(result.run_id)
+    log_ = runs.logged(lake, result.run_id, fingerprint(load, source.model_dump_json()))
     try:
-        running = _Run(lake, source, result, listener)
-        return result, running.go(lambda: ingest(lake, place, source, folder, result.run_id, asked, running.begin))
+        with lake.turn(), heard(listener, log_, job=NAME):
+            running = _Run(lake, source, result)
+            return result, running.go(lambda: ingest(lake, place, source, folder, result.run_id, asked, running.begin))
     finally:
         RUN_ID.reset(token)
 
@@ -87,19 +90,18 @@ class _Run:
     lake: Lake
     source: Source
     result: Result
-    listener: Listener
     begun: bool = False
 
     def begin(self) -> None:
         """Write into the run log, once, that the run is at work."""
         if not self.begun:
             self.begun = True
-            self._record("started", reason=f"source {self.source.source}")
+            tell("started", reason=f"source {self.source.source}")
 
     def go(self, work: Callable[[], Told]) -> Told:
         began = time.monotonic()
         self.lake.forget_touched()
-        self._emit("started")
+        tell("looking")
         try:
             told = work()
         except Exception as error:
@@ -125,17 +127,10 @@ class _Run:
             result.versions_written[table.name] = commits[0]["version"]
             result.rows[table.name] = sum(written(commit["operationMetrics"]) for commit in mine)
         result.seconds = round(time.monotonic() - began, 3)
-        if self.begun or touched or status != "failed":  # a refused call makes no lake
-            told = {name: getattr(result, name) for name in ("reason", "versions_written", "rows", "seconds")}
-            self._record(status, **told)
-        self._emit(status, reason)
-
-    def _record(self, status: str, **told: Any) -> None:
-        code = fingerprint(load, self.source.model_dump_json())
-        runs.record(self.lake, self.result.run_id, NAME, status, code, **told)
-
-    def _emit(self, step: str, reason: str | None = None) -> None:
-        self.listener(Event(step, NAME, reason=reason))
+        if status == "failed" and not self.begun and not touched:
+            tell("refused", reason=reason)  # it is not logged: a refused call makes no lake
+        else:
+            tell(status, reason=reason, **{name: getattr(result, name) for name in LOGGED})
 
 
 def read(place: Place, name: str) -> Source:

@@ -19,10 +19,10 @@ from crm_spark.core import log, runner
 from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ContractError, CrmError
+from crm_spark.core.events import Event, Listener
 from crm_spark.core.job import Job, Update, job
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import Pipeline
-from crm_spark.core.runner import Listener
 
 ORDERS = Table(
     "toy_orders",
@@ -238,10 +238,10 @@ class Played:
         self.called.append((job.name, str(as_of)))
         if isinstance(self.errors.get(job.name), ContractError):
             raise self.errors[job.name]  # as the runner does, before there is a run
-        listener(runner.Event("started", job.name))
+        listener(Event("started", job.name))
         if job.name in self.errors:
             raise self.errors[job.name] from RuntimeError("a customer's value")
-        listener(runner.Event("done", job.name, reason="played"))
+        listener(Event("done", job.name, reason="played"))
         rows = {table.name: self.rows for table in job.writes}
         return runner.Result("feed", job.name, "done", "played", versions_read=self.versions, rows=rows)
 

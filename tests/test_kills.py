@@ -1,0 +1,133 @@
+"""Drivers that are killed by force, Python or Java, in the middle of each kind of step: the next run ends right."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from crm_spark.core import lease
+from crm_spark.core.errors import LakeBusy
+from crm_spark.core.lake import Lake
+from crm_spark.core.runs import RUNS, dead
+from crm_spark.ingest.accounts import ACCOUNTS, QUARANTINE
+from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
+from tests.core import test_survival as toys
+from tests.ingest.conftest import HEADER
+from tests.ingest.till import load
+
+ROOT = Path(__file__).parents[1]
+FIRST, SECOND = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00\n", "2,1,c2,p1,1,3.00,2025-01-02 10:00:00\n"
+BAD = "3,1,c3,p1,x,1.00,2025-01-03 10:00:00\n"
+
+
+@pytest.fixture(scope="module")
+def yesterday(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a lake and raw files as they were this morning, once; tests take copies."""
+    folder = tmp_path_factory.mktemp("kills")
+    lake = Lake(spark, str(folder / "lake"))
+    toys.visit(lake, (1, "ann"), (2, "bob"), (3, "bob"))
+    toys.run(lake, *toys.JOBS)
+    toys.visit(lake, (4, "ann"), (5, "eve"))
+    file = folder / "raw" / "orders" / "1.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(HEADER + FIRST)
+    load(lake, folder / "raw")
+    file.with_name("2.csv").write_text(HEADER + SECOND + BAD)
+    stray = folder / "lake" / "visits" / "part-stray.parquet"
+    shutil.copy(next((folder / "lake" / "visits").glob("*.parquet")), stray)
+    lease.release(folder / "lake", spark)
+    return folder
+
+
+@pytest.fixture
+def morning(yesterday: Path, spark: SparkSession, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "copy"
+    shutil.copytree(yesterday, folder)
+    yield folder
+    lease.release(folder / "lake", spark)
+
+
+def kill(folder: Path, work: str, step: str, table: str, whom: str) -> None:
+    """Let a driver of its own do some work, and kill it; wait until none of it is left."""
+    command = [sys.executable, "-m", "tests.victim", str(folder / "lake"), str(folder / "raw"), work, step, table, whom]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    victim = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert victim.stdout is not None
+    java = int(victim.stdout.readline() or 0)
+    out, error = victim.communicate()
+    assert "survived" not in out, f"{work} went by {step} of {table}"
+    assert victim.returncode == (-9 if whom == "python" else 1), error
+    refusals = until_taken(folder / "lake", f"process {victim.pid}")
+    assert not is_alive(java), "the lake is free no sooner than Java is gone"
+    assert refusals or whom == "java"
+
+
+def until_taken(lake: Path, holder: str) -> int:
+    """Try to take a lake until it is free; gives how often that was refused."""
+    for refusals in range(600):
+        try:
+            lease.take(lake)
+        except LakeBusy as busy:
+            if holder not in str(busy):
+                raise
+            time.sleep(0.05)
+        else:
+            return refusals
+    raise TimeoutError("the lake is still held")
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("work", "step", "table", "whom"),
+    [
+        ("guests", "writing", "guests", "python"),
+        ("guests", "written", "guests", "java"),
+        ("days_guests", "writing", "totals", "python"),
+        ("stuck", "writing on", "days_guests", "java"),
+        ("merging", "writing on", "guests", "python"),
+        ("compact", "compacting on", "visits", "java"),
+        ("vacuum", "sweeping on", "visits", "python"),
+    ],
+)
+def test_after_a_kill_the_next_run_ends_as_if_nothing_had_happened(
+    morning: Path, spark: SparkSession, work: str, step: str, table: str, whom: str
+) -> None:
+    kill(morning, work, step, table, whom)
+    lake = Lake(spark, str(morning / "lake"))
+    toys.run(lake, *toys.JOBS)
+
+    assert toys.rows(lake) == toys.TODAY
+    assert sorted(row["visit_id"] for row in lake.current(toys.VISITS).collect()) == [1, 2, 3, 4, 5]
+    assert [row["job"] for row in dead(lake)] == ([work] if work in {"guests", "days_guests"} else [])
+
+
+@pytest.mark.parametrize(("step", "whom"), [("writing", "java"), ("written", "python")])
+def test_after_a_kill_between_table_quarantine_and_accounts_each_record_is_there_once(
+    morning: Path, spark: SparkSession, step: str, whom: str
+) -> None:
+    kill(morning, "ingest", step, QUARANTINE.name, whom)
+    lake = Lake(spark, str(morning / "lake"))
+    started = lake.current(ACCOUNTS).where("status = 'started'").select("path").collect()
+    assert [row["path"] for row in started] == ["orders/2.csv"]
+    load(lake, morning / "raw")
+
+    assert sorted(row["order_id"] for row in lake.current(ORDER_LINES).collect()) == ["1", "2"]
+    assert sorted(row["customer_id"] for row in lake.current(CUSTOMERS).collect()) == ["c1", "c2"]
+    assert [row["position"] for row in lake.current(QUARANTINE).collect()] == [3]
+    told = lake.current(ACCOUNTS).select("path", "status", "records", "loaded", "quarantined").orderBy("path").collect()
+    assert [tuple(row) for row in told] == [("orders/1.csv", "loaded", 1, 1, 0), ("orders/2.csv", "loaded", 2, 1, 1)]
+    assert lake.current(RUNS).where("job = 'ingest' AND status = 'done'").count() == 2

@@ -1,0 +1,87 @@
+"""A driver that is killed: does one piece of work on a lake, and at one step ends its Python or its Java by force.
+
+python -m tests.victim LAKE FOLDER WORK STEP TABLE WHOM
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+
+import pyarrow as pa
+from pyspark import SparkContext
+from pyspark.sql import DataFrame
+
+from crm_spark.core.events import Event, heard
+from crm_spark.core.lake import Lake
+from crm_spark.core.session import session
+from tests.conftest import QUICK_JAVA, QUICK_SETTINGS
+from tests.core import test_survival as toys
+from tests.ingest.till import load
+
+WORKS: dict[str, Callable[[Lake, Path], None]] = {
+    "guests": lambda lake, _: toys.run(lake, toys.guests),
+    "days_guests": lambda lake, _: toys.run(lake, toys.days_guests),
+    "stuck": lambda lake, _: lake.replace_as_of(toys.DAYS_GUESTS, stuck(lake), toys.AS_OF, "stuck"),
+    "merging": lambda lake, _: lake.merge(toys.GUESTS, stuck(lake).select("guest", "visits"), "merging"),
+    "compact": lambda lake, _: lake.compact(toys.VISITS),
+    "vacuum": lambda lake, _: lake.remove_orphans(toys.VISITS),
+    "ingest": load,
+}
+
+
+def stuck(lake: Lake) -> DataFrame:
+    """Give rows one half of which is written, while the other half never comes."""
+    rows = lake.spark.createDataFrame([("ann", toys.AS_OF, 9), ("bob", toys.AS_OF, 9)], toys.DAYS_GUESTS.nullable_ddl)
+
+    def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if "bob" in batch["guest"].to_pylist():
+                time.sleep(600)
+            yield batch
+
+    return rows.repartitionByRange(2, "guest").mapInArrow(wait, rows.schema)
+
+
+class Killer:
+    """Hears the run, and kills at its step: at once, or when the table's folder changes after it."""
+
+    def __init__(self, lake: Path, step: str, table: str, whom: str) -> None:
+        self.at, self.whom, self.folder = (step, table), whom, lake / table
+        self.other_is_written = Flag()
+
+    def __call__(self, event: Event) -> None:
+        """Hear one step."""
+        if event.step == "written" and event.table == toys.DAYS_GUESTS.name:
+            self.other_is_written.set()
+        if (event.step, event.table) == ("writing", toys.TOTALS.name):
+            self.other_is_written.wait()  # the second table of a job waits for its first
+        if self.at == (event.step, event.table):
+            self.kill()
+        if self.at == (f"{event.step} on", event.table):
+            Thread(target=self.watch, args=(self.files(),), daemon=True).start()
+
+    def files(self) -> set[Path]:
+        return set(self.folder.rglob("*.parquet"))
+
+    def watch(self, before: set[Path]) -> None:
+        while self.files() == before:
+            time.sleep(0.001)
+        self.kill()
+
+    def kill(self) -> None:
+        gateway = SparkContext._gateway
+        os.kill(os.getpid() if self.whom == "python" else gateway.proc.pid, signal.SIGKILL)  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    place, folder, work, step, table, whom = sys.argv[1:]
+    spark = session({**QUICK_SETTINGS, "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", "")})
+    print(SparkContext._gateway.proc.pid, flush=True)  # type: ignore[union-attr]
+    with heard(Killer(Path(place), step, table, whom)):
+        WORKS[work](Lake(spark, place), Path(folder))
+    print("survived", flush=True)
