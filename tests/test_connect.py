@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from tests.on_connect import FOLDER, answers
 
+pytestmark = pytest.mark.first
 ROOT = Path(__file__).parents[1]
 BESIDE = {"cli", "core", "ingest", "kernels", "reports", "sample"}  # no domains
 DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - BESIDE
