@@ -1,5 +1,8 @@
 """What the tests share: one Spark session, a scratch lake, a place."""
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from crm_spark.core import lease
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
-from crm_spark.core.session import session
+from crm_spark.core.session import DELTA, LOCAL, archived, jars, session
 from tests.browser import browser, faults  # noqa: F401 - fixtures of all tests that make a page
 
 QUICK_FOR_FEW_ROWS = {
@@ -22,7 +25,7 @@ QUICK_FOR_FEW_ROWS = {
 # Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
 # first alone gets a small cache for its code, which must hold all of Spark here.
 QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
-QUICK_SETTINGS = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
+QUICK_SETTINGS = {"spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -32,6 +35,7 @@ AS_USERS_RUN = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--connect", action="store_true", help="run on a Spark Connect server of this process")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,21 +54,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Start one session for the whole run.
+def spark(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[SparkSession]:
+    """Start one session for the whole run, a classic one or one of Spark Connect.
 
     Plans of a few rows are neither compiled nor planned anew on the way; the tests of published data do
     both, as users' sessions do.
     """
-    started = session(
-        {
-            **QUICK_SETTINGS,
-            "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-            "spark.driver.extraJavaOptions": QUICK_JAVA,
-        }
-    )
+    settings = {
+        **QUICK_SETTINGS,
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+        "spark.driver.extraJavaOptions": QUICK_JAVA,
+    }
+    if pytestconfig.getoption("--connect"):
+        started = connected(settings)
+    else:
+        started = session({"spark.master": "local[2]", **settings})
     yield started
     started.stop()
+
+
+def connected(settings: Mapping[str, str]) -> SparkSession:
+    """Start a server of Spark Connect in a Java of this process, and a session of it."""
+    chosen = {**DELTA, **LOCAL, **jars(), **settings, "spark.connect.grpc.binding.address": "127.0.0.1"}
+    chosen |= archived(chosen)
+    told = [part for name, value in chosen.items() if name != "spark.master" for part in ("--conf", f"{name}={value}")]
+    os.environ |= {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*told, "pyspark-shell"]),
+        "SPARK_TESTING": "1",  # any free port
+    }
+    return session({"spark.remote": "local[2]"})
 
 
 @pytest.fixture(scope="module")

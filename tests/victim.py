@@ -80,7 +80,13 @@ class Killer:
 
 if __name__ == "__main__":
     place, folder, work, step, table, whom = sys.argv[1:]
-    spark = session({**QUICK_SETTINGS, "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", "")})
+    spark = session(
+        {
+            "spark.master": "local[2]",
+            **QUICK_SETTINGS,
+            "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", ""),
+        }
+    )
     print(SparkContext._gateway.proc.pid, flush=True)  # type: ignore[union-attr]
     with heard(Killer(Path(place), step, table, whom)):
         WORKS[work](Lake(spark, place), Path(folder))

@@ -30,7 +30,7 @@ from crm_spark.cli import (
     sample,
     tables,
 )
-from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake
+from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake, at_a_place
 from crm_spark.cli.say import complain
 from crm_spark.core.errors import CrmError, ending
 
@@ -66,7 +66,7 @@ COMMANDS = [
     Command("rebuild", rebuild.rebuild, "Look after"),
     Command("migrate", migrate.migrate, "Look after"),
     Command("sample", sample.sample, "Make", anywhere),
-    Command("dictionary", dictionary.dictionary, "Make", anywhere),
+    Command("dictionary", dictionary.dictionary, "Make", at_a_place),
 ]
 
 
@@ -87,7 +87,7 @@ def app_for(pipeline: Pipeline | None = None) -> typer.Typer:
     Parameters
     ----------
     pipeline : Pipeline, optional
-        Default: all jobs of the suite, found when first needed.
+        Default: all jobs of the suite and the user's own, found when first needed.
     """
     app = typer.Typer(
         cls=Commands,

@@ -51,6 +51,11 @@ def at_a_lake(
     return Given(lake, config, as_json, debug)
 
 
+def at_a_place(config: ConfigOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> Given:
+    """Take the options of a command that needs to know of no lake, but which jobs there are."""
+    return Given(None, config, as_json, debug)
+
+
 def anywhere(as_json: JsonOption = False, debug: DebugOption = False) -> Given:
     """Take the options of a command that needs no lake."""
     return Given(as_json=as_json, debug=debug)
@@ -62,7 +67,7 @@ class Desk:
     Parameters
     ----------
     pipeline : Pipeline or None
-        None for all jobs of the suite.
+        None for all jobs of the suite, and the user's own.
     given : Given
     """
 
@@ -78,19 +83,25 @@ class Desk:
         """All jobs, in order."""
         from crm_spark.core.pipeline import discover
 
-        return self._pipeline if self._pipeline is not None else discover()
+        return self._pipeline if self._pipeline is not None else discover(self._configured.own_jobs)
 
     @cached_property
     def place(self) -> Place:
         """The configuration; refused where it speaks of jobs that are not there."""
-        from crm_spark.core import config, log
-
-        place = config.load(self.given.file, lake=self.given.lake, jobs=self._jobs)
-        log.configure(place.logs)
+        place = self._configured
         unknown = [name for name in place.jobs if name not in self.pipeline.jobs]
         if unknown:
             faults = [f"no job is called '{name}'{near(name, self.pipeline.jobs)}" for name in unknown]
             raise ConfigError.listing("settings under `jobs`", faults)
+        return place
+
+    @cached_property
+    def _configured(self) -> Place:
+        """The configuration before it is held against the jobs: it says where some of them are."""
+        from crm_spark.core import config, log
+
+        place = config.load(self.given.file, lake=self.given.lake, jobs=self._jobs)
+        log.configure(place.logs)
         return place
 
     @cached_property

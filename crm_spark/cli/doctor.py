@@ -16,7 +16,7 @@ def doctor(
     desk: Desk,
     values: Annotated[bool, typer.Option(help="Check every value in every table too; reads them all.")] = True,
 ) -> int:
-    """Check Java, packages, configuration, every table against its contract, and what was left unfinished."""
+    """Check Java, packages, configuration, security, every table against its contract, and what was left unfinished."""
     found = list(findings(desk, values))
     problems = [finding for finding in found if finding.state == "problem"]
     rows = [(finding.state, finding.what, finding.said, finding.remedy) for finding in found]
@@ -35,4 +35,5 @@ def findings(desk: Desk, values: bool) -> Iterator[Finding]:
     if not is_sound or configured.state == "problem":
         yield problem("lake", "not looked at", "mend what stands above first")
     else:
+        yield machine.security(desk.lake.spark)
         yield from lakeside.findings(desk, values)

@@ -1,4 +1,4 @@
-"""What `crm doctor` looks at on the machine: Java, Python, packages, JARs, the configuration."""
+"""What `crm doctor` looks at on the machine: Java, Python, packages, JARs, the configuration, Spark's security."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,13 @@ from crm_spark.cli.finding import Finding, ok, problem, warning
 from crm_spark.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from crm_spark.cli.desk import Desk
 
 JAVAS = (17, 21)
 OLDEST_PYTHON = (3, 11)
+SECURING = ("spark.authenticate", "spark.network.crypto.", "spark.io.encryption.", "spark.acls.")
 
 
 def findings() -> Iterator[Finding]:
@@ -97,6 +101,29 @@ def configuration(desk: Desk, with_spark: bool) -> Finding:
     except ConfigError as error:
         return problem("configuration", str(error), "correct the file, the environment (CRM_…) or the command line")
     return ok("configuration", f"lake {place.lake}, zone {place.zone}, currency {place.currency}")
+
+
+def security(session: SparkSession) -> Finding:
+    """Hold a session's settings against those of the shipped conf/spark.conf that secure Spark."""
+    if (session.conf.get("spark.master", "local") or "").startswith("local"):
+        return ok("security", "Spark runs in one process of this machine")
+    # TLS takes the place of Spark's own encryption.
+    is_tls = session.conf.get("spark.ssl.rpc.enabled", "false") == "true"
+    lacking = [
+        f"{name} is {found or 'not set'}"
+        for name, wanted in securing().items()
+        if (found := session.conf.get(name, "")) != wanted and not (is_tls and name.startswith("spark.network"))
+    ]
+    if lacking:
+        return warning("security", "; ".join(lacking), "start Spark with `--properties-file conf/spark.conf`")
+    return ok("security", "processes authenticate; what they send and what they write to local disks is encrypted")
+
+
+def securing() -> dict[str, str]:
+    """Give the settings of the shipped conf/spark.conf that secure Spark."""
+    shipped = (files("crm_spark.conf") / "spark.conf").read_text(encoding="utf-8")
+    told = [line.split(maxsplit=1) for line in shipped.splitlines() if line.startswith("spark.")]
+    return {name: value for name, value in told if name.startswith(SECURING)}
 
 
 def _installed(name: str) -> str:

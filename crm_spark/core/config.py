@@ -63,6 +63,7 @@ class Place(BaseSettings):
     zone: Zone = Field("UTC", description="The business time zone: days begin at its midnight.")
     currency: str = Field("EUR", pattern=CURRENCY, description="The one currency of all money in the lake.")
     sources: str = Field("conf/sources", description="The folder of the mapping files.")
+    own_jobs: str | None = Field(None, description="A folder of job files beside the shipped ones.")
     rules: str | None = Field(None, description="A folder of rule files that go before the shipped ones.")
     quarantine_days: int = Field(90, ge=1, description="Days that the text of refused records is kept.")
     keep_days: int = Field(7, ge=1, description="Days that old versions stay readable after `crm clean`.")
@@ -116,7 +117,7 @@ def load(file: Path | None = None, **given: Any) -> Place:
         name = re.search(r'field "(\w+)"', str(error))
         variable = f"CRM_{name[1].upper()}" if name else "a variable CRM_…"
         raise ConfigError(f'{variable} of the environment must be JSON, like \'{{"name": "value"}}\'') from None
-    _refuse_secrets("the configuration", place.model_dump(include={"lake", "sources", "rules"}))
+    _refuse_secrets("the configuration", place.model_dump(include={"lake", "sources", "own_jobs", "rules"}))
     return place
 
 

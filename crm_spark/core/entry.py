@@ -18,13 +18,7 @@ from crm_spark.core.session import session
 
 def main(job: Job, arguments: Sequence[str] | None = None) -> int:
     """Run one job as its command line says, and give the exit code."""
-    parser = argparse.ArgumentParser(prog=job.name, description=job.meaning)
-    parser.add_argument("--lake", help="folder, URI or catalog schema of the tables")
-    parser.add_argument("--as-of", required=True, help="the day the answers speak for, YYYY-MM-DD")
-    parser.add_argument("--config", type=Path, help="a configuration file")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the job")
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
-    told = parser.parse_args(arguments)
+    told = parser(job).parse_args(arguments)
     configure()
     try:
         _run(job, told)
@@ -35,6 +29,17 @@ def main(job: Job, arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{said}\n")
         return code
     return 0
+
+
+def parser(job: Job) -> argparse.ArgumentParser:
+    """Give the command line of a job."""
+    made = argparse.ArgumentParser(prog=job.name, description=job.meaning)
+    made.add_argument("--lake", help="folder, URI or catalog schema of the tables")
+    made.add_argument("--as-of", required=True, help="the day the answers speak for, YYYY-MM-DD")
+    made.add_argument("--config", type=Path, help="a configuration file")
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the job")
+    made.add_argument("--debug", action="store_true", help="show where an error came from")
+    return made
 
 
 def _run(job: Job, told: argparse.Namespace) -> None:

@@ -525,7 +525,7 @@ def _grown(rows: DataFrame, table: Table, *others: str) -> DataFrame:
 def _filled(rows: DataFrame, columns: Sequence[Field]) -> DataFrame:
     """Add the columns that are not there, as nulls."""
     found = rows.columns
-    return rows.withColumns({c.name: F.lit(None).cast(c.type) for c in columns if c.name not in found})
+    return rows.select("*", *[F.lit(None).cast(c.type).alias(c.name) for c in columns if c.name not in found])
 
 
 def _begun(schema: StructType) -> Begun | None:

@@ -2,8 +2,15 @@
 
 import importlib
 import pkgutil
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from pyspark.cloudpickle import register_pickle_by_value
 
 from crm_spark.core.errors import ConfigError, near
 from crm_spark.core.job import Job
@@ -13,7 +20,11 @@ class Pipeline:
     """Jobs in the order in which they run."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self.jobs = {job.name: job for job in jobs}
+        told = list(jobs)
+        self.jobs = {job.name: job for job in told}
+        doubled = [name for name, count in Counter(job.name for job in told).items() if count > 1]
+        if doubled:
+            raise ConfigError(f"several jobs are called {', '.join(doubled)}; give each a name of its own")
         written = [(table.name, job.name) for job in self.jobs.values() for table in job.writes]
         self.makers = dict(written)
         shared = [f"{table} by {job} and {self.makers[table]}" for table, job in written if self.makers[table] != job]
@@ -63,8 +74,40 @@ class Pipeline:
         return found
 
 
-def discover(package: str = "crm_spark.jobs") -> Pipeline:
-    """Import every module of a package and gather the jobs in them."""
-    root = importlib.import_module(package)
-    modules = [importlib.import_module(f"{package}.{found.name}") for found in pkgutil.iter_modules(root.__path__)]
-    return Pipeline(value for module in modules for value in vars(module).values() if isinstance(value, Job))
+def discover(own: str | None = None) -> Pipeline:
+    """Gather the jobs of the suite, and those of a folder of one's own.
+
+    Parameters
+    ----------
+    own : str, optional
+        A folder; each file in it is imported, as those of `jobs/` are.
+
+    Raises
+    ------
+    ConfigError
+        The folder is not there, a file in it cannot be imported, or its jobs do not fit beside the others.
+    """
+    root = importlib.import_module("crm_spark.jobs")
+    shipped = pkgutil.iter_modules(root.__path__, f"{root.__name__}.")
+    modules = [importlib.import_module(found.name) for found in shipped]
+    if own is not None:
+        if not Path(own).is_dir():
+            raise ConfigError(f"own_jobs: there is no folder {own}")
+        modules += [_imported(file) for file in sorted(Path(own).glob("*.py"))]
+    jobs = [value for module in modules for value in vars(module).values() if isinstance(value, Job)]
+    return Pipeline({id(job): job for job in jobs}.values())  # one that another file imports is the same
+
+
+def _imported(file: Path) -> ModuleType:
+    """Import a file that is on no path; its functions reach the workers with their code, not by its name."""
+    spec = spec_from_file_location(f"own_jobs.{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"own_jobs: {file} is no Python file")
+    module = module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"own_jobs: {file} cannot be imported: {type(error).__name__}: {error}") from error
+    register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    return module

@@ -65,7 +65,8 @@ def session(settings: Mapping[str, str] | None = None) -> SparkSession:
     Parameters
     ----------
     settings : mapping, optional
-        Spark settings, which go before the ones above. Used only when a session is started.
+        Spark settings, which go before the ones above. Used only when a session is started. With `spark.remote`,
+        or SPARK_REMOTE in the environment, it is one of Spark Connect: all but these are its server's.
     """
     active = SparkSession.getActiveSession()
     return active if active is not None else _start(dict(settings or {}))
@@ -73,14 +74,18 @@ def session(settings: Mapping[str, str] | None = None) -> SparkSession:
 
 def _start(settings: dict[str, str]) -> SparkSession:
     is_submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    chosen = {**DELTA, **settings} if is_submitted else {**DELTA, **LOCAL, **jars(), **settings, **archived(settings)}
-    if not is_submitted and "spark.remote" not in chosen and "SPARK_REMOTE" not in os.environ:
-        _launch(chosen)
+    is_remote = "spark.remote" in settings or "SPARK_REMOTE" in os.environ
+    is_ours = not is_submitted and not is_remote
+    if is_submitted:
+        settings = {**DELTA, **settings}
+    elif is_ours:
+        settings = {**DELTA, **LOCAL, **jars(), **settings, **archived(settings)}
+        _launch(settings)
     builder = SparkSession.builder.appName("crm_spark")
-    for name, value in chosen.items():
+    for name, value in settings.items():
         builder = builder.config(name, value)
     started = builder.getOrCreate()
-    if not is_submitted and "SPARK_REMOTE" not in os.environ:
+    if is_ours:
         started.sparkContext.setLogLevel(os.environ.get("CRM_SPARK_LOG_LEVEL", "ERROR"))
     return started
 

@@ -29,7 +29,7 @@ def observed(rows: DataFrame, entity: str) -> DataFrame:
     hashed = gathered.withColumn("row_hash", F.substring(F.sha2(F.to_json(F.struct(*told)), 256), 1, 32))
     made = (*hashed.columns, *ORIGIN_NAMES)
     absent = [column for column in table.columns if column.name not in made]
-    return hashed.withColumns({column.name: F.lit(None).cast(column.type) for column in absent})
+    return hashed.select("*", *[F.lit(None).cast(column.type).alias(column.name) for column in absent])
 
 
 def mentioned(rows: DataFrame, fact: Table, entity: str) -> DataFrame:

@@ -101,7 +101,7 @@ def cut_points(measures: DataFrame, bins: int, given: Cuts | None = None) -> Dat
     fixed = {
         name: F.array(*[F.lit(float(cut)) for cut in _ascending(name, cuts)]) for name, cuts in (given or {}).items()
     }
-    return found.withColumns(fixed)
+    return found.select(*[fixed.get(name, F.col(name)).alias(name) for name in MEASURES])
 
 
 def score(measures: DataFrame, cuts: DataFrame, as_of: date, bins: int, rules: SegmentRules) -> DataFrame:

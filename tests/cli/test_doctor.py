@@ -125,3 +125,40 @@ def test_a_missing_java_is_told_with_its_remedy(monkeypatch, tmp_path):
 def test_a_package_of_another_version_is_told(monkeypatch):
     monkeypatch.setattr("importlib.metadata.requires", lambda _: ["pyspark==1.0", "numpy>=1", "nope>2; extra == 'x'"])
     assert machine.packages().said.startswith("pyspark==1.0 (found 4.")
+
+
+class Told:
+    """Stands in for a session where only its settings matter."""
+
+    def __init__(self, settings):
+        self.conf = settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "state", "said"),
+    [
+        ({"spark.master": "local[2]"}, "ok", "Spark runs in one process of this machine"),
+        (machine.securing(), "ok", "processes authenticate"),
+        (machine.securing() | {"spark.authenticate": "false"}, "warning", "spark.authenticate is false"),
+        (
+            {n: v for n, v in machine.securing().items() if n != "spark.io.encryption.enabled"},
+            "warning",
+            "spark.io.encryption.enabled is not set",
+        ),
+        (
+            {n: v for n, v in machine.securing().items() if "network" not in n} | {"spark.ssl.rpc.enabled": "true"},
+            "ok",
+            "processes authenticate",
+        ),
+    ],
+)
+def test_what_does_not_secure_spark_is_told_where_it_is_not_local(settings, state, said):
+    found = machine.security(Told({"spark.master": "spark://master:7077", **settings}))
+    assert (found.state, found.said[: len(said)]) == (state, said)
+    assert "\n" not in found.said
+
+
+def test_a_session_of_spark_tells_its_settings_as_they_are(spark):
+    assert machine.security(spark).state == "ok"
+    assert spark.conf.get("spark.driver.host", "") == "127.0.0.1"
+    assert spark.conf.get("spark.authenticate", "") == ""

@@ -1,0 +1,34 @@
+"""What `test_connect` runs on Spark Connect besides the domains' own tests: answers, kept as Parquet."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from crm_spark.segments import rfm
+from crm_spark.value import clv
+from tests.value.test_clv import days_of, drawn
+
+AS_OF = date(1997, 9, 30)
+FOLDER = "CRM_TEST_ANSWERS"
+
+
+def answers(spark: SparkSession) -> dict[str, DataFrame]:
+    """Scores and lifetime values of four hundred customers."""
+    days = days_of(spark, drawn(400)).localCheckpoint()
+    measures = rfm.measure(days, AS_OF)
+    cuts = rfm.cut_points(measures, 5).localCheckpoint()
+    histories = clv.histories(days, AS_OF).localCheckpoint()
+    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    return {
+        "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
+        "rfm_cuts": rfm.listed(cuts, AS_OF),
+        "clv": clv.predict(histories, parameters, AS_OF, 365),
+        "clv_parameters": parameters,
+    }
+
+
+def test_answers_are_kept(spark: SparkSession) -> None:
+    for name, rows in answers(spark).items():
+        rows.coalesce(1).write.parquet(str(Path(os.environ[FOLDER], name)))
