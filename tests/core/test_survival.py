@@ -2,7 +2,9 @@
 
 import resource
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -222,18 +224,40 @@ def write_at_most(spark: SparkSession) -> Iterator[Callable[[int], None]]:
     resource.prlimit(java, resource.RLIMIT_FSIZE, before)
 
 
-def test_where_the_lakes_disk_is_full_the_run_says_so_and_what_was_there_stays(
-    fresh: Lake, write_at_most: Callable[[int], None]
-) -> None:
-    before = rows(fresh)
-    write_at_most(500)
-    with pytest.raises(JobFailed, match="a disk is full; make room under the lake or Spark's scratch folder, and run"):
-        run(fresh, guests)
-    assert rows(fresh) == before
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of two megabytes, where that is allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=False, capture_output=True
+    )
+    yield folder
+    if mounted.returncode == 0:
+        subprocess.run(["umount", folder], check=True)
 
+
+def test_where_the_lakes_disk_is_full_the_run_says_so_and_what_was_there_stays(
+    small_disk: Path, yesterday: Path, spark: SparkSession, write_at_most: Callable[[int], None]
+) -> None:
+    lake = Lake(spark, str(shutil.copytree(yesterday, small_disk / "lake")))
+    before, ballast = rows(lake), small_disk / "ballast"
+    if small_disk.is_mount():
+        with suppress(OSError), ballast.open("wb") as file:  # to its last byte
+            while True:
+                file.write(bytes(1_000))
+                file.flush()
+    else:
+        write_at_most(500)
+    with pytest.raises(JobFailed, match="a disk is full; make room under the lake or Spark's scratch folder, and run"):
+        run(lake, guests)
+    assert rows(lake) == before
+
+    ballast.unlink(missing_ok=True)
     write_at_most(resource.RLIM_INFINITY)
-    run(fresh, *JOBS)
-    assert rows(fresh) == TODAY
+    run(lake, *JOBS)
+    assert rows(lake) == TODAY
+    lease.release(small_disk / "lake", spark)
 
 
 def test_where_sparks_scratch_disk_is_full_the_run_says_so_too(
