@@ -49,7 +49,7 @@ def _alike_told(segments: Rows) -> str:
         return f"All {customers:,} customers are alike: there is one segment."
     first = segments[0]
     return (
-        f"{customers:,} customers fall into {len(segments)} segments; “{first['segment']}” spend most each: "
+        f"{customers:,} customers fall into {len(segments)} segments; those of “{first['segment']}” spent most each: "
         f"{first['customers_share']:,.1f} % of the customers brought {first['spend_share']:,.1f} % of the money."
     )
 

@@ -75,8 +75,14 @@ def profile(members: DataFrame, as_of: date, features: Sequence[str], told: Sequ
     medians = middles.select(
         F.col("segment_id"), _known(features, [F.get(feature, F.lit(0)) for feature in features]).alias("medians")
     )
-    profiles = sums.join(F.broadcast(medians), "segment_id").withColumns(
-        {"customers_share": _share("customers"), "spend_share": _share("money"), "as_of": F.lit(as_of)}
+    nothing = F.map_filter("means", lambda _, mean: mean.isNull())
+    profiles = sums.join(F.broadcast(medians), "segment_id", "left").withColumns(
+        {
+            "as_of": F.lit(as_of),
+            "customers_share": _share("customers"),
+            "spend_share": _share("money"),
+            "medians": F.coalesce("medians", nothing),
+        }
     )
     return profiles.withColumnRenamed("money", "spend").withColumn("sentence", _sentence(told)).select(*PROFILES.names)
 
