@@ -21,18 +21,18 @@ def alike(segment_profiles: DataFrame) -> Section:
         title="Customers who behave alike",
         chapter=Chapter.CUSTOMERS,
         rows=newest(segment_profiles, segment_profiles).select(
-            sentence, "segment_id", "segment", "customers", "spend", *shares
+            "segment_id", "segment", "customers", "spend", *shares, sentence
         ),
         sentence=_alike_told,
         picture=Bars("sentence", "spend_share", beside="customers_share", horizontal=True),
         labels={
-            "sentence": "In words",
             "segment_id": "Number",
             "segment": "Segment",
             "customers": "Customers",
             "customers_share": "Share of the customers [%]",
             "spend": "Spent [money]",
             "spend_share": "Share of the money [%]",
+            "sentence": "In words",
         },
         order_by=["segment_id"],
         note=(
@@ -77,7 +77,7 @@ def apart(segment_profiles: DataFrame, segment_model: DataFrame) -> Section:
             "segment_id": "Number",
             "segment": "Segment",
             "feature": "Feature",
-            "deviation": "Above or below all customers [standard deviations]",
+            "deviation": "Above average [std. dev.]",
             "median": "Median",
             "mean": "Mean",
         },

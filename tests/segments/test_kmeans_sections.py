@@ -62,8 +62,8 @@ def tables(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
 def test_segments_of_the_newest_day_are_told_in_a_sentence_each(tables: tuple[DataFrame, DataFrame]) -> None:
     part = gather(kmeans_sections.alike(tables[0]))
     assert [tuple(row.values()) for row in part.rows] == [
-        ("1. Large baskets: 20 customers.", 1, "Large baskets", 20, 600, 20.0, 60.0),
-        ("2. Small baskets: 80 customers.", 2, "Small baskets", 80, 400, 80.0, 40.0),
+        (1, "Large baskets", 20, 600, 20.0, 60.0, "1. Large baskets: 20 customers."),
+        (2, "Small baskets", 80, 400, 80.0, 40.0, "2. Small baskets: 80 customers."),
     ]
     assert part.sentence == (
         "100 customers fall into 2 segments; those of “Large baskets” spent most each: 20.0 % of the customers "
