@@ -28,8 +28,9 @@ from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import near
 from crm_spark.segments import preparation, traits
 
-# When, how often, for how much. What they spent in all is the product of two of them: it would count both twice.
-FEATURES = ("recency_days", "purchase_days", "basket_value")
+# When last, on how many days, how often, for how much. What they spent in all is days times basket: it would count
+# both twice. Days grow with the time that one is a customer, gaps do not.
+FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
 K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
 A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
 

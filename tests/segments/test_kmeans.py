@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 from scipy.cluster.vq import kmeans2
 
 from crm_spark.segments import kmeans
-from crm_spark.segments.kmeans import FEATURES
 
 AS_OF = date(2026, 1, 31)
+FEATURES = ["recency_days", "purchase_days", "basket_value"]
 DDL = (
     "customer_id string, as_of date, recency_days int, purchase_days bigint, basket_value decimal(18,4), "
     "spend decimal(18,4), rhythm_days double"
@@ -78,7 +78,7 @@ def silhouettes(model: Sequence[Row]) -> dict[int, float | None]:
 def learned(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
     """Customers, and the model of the best of three numbers of segments."""
     customers = features_of(spark, drawn()).localCheckpoint()
-    return customers, kmeans.fit(customers, AS_OF, k=[2, 3, 4], tail=TAIL)
+    return customers, kmeans.fit(customers, AS_OF, FEATURES, k=[2, 3, 4], tail=TAIL)
 
 
 def test_centres_labels_and_silhouette_are_those_of_scipy_and_of_the_definition(
@@ -87,7 +87,7 @@ def test_centres_labels_and_silhouette_are_those_of_scipy_and_of_the_definition(
     customers, model = learned
     rows, points = model.collect(), prepared(drawn())
     found, scores = centres(rows), silhouettes(rows)
-    segments = kmeans.predict(customers, model, AS_OF).orderBy("customer_id").collect()
+    segments = kmeans.predict(customers, model, AS_OF, FEATURES).orderBy("customer_id").collect()
     labels = np.array([row["segment_id"] - 1 for row in segments])
 
     assert sorted(scores) == [2, 3, 4]
@@ -107,7 +107,7 @@ def test_segments_are_numbered_by_what_their_customers_spent_on_average(
     learned: tuple[DataFrame, DataFrame],
 ) -> None:
     customers, model = learned
-    segments = kmeans.predict(customers, model, AS_OF)
+    segments = kmeans.predict(customers, model, AS_OF, FEATURES)
     spent = customers.join(segments, "customer_id").groupBy("segment_id").agg(F.avg("spend").alias("spend"))
     ordered = [row["segment_id"] for row in spent.orderBy(F.desc("spend")).collect()]
     assert ordered == list(range(1, len(ordered) + 1))
@@ -121,8 +121,8 @@ def test_the_rows_are_the_same_however_they_lie_and_other_days_change_nothing(
     answers = []
     for partitions in (1, 2, 7):
         customers = learned[0].unionByName(later).repartition(partitions, "recency_days")
-        model = kmeans.fit(customers, AS_OF, k=[3], tail=TAIL, starts=1)
-        segments = kmeans.predict(customers.repartition(partitions), model, AS_OF)
+        model = kmeans.fit(customers, AS_OF, FEATURES, k=[3], tail=TAIL, starts=1)
+        segments = kmeans.predict(customers.repartition(partitions), model, AS_OF, FEATURES)
         answers.append((sorted(model.collect(), key=str), sorted(segments.collect(), key=str)))
     assert answers[0] == answers[1] == answers[2]
     assert len(answers[0][1]) == 240
@@ -134,8 +134,10 @@ def test_customers_who_were_not_there_are_placed_without_a_new_fit(
     model = learned[1]
     far = [("often", 1, 30, 25.0, 750.0), ("dear", 60, 3, 130.0, 390.0), ("unknown", None, None, None, 0.0)]
     day = date(2026, 3, 1)
-    placed = {row["customer_id"]: row for row in kmeans.predict(features_of(spark, far, day), model, day).collect()}
-    home = {row["customer_id"]: row for row in kmeans.predict(*learned, AS_OF).collect()}
+    placed = {
+        row["customer_id"]: row for row in kmeans.predict(features_of(spark, far, day), model, day, FEATURES).collect()
+    }
+    home = {row["customer_id"]: row for row in kmeans.predict(*learned, AS_OF, FEATURES).collect()}
     points = dict(zip([row[0] for row in drawn()], prepared(drawn()), strict=True))
     assert placed["often"]["segment"] == home[min(points, key=lambda who: points[who][0] - points[who][1])]["segment"]
     assert placed["often"]["segment"] != placed["dear"]["segment"]
