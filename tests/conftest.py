@@ -35,6 +35,7 @@ AS_USERS_RUN = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--kills", type=int, default=100, help="how many kills at random moments; with --slow")
     parser.addoption("--connect", action="store_true", help="run on a Spark Connect server of this process")
 
 
