@@ -14,13 +14,26 @@ from benchmarks.answers import days_20m, rfm_20m
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
 from benchmarks.page import report_10m
+from benchmarks.segments import segments_1m
 from benchmarks.shop import sample_1m
-from benchmarks.survival import survive_cost
+from benchmarks.survival import skew, survive_cost
 from benchmarks.value import clv_1m, clv_1m_job, clv_10m_job
 from crm_spark.core.session import session
 
-ALL = (rfm_20m, days_20m, ingest_online_retail, ingest_5m, sample_1m, report_10m, clv_1m, clv_1m_job, clv_10m_job,
-       survive_cost)  # fmt: skip
+ALL = (
+    rfm_20m,
+    days_20m,
+    ingest_online_retail,
+    ingest_5m,
+    sample_1m,
+    report_10m,
+    clv_1m,
+    clv_1m_job,
+    clv_10m_job,
+    segments_1m,
+    survive_cost,
+    skew,
+)
 FIGURES = {figure.__name__: figure for figure in ALL}
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 

@@ -67,8 +67,18 @@ def timed(work: Callable[[], Any]) -> float:
 
 def peak_mb() -> int:
     """The most memory that this process, its JVM and their Python workers ever held, each at its own peak."""
+    return sum(peak for _, peak in _peaks())
+
+
+def worker_mb() -> int:
+    """The most memory that any one Python worker that is still there ever held."""
+    return max((peak for name, peak in _peaks()[1:] if "java" not in name), default=0)
+
+
+def _peaks() -> list[tuple[str, int]]:
+    """The name of this process and of each below it, with the most megabytes that it ever held."""
     below: dict[int, list[int]] = {}
-    peaks: dict[int, int] = {}
+    peaks: dict[int, tuple[str, int]] = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             told = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -76,8 +86,8 @@ def peak_mb() -> int:
             continue
         number = int(status.parent.name)
         below.setdefault(int(told["PPid"]), []).append(number)
-        peaks[number] = int(told.get("VmHWM", "0 kB").split()[0])
+        peaks[number] = told["Name"].strip(), int(told.get("VmHWM", "0 kB").split()[0]) // 1024
     tree = [os.getpid()]
     for number in tree:
         tree += below.get(number, [])
-    return sum(peaks.get(number, 0) for number in tree) // 1024
+    return [peaks[number] for number in tree if number in peaks]

@@ -1,7 +1,8 @@
-"""survive_cost: what it costs that a run can die anywhere: the daily run against a script without any of it."""
+"""survive_cost: the daily run against a script that may not die anywhere; skew: against one without a giant."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.answers import AS_OF, order_lines
-from benchmarks.measure import Figure, compare
+from benchmarks.measure import Figure, compare, worker_mb
 from crm_spark.core import config
 from crm_spark.core.config import Place
 from crm_spark.core.job import Job
@@ -20,35 +21,62 @@ from crm_spark.core.runner import run
 from crm_spark.ingest.tables import ORDER_LINES
 
 LINES = 20  # of a customer
+MOST_MB = 1_000  # that a Python worker may hold
 
 
 def survive_cost(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """Every job for 100,000 customers, each time on a lake that holds order lines alone."""
-    customers, turn, jobs = int(100_000 * share), count(), list(discover().jobs.values())
-    loaded = Lake(spark, str(folder / "loaded"))
-    loaded.prepare(ORDER_LINES)
-    loaded.overwrite(ORDER_LINES, order_lines(spark, customers * LINES), "bench")
-
-    def fresh() -> Path:
-        """Give a new place: Delta remembers what it read of an old one."""
-        place = folder / f"lake_{next(turn)}"
-        place.mkdir()
-        (place / ORDER_LINES.name).symlink_to(folder / "loaded" / ORDER_LINES.name)
-        return place
+    """Every job for 100,000 customers."""
+    customers, jobs = int(100_000 * share), list(discover().jobs.values())
+    fresh = _lakes(folder, order_lines(spark, customers * LINES))
 
     def ours() -> dict[str, int]:
-        place = fresh()
-        for job in jobs:
-            run(job, Lake(spark, str(place)), Place(lake=str(place)), AS_OF)
+        place = next(fresh)
+        _run(spark, place, jobs)
         return _rows(spark, place, jobs)
 
     def theirs() -> dict[str, int]:
-        place = fresh()
+        place = next(fresh)
         for job in jobs:
             _write(place, job, job(**_arguments(spark, place, job)))
         return _rows(spark, place, jobs)
 
     return compare("survive_cost", customers, "plain script: the same functions, the same tables", 1.15, ours, theirs)
+
+
+def skew(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Every job, one customer with a million lines among 100,000 with ten each; the peer's customers are alike."""
+    customers, jobs = int(100_000 * share), list(discover().jobs.values())
+    lines = order_lines(spark, customers * LINES)
+    is_giants = F.pmod(F.xxhash64("order_id"), F.lit(2)) == 0
+    giant = F.when(is_giants, F.lit("giant")).otherwise(F.col("customer_id"))
+    skewed = _lakes(folder / "skewed", lines.withColumn("customer_id", giant))
+    balanced = _lakes(folder / "balanced", lines)
+    ours, theirs = (partial(_run_next, spark, lakes, jobs) for lakes in (skewed, balanced))
+    figure = compare("skew", customers, "the same jobs, customers alike", 3.0, ours, theirs)
+    if worker_mb() >= MOST_MB:
+        raise ValueError(f"skew: a worker held {worker_mb()} MB, at most {MOST_MB} are allowed")
+    return figure
+
+
+def _lakes(folder: Path, lines: DataFrame) -> Iterator[Path]:
+    """Load order lines once, and give lakes that hold them alone: a new one each time, as Delta remembers the old."""
+    loaded = Lake(lines.sparkSession, str(folder / "loaded"))
+    loaded.prepare(ORDER_LINES)
+    loaded.overwrite(ORDER_LINES, lines, "bench")
+    for turn in count():
+        place = folder / f"lake_{turn}"
+        place.mkdir()
+        (place / ORDER_LINES.name).symlink_to(folder / "loaded" / ORDER_LINES.name)
+        yield place
+
+
+def _run_next(spark: SparkSession, lakes: Iterator[Path], jobs: Sequence[Job]) -> None:
+    _run(spark, next(lakes), jobs)
+
+
+def _run(spark: SparkSession, place: Path, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        run(job, Lake(spark, str(place)), Place(lake=str(place)), AS_OF)
 
 
 def _arguments(spark: SparkSession, place: Path, job: Job) -> dict[str, Any]:

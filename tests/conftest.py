@@ -25,7 +25,7 @@ QUICK_FOR_FEW_ROWS = {
 # Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
 # first alone gets a small cache for its code, which must hold all of Spark here.
 QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
-QUICK_SETTINGS = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
+QUICK_SETTINGS = {"spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -35,6 +35,7 @@ AS_USERS_RUN = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--kills", type=int, default=100, help="how many kills at random moments; with --slow")
     parser.addoption("--connect", action="store_true", help="run on a Spark Connect server of this process")
 
 
@@ -65,7 +66,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.driver.extraJavaOptions": QUICK_JAVA,
     }
-    started = connected(settings) if pytestconfig.getoption("--connect") else session(settings)
+    if pytestconfig.getoption("--connect"):
+        started = connected(settings)
+    else:
+        started = session({"spark.master": "local[2]", **settings})
     yield started
     started.stop()
 

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from pyspark.sql import SparkSession
@@ -23,6 +25,7 @@ from tests.ingest.till import load
 
 ROOT = Path(__file__).parents[1]
 FIRST, SECOND = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00\n", "2,1,c2,p1,1,3.00,2025-01-02 10:00:00\n"
+LONGEST = 15  # seconds that the work takes, or less
 BAD = "3,1,c3,p1,x,1.00,2025-01-03 10:00:00\n"
 
 
@@ -53,8 +56,8 @@ def morning(yesterday: Path, spark: SparkSession, tmp_path: Path) -> Iterator[Pa
     lease.release(folder / "lake", spark)
 
 
-def kill(folder: Path, work: str, step: str, table: str, whom: str) -> None:
-    """Let a driver of its own do some work, and kill it; wait until none of it is left."""
+def kill(folder: Path, work: str, step: str, table: str, whom: str) -> str:
+    """Let a driver of its own do some work, and kill it; wait until none of it is left. Gives its last step."""
     command = [sys.executable, "-m", "tests.victim", str(folder / "lake"), str(folder / "raw"), work, step, table, whom]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     victim = subprocess.Popen(
@@ -64,10 +67,11 @@ def kill(folder: Path, work: str, step: str, table: str, whom: str) -> None:
     java = int(victim.stdout.readline() or 0)
     out, error = victim.communicate()
     assert "survived" not in out, f"{work} went by {step} of {table}"
-    assert victim.returncode == (-9 if whom == "python" else 1), error
+    assert step == "after" or victim.returncode == (-9 if whom == "python" else 1), error
     refusals = until_taken(folder / "lake", f"process {victim.pid}")
     assert not is_alive(java), "the lake is free no sooner than Java is gone"
     assert refusals or whom == "java"
+    return out.splitlines()[-1] if out else "nothing yet"
 
 
 def until_taken(lake: Path, holder: str) -> int:
@@ -131,3 +135,38 @@ def test_after_a_kill_between_table_quarantine_and_accounts_each_record_is_there
     told = lake.current(ACCOUNTS).select("path", "status", "records", "loaded", "quarantined").orderBy("path").collect()
     assert [tuple(row) for row in told] == [("orders/1.csv", "loaded", 1, 1, 0), ("orders/2.csv", "loaded", 2, 1, 1)]
     assert lake.current(RUNS).where("job = 'ingest' AND status = 'done'").count() == 2
+
+
+@pytest.mark.slow
+def test_after_kills_at_random_moments_nothing_is_lost_and_nothing_doubled(
+    morning: Path, spark: SparkSession, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One lake through all of them: each round a file and a visit more. `--kills N` says how many."""
+    random, deaths, kills = Random(1), Counter[str](), pytestconfig.getoption("--kills")
+    lake, visits = Lake(spark, str(morning / "lake")), [(4, "ann"), (5, "eve"), (1, "ann"), (2, "bob"), (3, "bob")]
+    load(lake, morning / "raw")
+    for number in range(10, 10 + kills):
+        (morning / "raw" / "orders" / f"{number}.csv").write_text(HEADER + SECOND.replace("2,1", f"{number},1") + BAD)
+        visits.append((number, f"guest {number % 7}"))
+        toys.visit(lake, visits[-1])
+        lease.release(morning / "lake", spark)
+        whom = random.choice(["python", "java"])
+        deaths[f"{whom}: {kill(morning, 'everything', 'after', f'{random.uniform(0, LONGEST):.2f}', whom)}"] += 1
+
+        lake = Lake(spark, str(morning / "lake"))
+        load(lake, morning / "raw")
+        toys.run(lake, *toys.JOBS)
+        counted = Counter(guest for _, guest in visits)
+        assert toys.rows(lake) == {
+            "guests": sorted(counted.items()),
+            "days_guests": sorted((guest, toys.AS_OF, times) for guest, times in counted.items()),
+            "totals": [(len(counted),)],
+        }
+        orders = sorted(int(row["order_id"]) for row in lake.current(ORDER_LINES).collect())
+        assert orders == [1, 2, *range(10, number + 1)]
+        assert lake.current(QUARANTINE).count() == number - 8
+        assert {row["status"] for row in lake.current(ACCOUNTS).select("status").collect()} == {"loaded"}
+    with capsys.disabled():
+        print(f"\n{kills} kills, after each of them every row was there once; the last that each victim told:")
+        for step, times in sorted(deaths.items()):
+            print(f"{times:4} {step}")

@@ -18,6 +18,7 @@ from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import discover
 from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
@@ -55,7 +56,8 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A small shop, loaded once for all tests here."""
     folder = tmp_path_factory.mktemp("shop")
     shop.write(str(folder / "raw"), Setting(customers=150, days=DAYS, seed=3, start=START, dirt=0.05))
-    place = Place(lake=str(folder / "lake"), zone="Europe/Berlin", currency="EUR")
+    few = {"customer_segments": {"k": 3, "starts": 1}}  # one search, where eight would take the most time of all
+    place = Place(lake=str(folder / "lake"), zone="Europe/Berlin", currency="EUR", jobs=few)
     lake = Lake(spark, place.lake)
     source = mapping.read(Path("conf/sources/shop.yaml"))
     ingest(lake, place, source, str(folder / "raw"), uuid.uuid4().hex[:12])
@@ -117,8 +119,12 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     known_orders = planted["orders"] - planted["anonymous_orders"]
     assert tuple(ordered.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     assert lake.current(rfm.SCORES).count() == planted["customers_with_a_purchase"]
+    described = lake.current(CUSTOMER_FEATURES).agg(F.sum("orders"), F.count("*"))
+    assert tuple(described.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
+    assert "150 customers fall into 3 segments" in page
     assert "Revenue over time" in page
+    assert "Who is late, by their own rhythm" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []

@@ -1,6 +1,9 @@
 """A driver that is killed: does one piece of work on a lake, and at one step ends its Python or its Java by force.
 
 python -m tests.victim LAKE FOLDER WORK STEP TABLE WHOM
+
+Prints the number of its Java, then each step of its work. Where STEP is `after`, TABLE is the seconds after which
+it is killed.
 """
 
 import os
@@ -10,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event as Flag
-from threading import Thread
+from threading import Thread, Timer
 
 import pyarrow as pa
 from pyspark import SparkContext
@@ -23,6 +26,12 @@ from tests.conftest import QUICK_JAVA, QUICK_SETTINGS
 from tests.core import test_survival as toys
 from tests.ingest.till import load
 
+
+def everything(lake: Lake, folder: Path) -> None:
+    load(lake, folder)
+    toys.run(lake, *toys.JOBS)
+
+
 WORKS: dict[str, Callable[[Lake, Path], None]] = {
     "guests": lambda lake, _: toys.run(lake, toys.guests),
     "days_guests": lambda lake, _: toys.run(lake, toys.days_guests),
@@ -31,6 +40,7 @@ WORKS: dict[str, Callable[[Lake, Path], None]] = {
     "compact": lambda lake, _: lake.compact(toys.VISITS),
     "vacuum": lambda lake, _: lake.remove_orphans(toys.VISITS),
     "ingest": load,
+    "everything": everything,
 }
 
 
@@ -56,6 +66,7 @@ class Killer:
 
     def __call__(self, event: Event) -> None:
         """Hear one step."""
+        print(event.step, event.table or event.job, flush=True)
         if event.step == "written" and event.table == toys.DAYS_GUESTS.name:
             self.other_is_written.set()
         if (event.step, event.table) == ("writing", toys.TOTALS.name):
@@ -80,8 +91,18 @@ class Killer:
 
 if __name__ == "__main__":
     place, folder, work, step, table, whom = sys.argv[1:]
-    spark = session({**QUICK_SETTINGS, "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", "")})
+    spark = session(
+        {
+            "spark.master": "local[2]",
+            **QUICK_SETTINGS,
+            "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", ""),
+        }
+    )
     print(SparkContext._gateway.proc.pid, flush=True)  # type: ignore[union-attr]
-    with heard(Killer(Path(place), step, table, whom)):
+    killer = Killer(Path(place), step, table, whom)
+    if step == "after":
+        Timer(float(table), killer.kill).start()
+    with heard(killer):
         WORKS[work](Lake(spark, place), Path(folder))
-    print("survived", flush=True)
+    if step != "after":
+        print("survived", flush=True)

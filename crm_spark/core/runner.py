@@ -3,6 +3,7 @@
 import inspect
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -142,7 +143,7 @@ class _Run:
             self._attempt(result)
         except Exception as error:
             result.status, result.reason = "failed", _told(error)
-            self._end(result, began)
+            even_so(partial(self._end, result, began))
             if isinstance(error, CrmError):
                 raise
             raise JobFailed(f"{self.job.name} failed: {result.reason}") from error
@@ -216,6 +217,14 @@ class _Run:
         result.seconds = round(time.monotonic() - began, 3)
         told = {name: getattr(result, name) for name in ("versions_read", "versions_written", "rows", "seconds")}
         tell(result.status, reason=result.reason, **told)
+
+
+def even_so(tell_end: Callable[[], None]) -> None:
+    """Tell how a run failed; where that fails too, as on a full disk, the first error is the one to show."""
+    try:
+        tell_end()
+    except Exception as error:
+        log.warning(f"the run log does not tell that the run failed: {_told(error)}")
 
 
 def written(metrics: dict[str, str]) -> int:

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 FINENESS = 256  # buckets for each factor of e: one holds the values within 0.4 %
 
 
-def quantiles(rows: DataFrame, names: Sequence[str], at: Sequence[float]) -> DataFrame:
+def quantiles(rows: DataFrame, names: Sequence[str], at: Sequence[float], by: Sequence[str] = ()) -> DataFrame:
     """Give the quantiles of some numeric columns.
 
     Parameters
@@ -28,22 +28,27 @@ def quantiles(rows: DataFrame, names: Sequence[str], at: Sequence[float]) -> Dat
         The columns.
     at : sequence of float
         Shares of the rows, from 0 to 1.
+    by : sequence of str, optional
+        Columns that part the rows into a few groups, each with its own quantiles; never null.
 
     Returns
     -------
     DataFrame
-        One row, for each column an array of doubles as long as `at`; null where it has no value. Two passes
-        over `rows`, whose shuffles carry buckets, and then the values of a few buckets.
+        One row, or one for each group: for each column an array of doubles as long as `at`; null where it has no
+        value. Two passes over `rows`, whose shuffles carry buckets, and then the values of a few buckets.
     """
-    values = rows.select(*[F.col(name).cast("double").alias(name) for name in names]).unpivot(
-        [], list(names), "of", "value"
+    values = rows.select(*by, *[F.col(name).cast("double").alias(name) for name in names]).unpivot(
+        list(by), list(names), "of", "value"
     )
+    groups = [*by, "of"]
     bucketed = values.where(F.col("value").isNotNull()).withColumn("bucket", bucket(F.col("value")))
-    held = holding(bucketed.groupBy("of", "bucket").agg(F.count("*").alias("rows")), at)
-    counted = bucketed.join(F.broadcast(held), ["of", "bucket"]).groupBy("of", "bucket", "value", "below", "total")
-    ranked = cumulated(counted.agg(F.count("*").alias("rows")), ["of", "bucket"], "value")
-    found = ranked.groupBy("of").agg(F.array(*[_between(share) for share in at]).alias("quantiles"))
-    return found.agg(
+    held = holding(bucketed.groupBy(*groups, "bucket").agg(F.count("*").alias("rows")), at, groups)
+    counted = bucketed.join(F.broadcast(held), [*groups, "bucket"]).groupBy(
+        *groups, "bucket", "value", "below", "total"
+    )
+    ranked = cumulated(counted.agg(F.count("*").alias("rows")), [*groups, "bucket"], "value")
+    found = ranked.groupBy(*groups).agg(F.array(*[_between(share) for share in at]).alias("quantiles"))
+    return found.groupBy(*by).agg(
         *[F.first(F.when(F.col("of") == name, F.col("quantiles")), ignorenulls=True).alias(name) for name in names]
     )
 
@@ -53,14 +58,14 @@ def bucket(value: Column) -> Column:
     return F.signum(value) * F.rint(F.log1p(F.abs(value)) * FINENESS)
 
 
-def holding(buckets: DataFrame, at: Sequence[float]) -> DataFrame:
+def holding(buckets: DataFrame, at: Sequence[float], groups: Sequence[str]) -> DataFrame:
     """Keep the buckets that hold a wanted rank, with the rows below each and in total."""
-    total = F.sum("rows").over(Window.partitionBy("of")).alias("total")
-    ranked = cumulated(buckets.select("*", total).withColumn("below", F.lit(0)), ["of"], "bucket")
+    total = F.sum("rows").over(Window.partitionBy(*groups)).alias("total")
+    ranked = cumulated(buckets.select("*", total).withColumn("below", F.lit(0)), groups, "bucket")
     first = F.col("upto") - F.col("rows")
     wanted = [rank for share in at for rank in _ranks(share)]
     is_held = F.array_max(F.array(*[(first <= rank) & (rank < F.col("upto")) for rank in wanted]))
-    return ranked.where(is_held).select("of", "bucket", "total", first.alias("below"))
+    return ranked.where(is_held).select(*groups, "bucket", "total", first.alias("below"))
 
 
 def cumulated(counts: DataFrame, within: Sequence[str], order: str) -> DataFrame:

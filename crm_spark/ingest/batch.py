@@ -246,7 +246,7 @@ class Batch:
             return
         history, table = HISTORIES[name], CONFORMED[name]
         said = _union(
-            [entities.observed(rows, name) for part in bringing for rows in _statements(part, name)]
+            [entities.observed(rows, name, part.context.zone) for part in bringing for rows in _statements(part, name)]
         ).persist()
         self._put(history, self._told(said).select(*history.names))
         whole = self.lake.current(history)

@@ -4,28 +4,34 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
-from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
+from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES, ORIGIN_NAMES
 
 NAMES_ONE = {"customers": "customer_id", "products": "product_id"}
 
 
-def observed(rows: DataFrame, entity: str) -> DataFrame:
-    """Gather what each file said of each customer or product, once for each set of attributes.
+def observed(rows: DataFrame, entity: str, zone: str) -> DataFrame:
+    """Gather what each file said of each customer or product, once for each set of attributes and business day.
 
     Parameters
     ----------
     rows : DataFrame
         `file`, the id, `known_at` and any of the attributes.
+    zone : str
+        Of the business clock.
 
     Returns
     -------
     DataFrame
-        `file`, the columns of the history but those of origin, and `row_hash`, a hash of the attributes:
-        the latest time stands. One shuffle, after a partial aggregate.
+        `file`, the columns of the history but those of origin, and `row_hash`, a hash of the attributes: of a
+        day the latest time stands. So the newest statement up to any day is told, however the statements lay
+        in files. One shuffle, after a partial aggregate.
     """
     table, given = HISTORIES[entity], rows.columns
-    told = [name for name in table.names if name in given and name not in (*ORIGIN_NAMES, "known_at")]
-    gathered = rows.groupBy("file", *told).agg(F.max("known_at").alias("known_at"))
+    told = [name for name in table.names if name in given and name not in (*MADE_NAMES, "known_at")]
+    day = F.from_utc_timestamp("known_at", zone).cast("date").alias("known_on")  # the session's zone is UTC here
+    # Of who is only named nothing can hold on one day and not on the next.
+    days = [day] if len(told) > 1 else []
+    gathered = rows.groupBy("file", *told, *days).agg(F.max("known_at").alias("known_at")).withColumn("known_on", day)
     hashed = gathered.withColumn("row_hash", F.substring(F.sha2(F.to_json(F.struct(*told)), 256), 1, 32))
     made = (*hashed.columns, *ORIGIN_NAMES)
     absent = [column for column in table.columns if column.name not in made]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_spark.core.config import SECRET
 from crm_spark.core.errors import near
-from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
+from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
 
 if TYPE_CHECKING:  # mappings are held against this when they are read
     from crm_spark.ingest.mapping import Feed, Rates, Source, Target
@@ -106,10 +106,10 @@ def _of_target(feed: str, table: str, target: Target) -> list[str]:
     if table not in CONFORMED:
         return [f"{feed}: '{table}' is no conformed table{near(table, CONFORMED)}"]
     where, names = f"{feed}.{table}", HISTORIES.get(table, CONFORMED[table]).names
-    allowed = [name for name in names if name not in ORIGIN_NAMES]
+    allowed = [name for name in names if name not in MADE_NAMES]
     wrong = [
         f"{where}: '{column}' is written by the ingestion itself"
-        if column in ORIGIN_NAMES
+        if column in MADE_NAMES
         else f"{where}: '{column}' is no column of it{near(column, allowed)}"
         for column in (*target.columns, *target.key)
         if column not in allowed

@@ -15,7 +15,7 @@ from crm_spark.core.events import Listener, heard, tell
 from crm_spark.core.job import fingerprint
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID
-from crm_spark.core.runner import Result, written
+from crm_spark.core.runner import Result, even_so, written
 from crm_spark.core.together import together
 from crm_spark.ingest import load, mapping
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
@@ -106,7 +106,7 @@ class _Run:
             told = work()
         except Exception as error:
             reason = str(error).splitlines()[0] if isinstance(error, CrmError) else type(error).__name__
-            self._end("failed", reason, began)
+            even_so(partial(self._end, "failed", reason, began))
             if isinstance(error, CrmError):
                 raise
             raise JobFailed(f"ingest {self.source.source} failed: {reason}") from error

@@ -60,17 +60,23 @@ PRODUCTS = Table(
     ],
 )
 
+KNOWN_ON = Field(
+    "known_on", "date", "business day of `known_at`; rows of older versions have none", unit="day", nullable=True
+)
+
 CUSTOMER_HISTORY = Table(
     "customer_history",
     "What each file said of a customer, and at what time: from it `customers` is made.",
     owns="batch",
     loaded=True,
+    version=2,
     key=["customer_id", "known_at", "row_hash", "file_hash"],
     columns=[
         CUSTOMERS["customer_id"],
         Field("known_at", "timestamp", "when it held"),
         *[column for column in CUSTOMERS.columns if column.nullable],
         *[column for column in ORIGIN if column.name != "row_version"],
+        KNOWN_ON,
     ],
 )
 
@@ -79,12 +85,14 @@ PRODUCT_HISTORY = Table(
     "What each file said of a product, and at what time: from it `products` is made.",
     owns="batch",
     loaded=True,
+    version=2,
     key=["product_id", "known_at", "row_hash", "file_hash"],
     columns=[
         PRODUCTS["product_id"],
         Field("known_at", "timestamp", "when it held"),
         *[column for column in PRODUCTS.columns if column.nullable],
         *[column for column in ORIGIN if column.name != "row_version"],
+        KNOWN_ON,
     ],
 )
 
@@ -224,9 +232,10 @@ CONFORMED = {
     table.name: table for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES)
 }
 HISTORIES = {"customers": CUSTOMER_HISTORY, "products": PRODUCT_HISTORY}
+MADE_NAMES = [*ORIGIN_NAMES, KNOWN_ON.name]  # no mapping tells them: the ingestion itself does
 
 
 def cell_names(name: str) -> list[str]:
     """Give the columns of a conformed row that its record tells: not those of origin, but what orders its versions."""
     told = HISTORIES.get(name, CONFORMED[name]).names
-    return [column for column in told if column not in ORIGIN_NAMES or column == "row_version"]
+    return [column for column in told if column not in MADE_NAMES or column == "row_version"]

@@ -72,7 +72,10 @@ def _lying(
             text = short(total, head, max(map(abs, ends)))
             figure.add_annotation(**BESIDE, text=text, x=max(float(total), 0.0), y=top - BAR)
     # Places of bars are given: no mode may move them.
-    figure.update_layout(height=88 + tops[-1], legend_y=-40 / tops[-1], barmode="relative")
+    # Where there are two bars, a narrow screen takes another line to say which is which.
+    figure.update_layout(
+        height=88 + tops[-1] + (LINE if picture.beside else 0), legend_y=-40 / tops[-1], barmode="relative"
+    )
     figure.update_xaxes(range=ends, showgrid=True, nticks=5)
     return figure.update_yaxes(range=[tops[-1], 0], showgrid=False, showticklabels=False, zeroline=False)
 

@@ -1,7 +1,12 @@
 """`crm run`: which jobs, in which order, how it ends and how that is told."""
 
 import json
+import shutil
+import subprocess
+import sys
+import time
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,24 @@ def test_a_run_does_all_jobs_in_order_and_says_what_each_wrote(crm, answer, scor
     assert told == [("toy_days", "done", {"toy_days": 2}), ("toy_scores", "done", {"toy_scores": 1})]
     assert (answer["not_run"], answer["warnings"]) == ([], [])
     assert crm.rows(scores) == [(date(2026, 1, 2), 2)]
+
+
+def test_a_lake_that_another_driver_holds_is_busy(nowhere, loaded):
+    shutil.copytree(loaded, nowhere.lake.location)
+    hold = (
+        "import sys, pathlib; from crm_spark.core import lease; lease.take(pathlib.Path(sys.argv[1])); print(input())"
+    )
+    command = [sys.executable, "-c", hold, nowhere.lake.location]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    lock = Path(nowhere.lake.location, "_lease")
+    while f"process {other.pid} " not in lock.read_text():
+        time.sleep(0.05)
+
+    ended = nowhere.at("run", "--as-of", "2026-01-02")
+    assert ended.exit_code == 5
+    assert f"is held by process {other.pid} on" in ended.stderr
+    assert nowhere.at("history").exit_code == 0, "to look takes no lease"
+    other.communicate("done\n")
 
 
 def test_a_second_run_skips_a_job_for_which_nothing_is_new(crm):

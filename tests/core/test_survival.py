@@ -1,8 +1,12 @@
 """A run that died at any of its steps is run again, and all ends as if nothing had happened."""
 
+import resource
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,11 @@ from pyspark.sql import functions as F
 from crm_spark.core import lease, runner, runs
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Field, Table
-from crm_spark.core.errors import CrmError
+from crm_spark.core.errors import CrmError, JobFailed
 from crm_spark.core.events import heard
 from crm_spark.core.job import Job, Update, job
 from crm_spark.core.lake import Lake
+from crm_spark.core.together import together
 from tests.failpoints import Steps, dying_at
 
 VISITS = Table(
@@ -199,6 +204,76 @@ def test_what_another_driver_may_be_about_to_commit_is_let_be(spark: SparkSessio
         assert len(fresh.orphans(GUESTS)) == 1
         assert fresh.dead_after.total_seconds() == 0
     lease.release(Path(fresh.location), spark)
+
+
+def test_runs_that_one_driver_starts_side_by_side_end_as_if_one_came_after_the_other(
+    fresh: Lake, spark: SparkSession
+) -> None:
+    together([partial(run, Lake(spark, fresh.location), *JOBS) for _ in range(2)])
+    assert rows(fresh) == TODAY
+    told = fresh.current(runs.RUNS).where("job = 'guests' AND status <> 'started'").orderBy("at").collect()
+    assert [row["status"] for row in told] == ["done", "done", "skipped"]
+
+
+@pytest.fixture
+def write_at_most(spark: SparkSession) -> Iterator[Callable[[int], None]]:
+    """Let Java write files of a few bytes only, as on a disk that is full."""
+    java = spark.sparkContext._gateway.proc.pid
+    before = resource.prlimit(java, resource.RLIMIT_FSIZE)
+    yield lambda size: resource.prlimit(java, resource.RLIMIT_FSIZE, (size, before[1])) and None
+    resource.prlimit(java, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of two megabytes, where that is allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=False, capture_output=True
+    )
+    yield folder
+    if mounted.returncode == 0:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_where_the_lakes_disk_is_full_the_run_says_so_and_what_was_there_stays(
+    small_disk: Path, yesterday: Path, spark: SparkSession, write_at_most: Callable[[int], None]
+) -> None:
+    lake = Lake(spark, str(shutil.copytree(yesterday, small_disk / "lake")))
+    before, ballast = rows(lake), small_disk / "ballast"
+    if small_disk.is_mount():
+        with suppress(OSError), ballast.open("wb") as file:  # to its last byte
+            while True:
+                file.write(bytes(1_000))
+                file.flush()
+    else:
+        write_at_most(500)
+    with pytest.raises(JobFailed, match="a disk is full; make room under the lake or Spark's scratch folder, and run"):
+        run(lake, guests)
+    assert rows(lake) == before
+
+    ballast.unlink(missing_ok=True)
+    write_at_most(resource.RLIM_INFINITY)
+    run(lake, *JOBS)
+    assert rows(lake) == TODAY
+    lease.release(small_disk / "lake", spark)
+
+
+def test_where_sparks_scratch_disk_is_full_the_run_says_so_too(
+    fresh: Lake, spark: SparkSession, write_at_most: Callable[[int], None]
+) -> None:
+    many = spark.range(200_000).select(F.xxhash64("id").alias("number"))
+    guests_of_many = many.repartition(2).agg(F.count_distinct("number").alias("guests"))
+    before = rows(fresh)
+    write_at_most(200_000)
+    with pytest.raises(JobFailed, match="totals is as it was: a disk is full"):
+        fresh.overwrite(TOTALS, guests_of_many, "many")
+    assert rows(fresh) == before
+
+    write_at_most(resource.RLIM_INFINITY)
+    fresh.overwrite(TOTALS, guests_of_many, "many")
+    assert rows(fresh)["totals"] == [(200_000,)]
 
 
 def test_the_run_log_tells_how_a_run_ended_once(fresh: Lake) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -10,9 +11,11 @@ import pytest
 from pyspark.sql import DataFrame
 
 from crm_spark.core.errors import ConfigError, QualityError
+from crm_spark.core.together import together
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS
 from crm_spark.ingest.tables import CUSTOMERS, ORDER_LINES
 from tests.failpoints import dying_at
+from tests.ingest import till
 from tests.ingest.conftest import BUYERS, HEADER, ORDERS, PRICES, Raw, priced
 
 pytestmark = pytest.mark.first
@@ -41,6 +44,13 @@ def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw) -> None:
     assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",)]
     assert raw.rows(CUSTOMERS, "customer_id") == [("c1",), ("c2",)]
     assert raw.reasons() == [("orders/1.csv", 4, "pieces is not a decimal(18,4)")]
+
+
+def test_a_source_that_one_driver_loads_twice_at_once_is_loaded_once(raw: Raw) -> None:
+    raw.orders("1.csv", FIRST)
+    together([partial(till.load, raw.lake, raw.folder)] * 2)
+    assert raw.accounts() == {"orders/1.csv": ("loaded", 1, 1, 0, 0)}
+    assert raw.rows(ORDER_LINES, "order_id") == [("1",)]
 
 
 def test_a_changed_file_is_told_and_replaced_only_on_demand(raw: Raw) -> None:

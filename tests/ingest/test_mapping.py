@@ -23,7 +23,7 @@ feeds:
     lookups: {prices: {feed: price, by: {sku: order}}}
     tables:
       order_line: {columns: {order_id: order}}
-      products: {columns: {product_id: order, titel: order}}
+      products: {columns: {product_id: order, titel: order, known_on: order}}
 """
     )
 
@@ -36,6 +36,7 @@ feeds:
         "  orders.prices: looks up 'price', which is no feed",
         "  orders: 'order_line' is no conformed table; did you mean 'order_lines'?",
         "  orders.products: 'titel' is no column of it; did you mean 'title'?",
+        "  orders.products: 'known_on' is written by the ingestion itself",
     ]
 
 

@@ -1,0 +1,285 @@
+"""Segments of customers who behave alike: k-means on prepared features.
+
+Features are brought to one scale (`preparation`). MLlib's KMeans, begun by k-means||, then seeks the k centres to
+which the customers' squared distances add up to least. Where several k are allowed, the one with the best silhouette
+is taken: the mean over customers of `(b - a) / max(a, b)`, a being the mean squared distance to one's own segment,
+b to the nearest other one. A customer is of the segment whose centre is nearest.
+
+Segments are numbered by what their customers brought, the greatest mean first.
+
+References
+----------
+Bahmani, B. et al. (2012). Scalable K-Means++. PVLDB 5(7).
+Rousseeuw, P. J. (1987). Silhouettes. J. Comput. Appl. Math. 20.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.ml.clustering import KMeans, KMeansModel
+from pyspark.ml.evaluation import ClusteringEvaluator
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.errors import near
+from crm_spark.segments import preparation, traits
+
+# When last, on how many days, how often, for how much. What they spent in all is days times basket: it would count
+# both twice. Days grow with the time that one is a customer, gaps do not.
+FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
+K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
+A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
+
+SEGMENTS = Table(
+    "customer_segments",
+    "Which customers behave alike, as of a day.",
+    owns="as_of",
+    key=["customer_id", "as_of"],
+    columns=[
+        Field("customer_id", "string", "the customer", personal=True),
+        Field("as_of", "date", "the day the segments speak for"),
+        Field("segment_id", "int", "1 (whose customers brought most on average) to k", nullable=True),
+        Field("segment", "string", "what sets it apart from all customers, in words", nullable=True),
+        Field("distance", "double", "to its centre, in standard deviations of prepared features", nullable=True),
+        Field("reason", "string", "why there is no segment", nullable=True),
+    ],
+)
+
+MODEL = Table(
+    "segment_model",
+    "What was learned to tell segments apart, as of a day: how features are prepared, centres, the choice of k.",
+    owns="as_of",
+    key=["as_of", "parameter", "feature", "number"],
+    columns=[
+        Field("as_of", "date", "the day it was learned on"),
+        Field(
+            "parameter",
+            "string",
+            "of a feature: missing, low, high, is_logarithm, mean, deviation; of a segment: centre; of a k: silhouette",
+        ),
+        Field("feature", "string", "the feature; all for a silhouette"),
+        Field("number", "int", "segment of a centre, k of a silhouette, else 0"),
+        Field("value", "double", "the centre is in standard deviations", nullable=True),
+        Field("segment", "string", "name of the segment of a centre", nullable=True),
+        Field("reason", "string", "why there is no value, or why it tells nothing", nullable=True),
+    ],
+)
+
+NOBODY = "there was no customer to learn segments from"
+
+
+def fit(
+    customers: DataFrame,
+    as_of: date,
+    features: Sequence[str] = FEATURES,
+    k: Sequence[int] = K,
+    tail: float = 0.01,
+    starts: int = 3,
+) -> DataFrame:
+    """Find the segments of the customers of a day.
+
+    MLlib fits at once: unlike the rest of this module this runs Spark jobs before it returns.
+
+    Parameters
+    ----------
+    customers : DataFrame of CUSTOMER_FEATURES
+        Other days than `as_of` are ignored. Read five times: best persisted.
+    features : sequence of str
+        Numeric columns by which customers are alike or not.
+    k : sequence of int
+        Numbers of segments, 2 or more; of several the one with the best silhouette is taken, of equals the least.
+    tail : float, default 0.01
+        Share of the customers at both ends whose values are moved to that quantile.
+    starts : int, default 3
+        How often the search for the chosen k is begun anew; the nearest centres win.
+
+    Returns
+    -------
+    DataFrame of MODEL
+        Prepared customers are kept for the search, after one shuffle: a hash of the key lays them out in one
+        partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever they
+        lay. Every k is one fit of some 25 small jobs, and a silhouette of two. The driver sees centres alone.
+
+    Raises
+    ------
+    ValueError
+        `features` names no numeric column, or `k`, `tail` or `starts` cannot be.
+    """
+    _check(customers, features, k, tail, starts)
+    of_day = customers.where(F.col("as_of") == F.lit(as_of))
+    learned = preparation.learn(of_day, features, tail).localCheckpoint()
+    placed = of_day.crossJoin(F.broadcast(preparation.wide(learned, features)))
+    points = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
+    size = of_day.count()
+    fixed = points.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
+    # A checkpoint, not a cache: MLlib then keeps the vectors as it likes them.
+    vectors = fixed.withColumn("vector", array_to_vector(F.col("point"))).localCheckpoint()
+    centres, silhouettes = _search(vectors, sorted(set(k)), starts) if size else ([], [])
+    segments = _numbered(vectors, centres, features)
+    return _listed(learned, segments, silhouettes, features, as_of).localCheckpoint()
+
+
+def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Sequence[str] = FEATURES) -> DataFrame:
+    """Say of every customer of a day which segment is nearest.
+
+    Parameters
+    ----------
+    customers : DataFrame of CUSTOMER_FEATURES
+        They need not be those that the model was learned from.
+    model : DataFrame of MODEL
+        Of one day.
+    features : sequence of str
+        Those that the model was learned from.
+
+    Returns
+    -------
+    DataFrame of SEGMENTS
+        One pass, no shuffle.
+    """
+    of_day = customers.where(F.col("as_of") == F.lit(as_of))
+    known = preparation.wide(model, features).crossJoin(_wide(model, features))
+    placed = of_day.crossJoin(F.broadcast(known)).withColumn("point", preparation.point(features))
+    found = placed.withColumn("nearest", nearest(features))
+    is_found = F.col("nearest.distance").isNotNull()
+    reason = F.when(F.size("centres") == 0, F.lit(NOBODY)).otherwise(F.lit("its segments have other features"))
+    return found.select(
+        "customer_id",
+        F.lit(as_of).alias("as_of"),
+        F.when(is_found, F.col("nearest.number")).alias("segment_id"),
+        F.when(is_found, F.col("nearest.segment")).alias("segment"),
+        F.sqrt("nearest.distance").alias("distance"),
+        F.when(~is_found, reason).alias("reason"),
+    )
+
+
+def nearest(features: Sequence[str]) -> Column:
+    """The centre with the least squared distance to `point`, of equals the first; null without centres."""
+
+    def held(centre: Column) -> Column:
+        squares = [(F.get("point", F.lit(at)) - F.get(centre["at"], F.lit(at))) ** 2 for at in range(len(features))]
+        distance = sum(squares, start=F.lit(0.0)).alias("distance")
+        return F.struct(distance, centre["number"].alias("number"), centre["segment"].alias("segment"))
+
+    return F.array_min(F.transform("centres", held))
+
+
+Centres = list[list[float]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one search found: a model of MLlib's, its centres that differ, the sum of squared distances to them."""
+
+    model: KMeansModel
+    centres: Centres
+    cost: float
+
+
+@dataclass(frozen=True)
+class _Silhouette:
+    k: int
+    value: float | None
+    reason: str | None = None
+
+
+def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail: float, starts: int) -> None:
+    numeric = [field.name for field in customers.schema.fields if isinstance(field.dataType, NumericType)]
+    strangers = [f"'{name}' is no numeric column{near(name, numeric)}" for name in features if name not in numeric]
+    if strangers or not features or len(set(features)) < len(features):
+        told = "; ".join(strangers) or "they are none, or one is named twice"
+        raise ValueError(f"features cannot be {', '.join(features)}: {told}")
+    if not k or min(k) < 2:
+        raise ValueError(f"k must be 2 or more, got {list(k)}")
+    if not 0 <= tail < 0.5 or starts < 1:
+        raise ValueError(f"tail must be 0 or more and below 0.5, starts 1 or more, got {tail} and {starts}")
+
+
+def _search(vectors: DataFrame, ks: Sequence[int], starts: int) -> tuple[Centres, list[_Silhouette]]:
+    """The centres of the k with the best silhouette, and the silhouette of each k."""
+    found: dict[int, _Found] = {}
+    untold: list[_Silhouette] = []
+    for k in ks:
+        one = _find(vectors, k, seed=1)
+        ways = len(one.centres)
+        found.setdefault(ways, one)
+        if ways < k:  # and so it is for every greater k
+            reason = f"customers differ in {ways} ways only" if ways > 1 else "all customers are alike"
+            untold = [_Silhouette(other, None, reason) for other in ks if other >= k]
+            break
+    values = {k: _silhouette(one, vectors) for k, one in found.items() if k > 1}
+    best = max(values, key=lambda k: (values[k], -k), default=1)
+    again = [_find(vectors, best, seed) for seed in range(2, starts + 1)] if best > 1 else []
+    chosen = min([found[best], *(one for one in again if len(one.centres) == best)], key=lambda one: one.cost)
+    if chosen is not found[best]:
+        values[best] = _silhouette(chosen, vectors)
+    return chosen.centres, [*(_Silhouette(k, value) for k, value in values.items()), *untold]
+
+
+def _find(vectors: DataFrame, k: int, seed: int) -> _Found:
+    # The solver in blocks, MLlib's choice for dense rows, fails where customers differ in fewer ways than k.
+    model = KMeans(k=k, seed=seed, featuresCol="vector", solver="row").fit(vectors)
+    centres = sorted([_settled(at) for at in centre] for centre in model.clusterCenters())
+    return _Found(model, centres, _settled(model.summary.trainingCost))
+
+
+def _silhouette(found: _Found, vectors: DataFrame) -> float:
+    return _settled(ClusteringEvaluator(featuresCol="vector").evaluate(found.model.transform(vectors)))
+
+
+def _settled(value: float) -> float:
+    """Leave out the digits that another order of summing changes."""
+    return round(float(value), preparation.DIGITS) + 0.0  # there is no -0
+
+
+def _numbered(vectors: DataFrame, centres: Centres, features: Sequence[str]) -> DataFrame:
+    """Name the centres, and number them by the mean spend of who is nearest, then by how many these are."""
+    named = enumerate(zip(traits.names(centres, features), centres, strict=True))
+    rows = [(number, name, centre) for number, (name, centre) in named]
+    known = vectors.sparkSession.createDataFrame(rows, "number int, segment string, at array<double>")
+    gathered = known.agg(F.collect_list(F.struct("number", "segment", "at")).alias("centres"))
+    members = vectors.crossJoin(F.broadcast(gathered)).select(nearest(features)["number"].alias("number"), "spend")
+    sizes = members.groupBy("number").agg(F.avg("spend").alias("spend"), F.count("*").alias("customers"))
+    order = Window.partitionBy(F.lit(0)).orderBy(F.desc("spend"), F.desc("customers"), "at")
+    # Nobody may be nearest to a centre: it is left out then.
+    return known.join(F.broadcast(sizes), "number").select("segment", "at", F.row_number().over(order).alias("number"))
+
+
+def _listed(
+    learned: DataFrame,
+    segments: DataFrame,
+    silhouettes: Sequence[_Silhouette],
+    features: Sequence[str],
+    as_of: date,
+) -> DataFrame:
+    """Put all that was learned into one table."""
+    missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
+    alike = F.when((F.col("parameter") == "deviation") & (F.col("value") == 0), F.lit("all customers are alike in it"))
+    prepared = {"number": F.lit(0), "segment": F.lit(None).cast("string"), "reason": F.coalesce(missing, alike)}
+    names = F.array(*[F.lit(feature) for feature in features])
+    coordinates = segments.select(
+        "number", "segment", F.explode(F.arrays_zip(names.alias("feature"), "at")).alias("of")
+    )
+    centres = {"parameter": F.lit("centre"), "feature": F.col("of.feature"), "value": F.col("of.at")}
+    scores = segments.sparkSession.createDataFrame(
+        [("silhouette", "all", one.k, one.value, one.reason) for one in silhouettes],
+        "parameter string, feature string, number int, value double, reason string",
+    )
+    parts = [
+        learned.withColumns(prepared),
+        coordinates.withColumns({**centres, "reason": F.lit(None).cast("string")}),
+        scores.withColumn("segment", F.lit(None).cast("string")),
+    ]
+    rows = [part.withColumn("as_of", F.lit(as_of)).select(*MODEL.names) for part in parts]
+    return rows[0].unionByName(rows[1]).unionByName(rows[2])
+
+
+def _wide(model: DataFrame, features: Sequence[str]) -> DataFrame:
+    """Give the centres as one row with an array, by number."""
+    at = F.array(*[F.max(F.when(F.col("feature") == feature, F.col("value"))) for feature in features])
+    centres = model.where(F.col("parameter") == "centre").groupBy("number")
+    known = centres.agg(F.max("segment").alias("segment"), at.alias("at"))
+    return known.agg(F.sort_array(F.collect_list(F.struct("number", "segment", "at"))).alias("centres"))
