@@ -18,6 +18,7 @@ from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import discover
 from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
@@ -118,9 +119,12 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     known_orders = planted["orders"] - planted["anonymous_orders"]
     assert tuple(ordered.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     assert lake.current(rfm.SCORES).count() == planted["customers_with_a_purchase"]
+    described = lake.current(CUSTOMER_FEATURES).agg(F.sum("orders"), F.count("*"))
+    assert tuple(described.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
     assert "150 customers fall into 3 segments" in page
     assert "Revenue over time" in page
+    assert "Who is late, by their own rhythm" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []

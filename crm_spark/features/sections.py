@@ -6,7 +6,12 @@ from pyspark.sql import functions as F
 from crm_spark.core.sections import Bars, Chapter, Rows, Section
 
 ONCE = "Bought on one day only"  # so there is no gap to go by
-BANDS = {0: "In their rhythm", 1: "Due: once to twice", 2: "Late: twice to four times", 4: "Gone quiet: longer"}
+BANDS = {
+    0: "In their rhythm: within their usual gap",
+    1: "Due: once to twice that gap",
+    2: "Late: twice to four times",
+    4: "Gone quiet: longer than that",
+}
 LATE = 2  # gaps
 
 

@@ -10,6 +10,7 @@ kind, if one of its lines is a sale. Windows end with the day: the last 90 days 
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -311,11 +312,14 @@ def held(history: DataFrame, key: str, attributes: Sequence[str], as_of: date) -
     -------
     DataFrame
         The key and each attribute as in its newest statement of that day or before that has one; at one time the
-        larger hash speaks. What was said without a time has held since ever. One shuffle.
+        larger hash speaks. What was said without a time has held since ever. Of whom nothing is known there is no
+        row. One shuffle.
     """
     order = F.struct("known_at", "row_hash")
     newest = [F.max_by(name, F.when(F.col(name).isNotNull(), order)).alias(name) for name in attributes]
-    return history.where(known_on() <= F.lit(as_of)).groupBy(key).agg(*newest)
+    # Most rows only name someone.
+    tells = reduce(or_, [F.col(name).isNotNull() for name in attributes])
+    return history.where(tells & (known_on() <= F.lit(as_of))).groupBy(key).agg(*newest)
 
 
 def known_on() -> Column:

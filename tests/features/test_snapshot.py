@@ -16,6 +16,7 @@ from crm_spark.features.snapshot import ATTRIBUTES, CUSTOMER_FEATURES, READS
 
 AS_OF = date(2025, 6, 30)
 CUSTOMERS, SEED = 300, 1
+EDGES = [-1, 0, 89, 90, 179, 180, 364, 365]
 Rows = list[dict[str, Any]]
 DATED = {
     "order_lines": "ordered_on",
@@ -159,8 +160,8 @@ def some_shop(random: Random) -> dict[str, Rows]:
     for number in range(CUSTOMERS):
         who, first = f"c{number:03}", random.choice([20, 150, 500])
         for _ in range(random.choice([0, 1, 2, 3, 8, 25])):
-            shop["order_lines"] += some_order(random, who, random.randint(-first // 2, first))
-        for ago in some_days(random, first):
+            shop["order_lines"] += some_order(random, who, some_day(random, first))
+        for ago in some_days(random, first) * random.choice([1, 2]):  # of one day, and often of one hour
             told = {name: random.choice([None, "x", "y", "z"]) for name in ("gender", "country", "age_group")}
             born = random.choice([None, date(1999, 2, 28), date(1980, 6, 30), date(1980, 7, 1), date(2030, 1, 1)])
             registered = random.choice([None, day(ago), day(ago - 30)])
@@ -190,7 +191,12 @@ def some_shop(random: Random) -> dict[str, Rows]:
 
 
 def some_days(random: Random, first: int) -> list[int]:
-    return [random.randint(-first // 2, first) for _ in range(random.choice([0, 0, 1, 4]))]
+    return [some_day(random, first) for _ in range(random.choice([0, 0, 1, 4]))]
+
+
+def some_day(random: Random, first: int) -> int:
+    """Days ago, negative for days to come; often at an edge of what counts."""
+    return random.choice([random.choice(EDGES), *[random.randint(-first // 2, first) for _ in range(3)]])
 
 
 def some_order(random: Random, who: str, ago: int) -> Rows:
