@@ -31,3 +31,13 @@ def test_quantiles_are_those_that_numpy_gives(spark: SparkSession) -> None:
 def test_missing_values_do_not_count_and_without_values_there_is_no_quantile(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(1.0, None), (None, None), (3.0, None)], "some double, none double")
     assert tuple(quantiles(rows, ["some", "none"], [0.5]).collect()[0]) == ([2.0], None)
+
+
+def test_each_group_has_its_own_quantiles(spark: SparkSession) -> None:
+    random = np.random.default_rng(12)
+    group, value = random.integers(0, 3, 200), random.lognormal(3, 2, 200)
+    rows = spark.createDataFrame(list(zip(group.tolist(), value.tolist(), strict=True)), "segment int, value double")
+    found = quantiles(rows, ["value"], SHARES, by=["segment"]).collect()
+    assert sorted(row["segment"] for row in found) == [0, 1, 2]
+    for row in found:
+        assert row["value"] == pytest.approx(np.quantile(value[group == row["segment"]], SHARES), rel=1e-12)

@@ -17,7 +17,6 @@ from jobs.customer_segments import customer_segments
 from tests.segments.test_kmeans import drawn
 
 FIRST, AS_OF = date(2025, 12, 31), date(2026, 1, 31)
-NUMBERS = ("int", "bigint", "double", "decimal(18,4)")
 
 
 def fill(lake: Lake) -> None:
