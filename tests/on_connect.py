@@ -1,13 +1,17 @@
-"""What `test_connect` runs on Spark Connect besides the domains' own tests: answers, kept as Parquet."""
+"""What `test_connect` runs on Spark Connect: an answer of every domain, kept as Parquet."""
 
 import os
 from datetime import date
 from pathlib import Path
+from random import Random
 
 from pyspark.sql import DataFrame, SparkSession
 
-from crm_spark.segments import rfm
+from crm_spark.features import snapshot
+from crm_spark.segments import kmeans, rfm
 from crm_spark.value import clv
+from tests.features import test_snapshot
+from tests.segments import test_kmeans
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -15,17 +19,23 @@ FOLDER = "CRM_TEST_ANSWERS"
 
 
 def answers(spark: SparkSession) -> dict[str, DataFrame]:
-    """Scores and lifetime values of four hundred customers."""
+    """Scores and values of four hundred customers, features of a random shop, segments of some more."""
     days = days_of(spark, drawn(400)).localCheckpoint()
     measures = rfm.measure(days, AS_OF)
     cuts = rfm.cut_points(measures, 5).localCheckpoint()
     histories = clv.histories(days, AS_OF).localCheckpoint()
     parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    customers = test_kmeans.features_of(spark, test_kmeans.drawn())
+    model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
+    shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
     return {
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),
         "clv_parameters": parameters,
+        "customer_features": snapshot.take(**shop, as_of=test_snapshot.AS_OF),
+        "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
+        "segment_model": model,
     }
 
 

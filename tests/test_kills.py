@@ -25,8 +25,10 @@ from tests.ingest.till import load
 
 ROOT = Path(__file__).parents[1]
 FIRST, SECOND = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00\n", "2,1,c2,p1,1,3.00,2025-01-02 10:00:00\n"
+PATIENCE = 300  # seconds for a step to be reached, on a machine that is busy
 LONGEST = 15  # seconds that the work takes, or less
 BAD = "3,1,c3,p1,x,1.00,2025-01-03 10:00:00\n"
+pytestmark = pytest.mark.first
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +52,28 @@ def yesterday(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def morning(yesterday: Path, spark: SparkSession, tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "copy"
-    shutil.copytree(yesterday, folder)
-    yield folder
-    lease.release(folder / "lake", spark)
+    """Give a copy of that lake."""
+    yield Path(shutil.copytree(yesterday / "lake", tmp_path / "lake"))
+    lease.release(tmp_path / "lake", spark)
 
 
-def kill(folder: Path, work: str, step: str, table: str, whom: str) -> str:
+def kill(lake: Path, raw: Path, work: str, step: str, table: str, whom: str) -> str:
     """Let a driver of its own do some work, and kill it; wait until none of it is left. Gives its last step."""
-    command = [sys.executable, "-m", "tests.victim", str(folder / "lake"), str(folder / "raw"), work, step, table, whom]
+    command = [sys.executable, "-m", "tests.victim", str(lake), str(raw), work, step, table, whom]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     victim = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=lake.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert victim.stdout is not None
     java = int(victim.stdout.readline() or 0)
-    out, error = victim.communicate()
+    try:
+        out, error = victim.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        victim.kill()
+        raise
     assert "survived" not in out, f"{work} went by {step} of {table}"
     assert step == "after" or victim.returncode == (-9 if whom == "python" else 1), error
-    refusals = until_taken(folder / "lake", f"process {victim.pid}")
+    refusals = until_taken(lake, f"process {victim.pid}")
     assert not is_alive(java), "the lake is free no sooner than Java is gone"
     assert refusals or whom == "java"
     return out.splitlines()[-1] if out else "nothing yet"
@@ -108,10 +113,10 @@ def is_alive(process: int) -> bool:
     ],
 )
 def test_after_a_kill_the_next_run_ends_as_if_nothing_had_happened(
-    morning: Path, spark: SparkSession, work: str, step: str, table: str, whom: str
+    morning: Path, yesterday: Path, spark: SparkSession, work: str, step: str, table: str, whom: str
 ) -> None:
-    kill(morning, work, step, table, whom)
-    lake = Lake(spark, str(morning / "lake"))
+    kill(morning, yesterday / "raw", work, step, table, whom)
+    lake = Lake(spark, str(morning))
     toys.run(lake, *toys.JOBS)
 
     assert toys.rows(lake) == toys.TODAY
@@ -121,13 +126,13 @@ def test_after_a_kill_the_next_run_ends_as_if_nothing_had_happened(
 
 @pytest.mark.parametrize(("step", "whom"), [("writing", "java"), ("written", "python")])
 def test_after_a_kill_between_table_quarantine_and_accounts_each_record_is_there_once(
-    morning: Path, spark: SparkSession, step: str, whom: str
+    morning: Path, yesterday: Path, spark: SparkSession, step: str, whom: str
 ) -> None:
-    kill(morning, "ingest", step, QUARANTINE.name, whom)
-    lake = Lake(spark, str(morning / "lake"))
+    kill(morning, yesterday / "raw", "ingest", step, QUARANTINE.name, whom)
+    lake = Lake(spark, str(morning))
     started = lake.current(ACCOUNTS).where("status = 'started'").select("path").collect()
     assert [row["path"] for row in started] == ["orders/2.csv"]
-    load(lake, morning / "raw")
+    load(lake, yesterday / "raw")
 
     assert sorted(row["order_id"] for row in lake.current(ORDER_LINES).collect()) == ["1", "2"]
     assert sorted(row["customer_id"] for row in lake.current(CUSTOMERS).collect()) == ["c1", "c2"]
@@ -139,22 +144,26 @@ def test_after_a_kill_between_table_quarantine_and_accounts_each_record_is_there
 
 @pytest.mark.slow
 def test_after_kills_at_random_moments_nothing_is_lost_and_nothing_doubled(
-    morning: Path, spark: SparkSession, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+    morning: Path, yesterday: Path, spark: SparkSession, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One lake through all of them: each round a file and a visit more. `--kills N` says how many."""
     random, deaths, kills = Random(1), Counter[str](), pytestconfig.getoption("--kills")
-    lake, visits = Lake(spark, str(morning / "lake")), [(4, "ann"), (5, "eve"), (1, "ann"), (2, "bob"), (3, "bob")]
-    load(lake, morning / "raw")
+    raw, lake, visits = (
+        yesterday / "raw",
+        Lake(spark, str(morning)),
+        [(4, "ann"), (5, "eve"), (1, "ann"), (2, "bob"), (3, "bob")],
+    )
+    load(lake, raw)
     for number in range(10, 10 + kills):
-        (morning / "raw" / "orders" / f"{number}.csv").write_text(HEADER + SECOND.replace("2,1", f"{number},1") + BAD)
+        (raw / "orders" / f"{number}.csv").write_text(HEADER + SECOND.replace("2,1", f"{number},1") + BAD)
         visits.append((number, f"guest {number % 7}"))
         toys.visit(lake, visits[-1])
-        lease.release(morning / "lake", spark)
+        lease.release(morning, spark)
         whom = random.choice(["python", "java"])
-        deaths[f"{whom}: {kill(morning, 'everything', 'after', f'{random.uniform(0, LONGEST):.2f}', whom)}"] += 1
+        deaths[f"{whom}: {kill(morning, raw, 'everything', 'after', f'{random.uniform(0, LONGEST):.2f}', whom)}"] += 1
 
-        lake = Lake(spark, str(morning / "lake"))
-        load(lake, morning / "raw")
+        lake = Lake(spark, str(morning))
+        load(lake, raw)
         toys.run(lake, *toys.JOBS)
         counted = Counter(guest for _, guest in visits)
         assert toys.rows(lake) == {

@@ -26,6 +26,8 @@ from tests.conftest import QUICK_JAVA, QUICK_SETTINGS
 from tests.core import test_survival as toys
 from tests.ingest.till import load
 
+STUCK = "stuck"  # a file that says that rows no longer come
+
 
 def everything(lake: Lake, folder: Path) -> None:
     load(lake, folder)
@@ -45,12 +47,14 @@ WORKS: dict[str, Callable[[Lake, Path], None]] = {
 
 
 def stuck(lake: Lake) -> DataFrame:
-    """Give rows one half of which is written, while the other half never comes."""
+    """Give rows one half of which is written, while the other half never comes. A merge must see all of it first."""
+    mark = Path(lake.location, STUCK)
     rows = lake.spark.createDataFrame([("ann", toys.AS_OF, 9), ("bob", toys.AS_OF, 9)], toys.DAYS_GUESTS.nullable_ddl)
 
     def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if "bob" in batch["guest"].to_pylist():
+                mark.touch()
                 time.sleep(600)
             yield batch
 
@@ -62,6 +66,7 @@ class Killer:
 
     def __init__(self, lake: Path, step: str, table: str, whom: str) -> None:
         self.at, self.whom, self.folder = (step, table), whom, lake / table
+        self.marks = [lake / STUCK] if table == toys.GUESTS.name else []  # a merge writes no file before
         self.other_is_written = Flag()
 
     def __call__(self, event: Event) -> None:
@@ -77,7 +82,7 @@ class Killer:
             Thread(target=self.watch, args=(self.files(),), daemon=True).start()
 
     def files(self) -> set[Path]:
-        return set(self.folder.rglob("*.parquet"))
+        return {file for file in (*self.folder.rglob("*.parquet"), *self.marks) if file.exists()}
 
     def watch(self, before: set[Path]) -> None:
         while self.files() == before:

@@ -27,7 +27,7 @@ SECOND = "2,1,c2,p1,1,3.00,2025-01-02 10:00:00"
 def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw) -> None:
     raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
-    tables = ["ingest_accounts", "customer_history", "order_lines", "customers", "ingest_quarantine"]
+    tables = ["ingest_accounts", "customer_history", "order_lines", "customers", "quarantine"]
     deaths = [("writing", "ingest_accounts", 1), *[("written", name, 1) for name in tables]]
     # A batch that is finished has its accounts opened already: its first write of them is the last of all.
     deaths += [("writing", "ingest_accounts", 1), ("written", "ingest_accounts", 1)]
