@@ -65,8 +65,7 @@ def customer_segments(customer_features: DataFrame, config: Config) -> tuple[Dat
     customers = of_day.select("customer_id", "as_of", *shown).localCheckpoint()
     model = kmeans.fit(customers, as_of, features, config.ks, config.tail, config.starts)
     segments = kmeans.predict(customers, model, as_of, features).localCheckpoint()
-    members = customers.join(segments, ["customer_id", "as_of"]).localCheckpoint()
-    return segments, profiles.profile(members, as_of, shown, features), model
+    return segments, profiles.profile(customers, segments, as_of, shown, features), model
 
 
 if __name__ == "__main__":

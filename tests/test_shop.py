@@ -1,6 +1,7 @@
 """A shop with planted truth, all the way: what was planted is what the tables, the accounts and the page say."""
 
 import json
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -128,3 +129,20 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     assert "Who is late, by their own rhythm" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []
+
+
+def test_the_notebook_of_the_readme_runs_as_it_stands_there(
+    made: tuple[Lake, Place, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, place, _ = made
+    readme = Path("README.md").read_text(encoding="utf-8")
+    cells = re.findall(r"```python\n(.*?)```", readme.split("## In a notebook")[1].split("\n## ")[0], re.DOTALL)
+    assert len(cells) == 4
+    runner.run(discover().jobs["customer_days"], lake, place, START + timedelta(days=DAYS))
+    monkeypatch.chdir(Path(lake.location).parent)  # where it says ./lake
+    notebook: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, notebook)
+    shown = capsys.readouterr().out
+    assert "Best" in shown
+    assert re.search(r"\d+ customers \(\d+\.\d %\) brought", shown)

@@ -14,6 +14,7 @@ Rousseeuw, P. J. (1987). Silhouettes. J. Comput. Appl. Math. 20.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -32,6 +33,7 @@ from crm_spark.segments import preparation, traits
 # both twice. Days grow with the time that one is a customer, gaps do not.
 FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
 K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
+AT_ONCE = 4  # searches
 A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
 
 SEGMENTS = Table(
@@ -200,19 +202,24 @@ def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail
 
 def _search(vectors: DataFrame, ks: Sequence[int], starts: int) -> tuple[Centres, list[_Silhouette]]:
     """The centres of the k with the best silhouette, and the silhouette of each k."""
+    # While the driver plans the small jobs of one search, the cluster works on another's.
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        ones = list(threads.map(lambda k: _find(vectors, k, seed=1), ks))
     found: dict[int, _Found] = {}
     untold: list[_Silhouette] = []
-    for k in ks:
-        one = _find(vectors, k, seed=1)
+    for k, one in zip(ks, ones, strict=True):
         ways = len(one.centres)
         found.setdefault(ways, one)
         if ways < k:  # and so it is for every greater k
             reason = f"customers differ in {ways} ways only" if ways > 1 else "all customers are alike"
             untold = [_Silhouette(other, None, reason) for other in ks if other >= k]
             break
-    values = {k: _silhouette(one, vectors) for k, one in found.items() if k > 1}
-    best = max(values, key=lambda k: (values[k], -k), default=1)
-    again = [_find(vectors, best, seed) for seed in range(2, starts + 1)] if best > 1 else []
+    told = [k for k in found if k > 1]
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        values = dict(zip(told, threads.map(lambda k: _silhouette(found[k], vectors), told), strict=True))
+        best = max(values, key=lambda k: (values[k], -k), default=1)
+        seeds = range(2, starts + 1) if best > 1 else []
+        again = list(threads.map(lambda seed: _find(vectors, best, seed), seeds))
     chosen = min([found[best], *(one for one in again if len(one.centres) == best)], key=lambda one: one.cost)
     if chosen is not found[best]:
         values[best] = _silhouette(chosen, vectors)

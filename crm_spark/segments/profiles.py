@@ -45,14 +45,17 @@ PROFILES = Table(
 )
 
 
-def profile(members: DataFrame, as_of: date, features: Sequence[str], told: Sequence[str]) -> DataFrame:
+def profile(
+    customers: DataFrame, segments: DataFrame, as_of: date, features: Sequence[str], told: Sequence[str]
+) -> DataFrame:
     """Describe each segment.
 
     Parameters
     ----------
-    members : DataFrame
-        Columns of CUSTOMER_FEATURES, with `segment_id` and `segment`; read three times: best persisted. Who has no
-        segment is left out.
+    customers : DataFrame of CUSTOMER_FEATURES
+        Read three times, as `segments`: both best persisted.
+    segments : DataFrame of SEGMENTS
+        Who has none is left out.
     features : sequence of str
         Numeric columns whose means and medians are taken.
     told : sequence of str
@@ -61,9 +64,12 @@ def profile(members: DataFrame, as_of: date, features: Sequence[str], told: Sequ
     Returns
     -------
     DataFrame of PROFILES
-        One row for each segment with a customer. Three shuffles of counted values.
+        One row for each segment with a customer. A shuffle of both, and three of counted values.
     """
-    placed = members.where(F.col("segment_id").isNotNull())
+    # A customer has a column `segment` too: what the source itself says.
+    known = customers.select("customer_id", "as_of", *dict.fromkeys(["spend", *features]))
+    placed = segments.where((F.col("as_of") == F.lit(as_of)) & F.col("segment_id").isNotNull())
+    placed = placed.select("customer_id", "as_of", "segment_id", "segment").join(known, ["customer_id", "as_of"])
     numbers = [preparation.number(feature).alias(feature) for feature in features]
     means = [preparation.settled(F.avg(preparation.number(feature))) for feature in features]
     sums = placed.groupBy("segment_id", "segment").agg(

@@ -6,9 +6,9 @@ from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.ingest import run
 from crm_spark.ingest.mapping import Source
-from tests.ingest.conftest import BUYERS
+from tests.ingest.conftest import ORDERS
 
-SOURCE = Source(source="till", zone="UTC", feeds={"orders": BUYERS})
+SOURCE = Source(source="till", zone="UTC", feeds={"orders": ORDERS})
 
 
 def load(lake: Lake, folder: Path) -> None:

@@ -4,16 +4,24 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.segments import profiles
 
 AS_OF = date(2026, 1, 31)
-DDL = (
-    "customer_id string, segment_id int, segment string, spend decimal(18,4), recency_days int, basket_value double, "
+SEGMENTS = "customer_id string, as_of date, segment_id int, segment string"
+CUSTOMERS = (
+    "customer_id string, as_of date, segment string, spend decimal(18,4), recency_days int, basket_value double, "
     "returned_share double, rhythm_days double"
 )
 FEATURES = ["recency_days", "basket_value", "returned_share", "rhythm_days"]
+
+
+def profiled(spark: SparkSession, members: list[tuple]) -> DataFrame:
+    """Profile customers told by key, segment, its name, and numbers; the source itself calls each a regular."""
+    segments = spark.createDataFrame([(who, AS_OF, number, name) for who, number, name, *_ in members], SEGMENTS)
+    told = [(who, AS_OF, "regular", *numbers) for who, _, _, *numbers in members]
+    return profiles.profile(spark.createDataFrame(told, CUSTOMERS), segments, AS_OF, FEATURES, FEATURES)
 
 
 def test_shares_means_medians_and_the_sentence_are_those_of_the_customers(spark: SparkSession) -> None:
@@ -24,7 +32,7 @@ def test_shares_means_medians_and_the_sentence_are_those_of_the_customers(spark:
         ("d", 2, "Buy rarely", Decimal("-500"), 1000, 9.0, 0.0, None),
         ("e", None, None, Decimal(1), 1, 1.0, 1.0, 1.0),
     ]
-    rows = profiles.profile(spark.createDataFrame(members, DDL), AS_OF, FEATURES, FEATURES).orderBy("segment_id")
+    rows = profiled(spark, members).orderBy("segment_id")
     first, second = (row.asDict() for row in rows.collect())
     assert {name: first[name] for name in ("as_of", "segment_id", "segment", "customers", "spend")} == {
         "as_of": AS_OF,
@@ -51,7 +59,6 @@ def test_shares_means_medians_and_the_sentence_are_those_of_the_customers(spark:
 
 
 def test_where_nobody_brought_money_nobody_has_a_share_of_it(spark: SparkSession) -> None:
-    members = spark.createDataFrame([("a", 1, "All customers", Decimal(-1), None, None, None, None)], DDL)
-    row = profiles.profile(members, AS_OF, FEATURES, FEATURES).collect()[0]
+    row = profiled(spark, [("a", 1, "All customers", Decimal(-1), None, None, None, None)]).collect()[0]
     assert (row["spend_share"], row["means"], row["medians"]) == (None, {}, {})
     assert row["sentence"] == "All customers: 1 customer (100.0 %)."
