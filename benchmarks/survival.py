@@ -1,7 +1,8 @@
-"""survive_cost: the daily run against a script that may not die anywhere; skew: against one without a giant."""
+"""survive_cost: the daily run against a script that must not die; skew: against customers who are alike."""
 
 import inspect
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,22 +26,41 @@ MOST_MB = 1_000  # that a Python worker may hold
 
 
 def survive_cost(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """Every job for 100,000 customers."""
+    """Every job for 100,000 customers on the day after: some lines are new, tables are there, each turn a day later."""
     customers, jobs = int(100_000 * share), list(discover().jobs.values())
-    fresh = _lakes(folder, order_lines(spark, customers * LINES))
+    lines = order_lines(spark, customers * LINES)
+    held, plain = (_loaded(folder / name, lines) for name in ("held", "plain"))
+    ours_is, theirs_is = count(1), count(1)
 
     def ours() -> dict[str, int]:
-        place = next(fresh)
-        _run(spark, place, jobs)
-        return _rows(spark, place, jobs)
+        as_of = _load(held, customers, next(ours_is))
+        _run(spark, Path(held.location), jobs, as_of)
+        return _rows(spark, Path(held.location), jobs)
 
     def theirs() -> dict[str, int]:
-        place = next(fresh)
+        as_of, place = _load(plain, customers, next(theirs_is)), Path(plain.location)
         for job in jobs:
-            _write(place, job, job(**_arguments(spark, place, job)))
+            _write(place, job, job(**_arguments(spark, place, job, as_of)), as_of)
         return _rows(spark, place, jobs)
 
     return compare("survive_cost", customers, "plain script: the same functions, the same tables", 1.15, ours, theirs)
+
+
+def _loaded(place: Path, lines: DataFrame) -> Lake:
+    lake = Lake(lines.sparkSession, str(place))
+    lake.prepare(ORDER_LINES)
+    lake.overwrite(ORDER_LINES, lines, "bench")
+    return lake
+
+
+def _load(lake: Lake, customers: int, turn: int) -> date:
+    """Add the lines of a day, and give that day."""
+    as_of = AS_OF + timedelta(days=turn)
+    told = {name: F.concat(F.lit(f"{as_of} "), name) for name in ("line_id", "order_id")}
+    told |= {"ordered_on": F.lit(as_of), "ordered_at": F.lit(as_of).cast("timestamp")}
+    lines = order_lines(lake.spark, customers * LINES // 365).withColumns(told)
+    lake.append(ORDER_LINES, lines, "bench", ("bench", turn))
+    return as_of
 
 
 def skew(spark: SparkSession, folder: Path, share: float) -> Figure:
@@ -60,29 +80,27 @@ def skew(spark: SparkSession, folder: Path, share: float) -> Figure:
 
 def _lakes(folder: Path, lines: DataFrame) -> Iterator[Path]:
     """Load order lines once, and give lakes that hold them alone: a new one each time, as Delta remembers the old."""
-    loaded = Lake(lines.sparkSession, str(folder / "loaded"))
-    loaded.prepare(ORDER_LINES)
-    loaded.overwrite(ORDER_LINES, lines, "bench")
+    loaded = Path(_loaded(folder / "loaded", lines).location)
     for turn in count():
         place = folder / f"lake_{turn}"
         place.mkdir()
-        (place / ORDER_LINES.name).symlink_to(folder / "loaded" / ORDER_LINES.name)
+        (place / ORDER_LINES.name).symlink_to(loaded / ORDER_LINES.name)
         yield place
 
 
 def _run_next(spark: SparkSession, lakes: Iterator[Path], jobs: Sequence[Job]) -> None:
-    _run(spark, next(lakes), jobs)
+    _run(spark, next(lakes), jobs, AS_OF)
 
 
-def _run(spark: SparkSession, place: Path, jobs: Sequence[Job]) -> None:
+def _run(spark: SparkSession, place: Path, jobs: Sequence[Job], as_of: date) -> None:
     for job in jobs:
-        run(job, Lake(spark, str(place)), Place(lake=str(place)), AS_OF)
+        run(job, Lake(spark, str(place)), Place(lake=str(place)), as_of)
 
 
-def _arguments(spark: SparkSession, place: Path, job: Job) -> dict[str, Any]:
+def _arguments(spark: SparkSession, place: Path, job: Job, as_of: date) -> dict[str, Any]:
     """Read what a job's function asks for."""
     named: dict[str, Any] = {table.name: _read(spark, place / table.name, table.nullable_ddl) for table in job.reads}
-    named |= {"changed": None, "config": config.of_job(job.config, job.name, Place(lake=str(place)), AS_OF)}
+    named |= {"changed": None, "config": config.of_job(job.config, job.name, Place(lake=str(place)), as_of)}
     return {name: named[name] for name in inspect.signature(job.function).parameters}
 
 
@@ -90,9 +108,12 @@ def _read(spark: SparkSession, table: Path, ddl: str) -> DataFrame:
     return spark.read.format("delta").load(str(table)) if table.exists() else spark.createDataFrame([], ddl)
 
 
-def _write(place: Path, job: Job, made: DataFrame | Sequence[DataFrame]) -> None:
+def _write(place: Path, job: Job, made: DataFrame | Sequence[DataFrame], as_of: date) -> None:
     for table, rows in zip(job.writes, [made] if isinstance(made, DataFrame) else made, strict=True):
-        rows.write.format("delta").partitionBy(*table.partition_by).save(str(place / table.name))
+        writer = rows.write.format("delta").mode("overwrite").partitionBy(*table.partition_by)
+        if table.owns == "as_of" and (place / table.name).exists():
+            writer = writer.option("replaceWhere", f"as_of = '{as_of}'")
+        writer.save(str(place / table.name))
 
 
 def _rows(spark: SparkSession, place: Path, jobs: Sequence[Job]) -> dict[str, int]:

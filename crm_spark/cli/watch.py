@@ -44,8 +44,11 @@ class Watch:
         """Show one event."""
         from crm_spark.core.events import ENDS
         from crm_spark.core.log import RUN_ID, log
+        from crm_spark.core.runs import RUNS
 
         self.run_id = RUN_ID.get()
+        if event.table == RUNS.name:
+            return  # what is done is news, not that it is written down
         told = f"{event.job} {event.step} {event.table or ''}".rstrip()
         if not sys.stderr.isatty():
             log.info(f"{told}: {event.reason}" if event.reason else told)

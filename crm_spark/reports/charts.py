@@ -87,10 +87,12 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     counted = [float(value) for value in cells.values() if drawn(value) is not None]
     least, most = min(counted, default=0.0), max(counted, default=0.0)
     has_room = len(cells) <= MOST_CELLS
+    named = _worded(up, rows, picture.y, picture.y_text)
+    row = max(44, 10 + bars.LINE * max((name.count("<br>") + 1 for name in named), default=1))
     figure = go.Figure()
     figure.add_heatmap(
         x=_worded(across, rows, picture.x, picture.x_text),
-        y=_worded(up, rows, picture.y, picture.y_text),
+        y=named,
         z=[[drawn(value) for value in line] for line in table],
         zmin=min(0.0, least),
         text=[[short(value, heads[picture.value], max(most, -least)) for value in line] for line in table],
@@ -103,7 +105,7 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
         hovertemplate=_hover(picture, heads),
     )
     figure.update_layout(title_text=escaped(heads[picture.value].title))
-    figure.update_layout(height=max(240, 120 + 44 * min(len(up), 12)))
+    figure.update_layout(height=max(240, 120 + row * min(len(up), 12)))
     figure.update_xaxes(type="category", title_text=escaped(heads[picture.x].title), showgrid=False)
     return figure.update_yaxes(type="category", title_text=escaped(heads[picture.y].title), showgrid=False)
 

@@ -15,7 +15,11 @@ def newest(rows: DataFrame, segment_profiles: DataFrame) -> DataFrame:
 
 def alike(segment_profiles: DataFrame) -> Section:
     """Show each segment in a sentence, by customers and money."""
-    shares = [(F.coalesce(f"{name}_share", F.lit(0.0)) * 100).alias(f"{name}_share") for name in ("customers", "spend")]
+    # Rounded as the sentence rounds.
+    shares = [
+        F.round(F.coalesce(f"{name}_share", F.lit(0.0)) * 100, 1).alias(f"{name}_share")
+        for name in ("customers", "spend")
+    ]
     sentence = F.concat("segment_id", F.lit(". "), "sentence").alias("sentence")
     return Section(
         title="Customers who behave alike",

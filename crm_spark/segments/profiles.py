@@ -3,6 +3,7 @@
 Every number is one of plain units. The sentence tells medians, which a few odd customers do not move.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import date
 
@@ -122,4 +123,10 @@ def _clause(feature: str) -> Column:
     value = F.try_element_at("medians", F.lit(feature))
     number = F.format_string(f"%,.{words.decimals}f", value * 100 if words.percent else value)
     before, _, after = words.told.partition("{}")
-    return F.when(value.isNotNull(), F.concat(F.lit(before), number, F.lit(f"{' %' if words.percent else ''}{after}")))
+    follows = F.when(number == "1", F.lit(_of_one(after))).otherwise(F.lit(f"{' %' if words.percent else ''}{after}"))
+    return F.when(value.isNotNull(), F.concat(F.lit(before), number, follows))
+
+
+def _of_one(after: str) -> str:
+    """The words after a number when it is 1: ` days ago` becomes ` day ago`."""
+    return re.sub(r"^ (\w+?)(?:(ie)|)s\b", lambda found: f" {found[1]}{'y' if found[2] else ''}", after)

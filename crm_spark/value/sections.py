@@ -43,7 +43,7 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
             "horizon",
         ),
         sentence=_to_come_told,
-        picture=Bars("band", "value"),
+        picture=Bars("band", "value", horizontal=True),
         labels={
             "band": "How likely they are still customers",
             "customers": "Customers",

@@ -29,7 +29,7 @@ def test_shares_means_medians_and_the_sentence_are_those_of_the_customers(spark:
         ("a", 1, "Buy often", Decimal("900.5"), 2, 45.5, 0.5, 10.0),
         ("b", 1, "Buy often", Decimal("1099.5"), 6, 2000.0, 0.0, None),
         ("c", 1, "Buy often", Decimal(0), 13, 50.0, 0.25, float("nan")),
-        ("d", 2, "Buy rarely", Decimal("-500"), 1000, 9.0, 0.0, None),
+        ("d", 2, "Buy rarely", Decimal("-500"), 1, 9.0, 0.0, None),
         ("e", None, None, Decimal(1), 1, 1.0, 1.0, 1.0),
     ]
     rows = profiled(spark, members).orderBy("segment_id")
@@ -47,13 +47,13 @@ def test_shares_means_medians_and_the_sentence_are_those_of_the_customers(spark:
         {"recency_days": 7, "basket_value": 2095.5 / 3, "returned_share": 0.25, "rhythm_days": 10}
     )
     assert first["medians"] == {"recency_days": 6, "basket_value": 50, "returned_share": 0.25, "rhythm_days": 10}
-    assert second["medians"] == {"recency_days": 1000, "basket_value": 9, "returned_share": 0}
+    assert second["medians"] == {"recency_days": 1, "basket_value": 9, "returned_share": 0}
     assert first["sentence"] == (
         "Buy often: 3 customers (75.0 %) brought 133.3 % of the money; medians: last purchase 6 days ago, 50.00 an "
         "order, 25 % of the money returned, a purchase every 10 days."
     )
     assert second["sentence"] == (
-        "Buy rarely: 1 customer (25.0 %) brought -33.3 % of the money; medians: last purchase 1,000 days ago, "
+        "Buy rarely: 1 customer (25.0 %) brought -33.3 % of the money; medians: last purchase 1 day ago, "
         "9.00 an order, 0 % of the money returned."
     )
 
