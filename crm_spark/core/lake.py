@@ -425,10 +425,10 @@ class Lake:
         if self._is_ours:
             return
         location = self.spark.catalog.getDatabase(self.location).locationUri if self.is_schema else self.location
-        folder = lease.folder(location)
-        if folder is None:
+        folder = lease.folder(location) if location else None  # a catalog that tells none keeps drivers apart itself
+        if folder is None and location:
             lease.refuse_unsafe(self.spark, location)
-        else:
+        if folder is not None:
             lease.take(folder)
             lease.share(folder, self.spark)
             self._is_held = True
