@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
+from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import KMeans, KMeansModel
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector
@@ -203,8 +204,9 @@ def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail
 def _search(vectors: DataFrame, ks: Sequence[int], starts: int) -> tuple[Centres, list[_Silhouette]]:
     """The centres of the k with the best silhouette, and the silhouette of each k."""
     # While the driver plans the small jobs of one search, the cluster works on another's.
+    in_thread = inheritable_thread_target(vectors.sparkSession)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        ones = list(threads.map(lambda k: _find(vectors, k, seed=1), ks))
+        ones = list(threads.map(in_thread(lambda k: _find(vectors, k, seed=1)), ks))
     found: dict[int, _Found] = {}
     untold: list[_Silhouette] = []
     for k, one in zip(ks, ones, strict=True):
@@ -216,10 +218,10 @@ def _search(vectors: DataFrame, ks: Sequence[int], starts: int) -> tuple[Centres
             break
     told = [k for k in found if k > 1]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        values = dict(zip(told, threads.map(lambda k: _silhouette(found[k], vectors), told), strict=True))
+        values = dict(zip(told, threads.map(in_thread(lambda k: _silhouette(found[k], vectors)), told), strict=True))
         best = max(values, key=lambda k: (values[k], -k), default=1)
         seeds = range(2, starts + 1) if best > 1 else []
-        again = list(threads.map(lambda seed: _find(vectors, best, seed), seeds))
+        again = list(threads.map(in_thread(lambda seed: _find(vectors, best, seed)), seeds))
     chosen = min([found[best], *(one for one in again if len(one.centres) == best)], key=lambda one: one.cost)
     if chosen is not found[best]:
         values[best] = _silhouette(chosen, vectors)
