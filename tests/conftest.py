@@ -21,15 +21,18 @@ QUICK_FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.leafNodeDefaultParallelism": "1",
 }
 # Java's second compiler, for code that runs long, would take a third of the processor from tests that do not; the
 # first alone gets a small cache for its code, which must hold all of Spark here.
 QUICK_JAVA = "-XX:+UseSerialGC -Xms1200m -Xmn700m -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
-QUICK_SETTINGS = {"spark.sql.shuffle.partitions": "2", **QUICK_FOR_FEW_ROWS}
 AS_USERS_RUN = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     "spark.sql.adaptive.enabled": "true",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.leafNodeDefaultParallelism": "2",
 }
 
 
@@ -58,11 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def spark(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[SparkSession]:
     """Start one session for the whole run, a classic one or one of Spark Connect.
 
-    Plans of a few rows are neither compiled nor planned anew on the way; the tests of published data do
-    both, as users' sessions do.
+    Plans of a few rows are neither compiled nor planned anew on the way, and go in one part; the tests of published
+    data do all of it, as users' sessions do.
     """
     settings = {
-        **QUICK_SETTINGS,
+        **QUICK_FOR_FEW_ROWS,
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.driver.extraJavaOptions": QUICK_JAVA,
     }

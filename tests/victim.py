@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame
 from crm_spark.core.events import Event, heard
 from crm_spark.core.lake import Lake
 from crm_spark.core.session import session
-from tests.conftest import QUICK_JAVA, QUICK_SETTINGS
+from tests.conftest import QUICK_FOR_FEW_ROWS, QUICK_JAVA
 from tests.core import test_survival as toys
 from tests.ingest.till import load
 
@@ -99,7 +99,7 @@ if __name__ == "__main__":
     spark = session(
         {
             "spark.master": "local[2]",
-            **QUICK_SETTINGS,
+            **QUICK_FOR_FEW_ROWS,
             "spark.driver.extraJavaOptions": QUICK_JAVA.replace("-Xms1200m -Xmn700m", ""),
         }
     )
