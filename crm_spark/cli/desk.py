@@ -158,10 +158,10 @@ class Desk:
 
 def local(location: str) -> Path | None:
     """Give the folder of a lake on this machine; None for a bucket or a catalog schema."""
+    from crm_spark.core import lease
     from crm_spark.core.lake import is_schema
 
-    path = location.removeprefix("file://").removeprefix("file:")
-    return None if ":" in path or is_schema(location.rstrip("/")) else Path(path)
+    return None if is_schema(location.rstrip("/")) else lease.folder(location)
 
 
 def settings(pairs: list[str]) -> dict[str, dict[str, Any]]:

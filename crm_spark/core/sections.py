@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
 
 Rows = list[dict[str, Any]]
 
@@ -92,3 +93,17 @@ class Section:
     order_by: Sequence[str] = ()
     note: str = ""
     empty: str = ""
+
+
+def newest(rows: DataFrame, among: DataFrame) -> DataFrame:
+    """Give the rows of the newest day (`as_of`) of another table, or of the same.
+
+    The day is a subquery: it chooses the files that are opened. A join would do so in some plans only.
+    """
+    return rows.where(F.col("as_of") == among.agg(F.max("as_of")).scalar())
+
+
+def percent(name: str) -> Column:
+    """Which share of its sum in all rows, of which there are few, a row has; 0 of a sum that is 0."""
+    share = F.try_divide(F.col(name) * 100, F.sum(name).over(Window.partitionBy(F.lit(0))))
+    return F.coalesce(share.cast("double"), F.lit(0.0))

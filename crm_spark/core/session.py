@@ -76,8 +76,8 @@ def session(settings: Mapping[str, str] | None = None) -> SparkSession:
 
 def _start(settings: dict[str, str]) -> SparkSession:
     is_submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    is_remote = "spark.remote" in settings or "SPARK_REMOTE" in os.environ
-    is_ours = not is_submitted and not is_remote
+    is_connect = "spark.remote" in settings or "SPARK_REMOTE" in os.environ
+    is_ours = not is_submitted and not is_connect
     if is_submitted:
         settings = {**DELTA, **settings}
     elif is_ours:

@@ -1,9 +1,9 @@
 """What the page tells of features: who is late by their own rhythm, and by which channel customers buy."""
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Rows, Section, newest, percent
 
 ONCE = "Bought on one day only"  # so there is no gap to go by
 BANDS = {
@@ -15,16 +15,11 @@ BANDS = {
 LATE = 2  # gaps
 
 
-def newest(customer_features: DataFrame) -> DataFrame:
-    """The features of the newest day."""
-    return customer_features.where(F.col("as_of") == customer_features.agg(F.max("as_of")).scalar())
-
-
 def rhythm(customer_features: DataFrame) -> Section:
     """Tell how many customers are late by their own rhythm, and what these brought in a year. One pass."""
     passed = F.col("recency_days") / F.col("rhythm_days")
     beyond = F.coalesce(*[F.when(passed > least, least) for least in sorted(BANDS, reverse=True)[:-1]], passed * 0)
-    bands = newest(customer_features).groupBy(beyond.cast("int").alias("beyond"))
+    bands = newest(customer_features, customer_features).groupBy(beyond.cast("int").alias("beyond"))
     counted = bands.agg(
         F.count("*").alias("customers"),
         F.sum("spend_365d").cast("decimal(28,4)").alias("spend_365d"),
@@ -38,7 +33,7 @@ def rhythm(customer_features: DataFrame) -> Section:
         rows=counted.select(
             named.alias("band"),
             "customers",
-            *[_percent(name).alias(f"{name}_share") for name in ("customers", "spend_365d")],
+            *[percent(name).alias(f"{name}_share") for name in ("customers", "spend_365d")],
             "spend_365d",
             "rhythm_days",
             "recency_days",
@@ -80,7 +75,7 @@ def _rhythm_told(bands: Rows) -> str:
 def channels(customer_features: DataFrame) -> Section:
     """Tell by which channel customers mostly buy, and what differs between these. One pass."""
     by_channel = (
-        newest(customer_features)
+        newest(customer_features, customer_features)
         .where(F.col("channel").isNotNull())
         .groupBy("channel")
         .agg(
@@ -97,7 +92,7 @@ def channels(customer_features: DataFrame) -> Section:
         rows=by_channel.select(
             "channel",
             "customers",
-            *[_percent(name).alias(f"{name}_share") for name in ("customers", "spend")],
+            *[percent(name).alias(f"{name}_share") for name in ("customers", "spend")],
             "spend",
             "orders",
             "several",
@@ -127,12 +122,6 @@ def _channels_told(rows: Rows) -> str:
         f"{first['customers_share']:,.1f} % of the customers buy mostly by {first['channel']} and brought "
         f"{first['spend_share']:,.1f} % of the money; {several:,} of {customers:,} buy by more than one channel."
     )
-
-
-def _percent(name: str) -> Column:
-    """The share of a sum in all rows."""
-    share = F.try_divide(F.col(name) * 100, F.sum(name).over(Window.partitionBy(F.lit(0))))
-    return F.coalesce(share.cast("double"), F.lit(0.0))
 
 
 SECTIONS = (rhythm, channels)

@@ -3,14 +3,9 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section, newest
 
 NONE = "There are no segments: no customer had bought by that day."
-
-
-def newest(rows: DataFrame, segment_profiles: DataFrame) -> DataFrame:
-    """The rows of the newest day with segments."""
-    return rows.where(F.col("as_of") == segment_profiles.agg(F.max("as_of")).scalar())
 
 
 def alike(segment_profiles: DataFrame) -> Section:

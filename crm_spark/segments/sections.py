@@ -7,17 +7,12 @@ shown are read.
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Heat, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Heat, Rows, Section, newest, percent
 
 
 def among_all() -> WindowSpec:
     """Put a few rows into one window."""
     return Window.partitionBy(F.lit(0))
-
-
-def newest(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> DataFrame:
-    """The scores, or the cut points, of the newest day."""
-    return rfm_scores.where(F.col("as_of") == day(rfm_cuts, 0))
 
 
 def day(rfm_cuts: DataFrame, place: int) -> Column:
@@ -110,7 +105,7 @@ def segments(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
         .groupBy("segment")
         .agg(F.count("*").alias("customers"), F.sum("monetary").alias("monetary"))
     )
-    shares = [_share(name).alias(f"{name}_share") for name in ("customers", "monetary")]
+    shares = [percent(name).alias(f"{name}_share") for name in ("customers", "monetary")]
     return Section(
         title="Segments by what they brought, and by how many they are",
         chapter=Chapter.CUSTOMERS,
@@ -126,11 +121,6 @@ def segments(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
         },
         order_by=["-monetary", "segment"],
     )
-
-
-def _share(name: str) -> Column:
-    share = F.try_divide(F.col(name) * 100, F.sum(name).over(among_all()))
-    return F.coalesce(share.cast("double"), F.lit(0.0))
 
 
 def _segments_told(rows: Rows) -> str:

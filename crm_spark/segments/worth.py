@@ -14,9 +14,9 @@ from itertools import pairwise
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.features.quantiles import bucket, cumulated
-from crm_spark.segments.sections import among_all, newest
+from crm_spark.segments.sections import among_all
 
 FIRST = 20  # customers
 TOLD = (1, 10, 20, 50)  # percent of the customers

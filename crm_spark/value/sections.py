@@ -7,18 +7,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Rows, Section
+from crm_spark.core.sections import Bars, Chapter, Rows, Section, newest
 from crm_spark.kernels import bgnbd
 from crm_spark.value.clv import learned
 
 BANDS = 10
 FIRST = 20  # customers
 MOST = 7  # purchases, and more
-
-
-def newest(clv: DataFrame, clv_parameters: DataFrame) -> DataFrame:
-    """The predictions, or the parameters, of the newest day."""
-    return clv.where(F.col("as_of") == clv_parameters.agg(F.max("as_of")).scalar())
 
 
 def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:

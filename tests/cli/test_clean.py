@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from crm_spark.cli import clean
 from crm_spark.core import runs
 from crm_spark.core.lake import Lake
+from tests.failpoints import dying_at
 
 
 def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders):
@@ -22,6 +23,30 @@ def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders):
     assert (told["toy_orders"]["files_before"], told["toy_orders"]["files"]) == (2, 1)
     assert (told["toy_orders"]["keep_hours"], told["toy_orders"]["because"]) == (168, "keep_days")
     assert len(fresh.rows(orders)) == 4
+
+
+def test_what_a_dead_run_left_is_told_and_then_removed(crm, day_counts):
+    crm.add(("4", "bob", date(2026, 1, 4), None))
+    with dying_at(("written", "runs", 1)) as hit:
+        crm.at("run", "toy_days", "--as-of", "2026-01-05")
+    assert hit()
+    folder = Path(crm.lake.location, day_counts.name)
+    stray = folder / "part-stray.parquet"
+    shutil.copy(next(folder.glob("*.parquet")), stray)
+    rows = crm.rows(day_counts)
+
+    told = crm.json("clean", "--dry-run")
+    assert stray.exists()
+    assert [(run["job"], run["as_of"]) for run in told["died"]] == [("toy_days", "2026-01-05")]
+    assert {table["table"]: table["orphans"] for table in told["tables"]}["toy_days"] == 1
+
+    ended = crm.at("clean")
+    assert f"run {told['died'][0]['run_id']} of toy_days died" in ended.stdout
+    assert not stray.exists()
+    assert crm.rows(day_counts) == rows
+    again = crm.json("clean", "--dry-run")
+    assert (again["died"], sum(table["orphans"] for table in again["tables"])) == ([], 0)
+    assert crm.json("history", "--last", "1")["runs"][0]["status"] == "died"
 
 
 def test_a_dry_run_changes_nothing(fresh, files):
