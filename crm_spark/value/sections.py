@@ -13,6 +13,7 @@ from crm_spark.value.clv import learned
 
 BANDS = 10
 FIRST = 20  # customers
+LIKELY = "likely to be customers still"
 MOST = 7  # purchases, and more
 
 
@@ -31,7 +32,7 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
         title="What the customers are worth in the days to come",
         chapter=Chapter.VALUE,
         rows=bands.select(
-            F.concat(percent, F.lit("-"), percent + 100 // BANDS, F.lit(" %")).alias("band"),
+            F.concat(percent, F.lit("-"), percent + 100 // BANDS, F.lit(f" % {LIKELY}")).alias("band"),
             "customers",
             "expected_purchases",
             F.coalesce("value", F.lit(0.0)).alias("value"),

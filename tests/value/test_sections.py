@@ -59,7 +59,7 @@ def shown(spark: SparkSession, make: Any, known: bool = True) -> tuple[Section, 
 def test_money_to_come_is_summed_by_how_likely_customers_still_are(spark: SparkSession) -> None:
     section, rows = shown(spark, sections.to_come)
     mine = [row for row in customers(NOW) if row["probability_alive"] >= 0.9]
-    assert [row["band"] for row in rows][-1] == "90-100 %"
+    assert [row["band"] for row in rows][-1] == "90-100 % likely to be customers still"
     assert rows[-1]["customers"] == len(mine)
     assert rows[-1]["value"] == sum(row["value"] or 0 for row in mine)
     assert sum(row["customers"] for row in rows) == 40
