@@ -23,8 +23,10 @@ from typing import Any, TypeVar
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
+from pyspark.sql.utils import is_remote
 
-from crm_spark.core import lease
+from crm_spark.core import commits, lease
+from crm_spark.core.commits import Commit
 from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.ddl import (
     DEFAULT_KEEP_HOURS,
@@ -86,6 +88,8 @@ class Lake:
         if self.is_schema and not spark.catalog.databaseExists(self.location):
             remedy = f"create it, or write ./{self.location} where a folder is meant"
             raise ConfigError(f"the lake {self.location} names a schema of a catalog, which is not there; {remedy}")
+        # Where Delta's log can be read without Spark; the folders of a Connect server are not ours.
+        self._folder = None if self.is_schema or is_remote() else lease.folder(self.location)
         self._ready: set[str] = set()
         self._made: set[str] = set()
         self._written: set[str] = set()
@@ -102,8 +106,16 @@ class Lake:
 
     def version(self, table: Table) -> int | None:
         """Give the newest version of a table, None where it is not there."""
-        newest = self._found(lambda: self._sql("DESCRIBE HISTORY {table} LIMIT 1", table).collect())
-        return None if newest is None else int(newest[0]["version"])
+        if self._folder is not None:
+            return commits.version(self._folder / table.name)
+        newest = self._found(lambda: self.history(table, most=1))
+        return int(newest[0]["version"]) if newest else None
+
+    def commits(self, table: Table, most: int = 20) -> list[Commit]:
+        """Give the newest commits of a table that is there, newest first."""
+        if self._folder is not None:
+            return commits.newest(self._folder / table.name, most)
+        return [commits.commit(row.asDict()) for row in self.history(table, most)]
 
     def history(self, table: Table, most: int = 20) -> list[Row]:
         """Give the newest versions of a table, newest first, with what wrote them."""

@@ -3,15 +3,16 @@
 import inspect
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 
 from crm_spark.core import config, runs
+from crm_spark.core.commits import Commit
 from crm_spark.core.config import Place, Settings
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import CrmError, JobFailed
@@ -169,10 +170,10 @@ class _Run:
         tables = zip(self.job.writes, outcomes, strict=True)
         newest = together([partial(self._put, table, outcome) for table, outcome in tables])
         for table, commit in zip(self.job.writes, newest, strict=True):
-            result.versions_written[table.name] = commit["version"]
+            result.versions_written[table.name] = commit.version
             # A write that changes nothing makes no version: the newest one is another run's.
-            is_ours = commit["userMetadata"] == self.run_id
-            result.rows[table.name] = written(commit["operationMetrics"]) if is_ours else 0
+            is_ours = commit.run_id == self.run_id
+            result.rows[table.name] = written(commit.metrics) if is_ours else 0
 
     def _open(self) -> None:
         tell("started", reason=self.intent.reason)
@@ -180,10 +181,10 @@ class _Run:
     def _call(self) -> Any:
         return self.job(**self._arguments())
 
-    def _put(self, table: Table, outcome: DataFrame | Update) -> Row:
-        """Write one table, and give its newest version."""
+    def _put(self, table: Table, outcome: DataFrame | Update) -> Commit:
+        """Write one table, and give its newest commit."""
         self._write(table, outcome)
-        return self.lake.history(table, most=1)[0]
+        return self.lake.commits(table, most=1)[0]
 
     def _arguments(self) -> dict[str, Any]:
         """Hand over what the function asks for, by the names of its parameters."""
@@ -227,7 +228,7 @@ def even_so(tell_end: Callable[[], None]) -> None:
         log.warning(f"the run log does not tell that the run failed: {_told(error)}")
 
 
-def written(metrics: dict[str, str]) -> int:
+def written(metrics: Mapping[str, str]) -> int:
     """Rows that a commit wrote, by Delta's own count."""
     counts = [metrics.get(name) for name in ("numTargetRowsInserted", "numTargetRowsUpdated")]
     if any(count is not None for count in counts):

@@ -120,12 +120,10 @@ class _Run:
         result = self.result
         result.status, result.reason = status, reason
         touched = self.lake.touched(WRITES)
-        for table, commits in zip(
-            touched, together([partial(self.lake.history, table) for table in touched]), strict=True
-        ):
-            mine = [commit for commit in commits if commit["userMetadata"] == result.run_id]
-            result.versions_written[table.name] = commits[0]["version"]
-            result.rows[table.name] = sum(written(commit["operationMetrics"]) for commit in mine)
+        newest = together([partial(self.lake.commits, table) for table in touched])
+        for table, commits in zip(touched, newest, strict=True):
+            result.versions_written[table.name] = commits[0].version
+            result.rows[table.name] = sum(written(made.metrics) for made in commits if made.run_id == result.run_id)
         result.seconds = round(time.monotonic() - began, 3)
         if status == "failed" and not self.begun and not touched:
             tell("refused", reason=reason)  # it is not logged: a refused call makes no lake

@@ -83,7 +83,10 @@ def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> N
         ("a", 1),
         ("b", 2),
     ]
-    assert lake.history(KEYED, most=1)[0]["userMetadata"] == "run"
+    told = [(row["version"], row["userMetadata"], row["operationMetrics"]) for row in lake.history(KEYED)]
+    assert [(made.version, made.run_id, dict(made.metrics)) for made in lake.commits(KEYED)] == told
+    assert told[0][:2] == (lake.version(KEYED), "run")
+    assert len(lake.commits(KEYED, most=2)) == 2
     assert spark.conf.get(NOTE, None) is None, "what the user writes himself bears no run of ours"
 
 
