@@ -89,8 +89,12 @@ def _where(names: Sequence[str], highest: Floats, start: Floats, step: Floats, r
         return reason or "the likelihood has no maximum"
     runs = np.abs(run) > np.abs(run).max() / 3
     ends = [
-        " and ".join(name for name, is_so in zip(names, runs & side, strict=True) if is_so) + end
+        _listed([name for name, is_so in zip(names, runs & side, strict=True) if is_so]) + end
         for side, end in ((run < 0, " towards 0"), (run > 0, " towards infinity"))
         if (runs & side).any()
     ]
     return f"the likelihood has no maximum: it rises with {', and with '.join(ends)}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([name for name in (", ".join(names[:-1]), names[-1]) if name])
