@@ -307,7 +307,7 @@ def _urn(alpha: Floats, beta: Floats, gamma: Floats, delta: Floats, most: int) -
 
 
 def draw(
-    parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: int, random: np.random.Generator
+    parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float, random: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draw the purchases of each customer at the next `horizon` opportunities, given their history.
 

@@ -180,7 +180,7 @@ def _gauss(alpha: float, b: Floats, z: float) -> Floats:
     return 1 / tail
 
 
-def draw(parameters: Floats, k: Floats, horizon: int, random: np.random.Generator) -> NDArray[np.int64]:
+def draw(parameters: Floats, k: Floats, horizon: float, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw the renewals to come of each customer who is still there and has renewed k times.
 
     Parameters
@@ -188,7 +188,7 @@ def draw(parameters: Floats, k: Floats, horizon: int, random: np.random.Generato
     parameters : (2,) array, or (2, n) array
         Of all customers or of each.
     k : (n,) array
-    horizon : int
+    horizon : float
         Renewals to come.
 
     Returns
@@ -200,7 +200,7 @@ def draw(parameters: Floats, k: Floats, horizon: int, random: np.random.Generato
     return periods(random.beta(alpha, beta + k), horizon, random)
 
 
-def periods(theta: Floats, horizon: int, random: np.random.Generator) -> NDArray[np.int64]:
+def periods(theta: Floats, horizon: float, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw how many of the next periods each customer stays, who leaves with probability theta before each."""
     waits = random.standard_exponential(theta.size)
     # Who can hardly leave stays: -log1p(-theta) may be 0.
