@@ -97,7 +97,7 @@ class Customers:
     x, t_x, T : (n,) arrays
         As the model has them.
     paid : (n,) array
-        Purchases that `mean` is of: x, or 0 where the mean is not known.
+        Purchases that `mean` is of: x, or 0 where the mean is not known or not above 0.
     mean : (n,) array
         What a purchase was worth; anything where `paid` is 0.
     """
@@ -137,6 +137,7 @@ def intervals(
     purchases : (n, 4) array of int
         At LEVELS: the least number that is not exceeded with that probability.
     money : (n, 4) array
+        One pool is drawn for each distinct (x, T). Memory is that of the answer, of POOLS pools and of CHUNK customers.
     """
     purchases = np.zeros((customers.x.size, len(LEVELS)), dtype=np.int64)
     money = np.zeros((customers.x.size, len(LEVELS)))
@@ -145,17 +146,17 @@ def intervals(
         bought, worth = _futures(model, drawn, p_q_v, best, horizon)
         # v differs little between draws: the futures that bring most would bring most with another v too.
         bought, worth, worth_v = (np.sort(of, axis=1) for of in (bought, worth, worth * p_q_v[2]))
-        here = customers.at(rows)
-        expected, highest = (
-            model.expected_purchases(buying.parameters, some.x, some.t_x, some.T, horizon) for some in (here, best)
-        )
-        rho = np.minimum(_ratio(expected, highest[pool_of]), 1.0)
-        for i, level in enumerate(LEVELS):
-            # Of all futures the share 1 - rho is empty: the rest of the way goes through the pool.
-            place = np.ceil(POOL * (1 - _ratio(np.full(rho.size, 1 - level), rho, otherwise=2.0))) - 1
-            found = (pool_of, np.maximum(place, 0).astype(np.int64))
-            purchases[rows, i] = np.where(place >= 0, bought[found], 0)
-            money[rows, i] = np.where(place >= 0, worth_v[found] + here.spent * worth[found], 0.0)
+        highest = model.expected_purchases(buying.parameters, best.x, best.t_x, best.T, horizon)
+        for some, pool in _chunks(rows, pool_of):
+            these = customers.at(some)
+            expected = model.expected_purchases(buying.parameters, these.x, these.t_x, these.T, horizon)
+            rho = np.minimum(_ratio(expected, highest[pool]), 1.0)
+            for i, level in enumerate(LEVELS):
+                # Of all futures the share 1 - rho is empty: the rest of the way goes through the pool.
+                place = np.ceil(POOL * (1 - _ratio(np.full(rho.size, 1 - level), rho, otherwise=2.0))) - 1
+                found = (pool, np.maximum(place, 0).astype(np.int64))
+                purchases[some, i] = np.where(place >= 0, bought[found], 0)
+                money[some, i] = np.where(place >= 0, worth_v[found] + these.spent * worth[found], 0.0)
     return purchases, money
 
 
@@ -180,54 +181,36 @@ def sums_of_groups(
     Returns
     -------
     purchases, money : (groups, DRAWS + 2 + 2 m) arrays
-        Of parts of a group they can be added up. m is the number of parameters that count.
+        Of parts of a group they can be added up. m is the number of parameters that count: those of the model, and for
+        money of both.
 
     Raises
     ------
     ValueError
         Where a purchase has no mean worth: Gamma-Gamma's q is not above 1 by a standard error.
     """
-    k, moved, priced = buying.parameters.size, buying.around(), spending.around()
-    if min(spending.parameters[1], *priced[1]) <= 1:
+    if min(spending.parameters[1], *spending.around()[1]) <= 1:
         raise ValueError("money has no mean to sum up: q of Gamma-Gamma must be above 1 by a standard error")
-    groups = int(group.max(initial=-1)) + 1
+    groups, k = int(group.max(initial=-1)) + 1, buying.parameters.size
     purchases = np.zeros((groups, DRAWS + 2 + 2 * k))
     money = np.zeros((groups, DRAWS + 2 + 2 * (k + spending.parameters.size)))
     for rows, pool_of, best in _blocks(customers):
-        bought, worth = _futures(model, buying.parameters, spending.parameters, best, horizon)
-        pool_means = bought.mean(axis=1), worth.mean(axis=1)
+        pools = _futures(model, buying.parameters, spending.parameters, best, horizon)
+        pool_means = [pool.mean(axis=1) for pool in pools]
         # One more column: an empty future, for whoever is not there any more.
-        pools = [np.pad(pool.astype(np.float32), ((0, 0), (0, 1))).ravel() for pool in (bought, worth)]
-        expected, *around = (
-            model.expected_purchases(at, customers.x[rows], customers.t_x[rows], customers.T[rows], horizon)
-            for at in (buying.parameters, *moved.T)
-        )
-        for at in range(0, rows.size, CHUNK):
-            to = slice(at, at + CHUNK)
-            here, local = np.unique(group[rows[to]], return_inverse=True)
-            some = customers.at(rows[to])
-            price, *prices = (
-                gamma_gamma.expected_mean(p_q_v, some.paid, some.mean) for p_q_v in (spending.parameters, *priced.T)
-            )
+        futures = [np.pad(pool.astype(np.float32), ((0, 0), (0, 1))).ravel() for pool in pools]
+        for some, pool in _chunks(rows, pool_of):
+            these = customers.at(some)
+            expected = _expectations(model, buying, spending, these, horizon)
             # The pool's mean has an error: the share who live such a future makes up for it.
-            share = np.minimum(_ratio(expected[to], pool_means[0][pool_of[to]]), 1.0)
-            scale = spending.parameters[2] + some.spent
-            kept = [share * mean[pool_of[to]] for mean in pool_means]
-            # One up for each axis, then one down for each; of money those of both models.
-            ups = [one[to] for one in around[:k]], [one[to] for one in around[k:]]
-            dearer = prices[: len(prices) // 2], prices[len(prices) // 2 :]
-            means = [expected[to], *ups[0], *ups[1]]
-            worths = [expected[to] * price]
-            for up, dear in zip(ups, dearer, strict=True):
-                worths += [one * price for one in up] + [expected[to] * one for one in dear]
-            stretch = POOL / 2**32 * _ratio(np.ones_like(share), share, otherwise=2.0**20)
-            drawn = _pick(pools, pool_of[to] * (POOL + 1), stretch, scale, key[rows[to]], local)
-            for sums, draws, columns in (
-                (purchases, drawn[0], [kept[0], *means]),
-                (money, drawn[1], [kept[1] * scale, *worths]),
-            ):
-                sums[here, :DRAWS] += draws.T
-                sums[here, DRAWS:] += np.column_stack([np.bincount(local, one, here.size) for one in columns])
+            share = np.minimum(_ratio(expected[0][0], pool_means[0][pool]), 1.0)
+            scale = spending.parameters[2] + these.spent
+            kept = share * pool_means[0][pool], share * pool_means[1][pool] * scale
+            here, local = np.unique(group[some], return_inverse=True)
+            draws = _pick(futures, pool * (POOL + 1), share, scale, key[some], local)
+            for i, sums in enumerate((purchases, money)):
+                columns = [np.bincount(local, one, here.size) for one in (kept[i], *expected[i])]
+                sums[here] += np.concatenate([draws[i], columns]).T
     return purchases, money
 
 
@@ -268,6 +251,12 @@ def _blocks(customers: Customers) -> Iterator[tuple[Ints, Ints, Customers]]:
         yield order[edges[0] : edges[-1]], np.repeat(np.arange(x.size), np.diff(edges)), best
 
 
+def _chunks(rows: Ints, pool_of: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Few customers at a time, however many share their pools."""
+    for at in range(0, rows.size, CHUNK):
+        yield rows[at : at + CHUNK], pool_of[at : at + CHUNK]
+
+
 def _futures(model: Model, parameters: Floats, p_q_v: Floats, best: Customers, horizon: float) -> tuple[Ints, Floats]:
     """The pools: purchases, and what they are worth in units of v + x mean; (pools, POOL) both.
 
@@ -289,22 +278,39 @@ def _futures(model: Model, parameters: Floats, p_q_v: Floats, best: Customers, h
     return bought, worth
 
 
+def _expectations(
+    model: Model, buying: Uncertain, spending: Uncertain, customers: Customers, horizon: float
+) -> tuple[Floats, Floats]:
+    """Expected purchases and money of each customer, one a row: at the estimates and around them.
+
+    First one standard error up along each principal axis, then one down; of money along those of both models.
+    """
+    of_buying = np.concatenate([buying.parameters[:, None], buying.around()], axis=1).T
+    of_spending = np.concatenate([spending.parameters[:, None], spending.around()], axis=1).T
+    x, t_x, T = customers.x, customers.t_x, customers.T
+    bought = np.stack([model.expected_purchases(at, x, t_x, T, horizon) for at in of_buying])
+    price = np.stack([gamma_gamma.expected_mean(at, customers.paid, customers.mean) for at in of_spending])
+    (some_up, some_down), (dear_up, dear_down) = (np.split(of[1:], 2) for of in (bought, price))
+    sides = [price[0] * some_up, bought[0] * dear_up, price[0] * some_down, bought[0] * dear_down]
+    return bought, np.concatenate([bought[:1] * price[0], *sides])
+
+
 def _pick(
-    pools: list[NDArray[np.float32]],
+    futures: list[NDArray[np.float32]],
     first: Ints,
-    stretch: Floats,
+    share: Floats,
     scale: Floats,
     key: NDArray[np.uint32],
     local: Ints,
-) -> tuple[Floats, Floats]:
-    """Each group's sums of what its customers pick from their pools, purchases and money; (DRAWS, groups) both."""
+) -> Floats:
+    """Each group's sums of what its customers pick from their pools, purchases and money; (2, DRAWS, groups)."""
     sums = np.empty((2, DRAWS, local.max() + 1))
-    steps = stretch.astype(np.float32)
+    steps = POOL / 2**32 * _ratio(np.ones_like(share), share, otherwise=2.0**20)
     for draw, salt in enumerate(np.random.default_rng(0).integers(2**32, size=DRAWS, dtype=np.uint32)):
-        place = np.minimum(_hash(key ^ salt) * steps, np.float32(POOL)).astype(np.int64) + first
-        sums[0, draw] = np.bincount(local, pools[0].take(place))
-        sums[1, draw] = np.bincount(local, pools[1].take(place) * scale)
-    return sums[0], sums[1]
+        place = np.minimum(_hash(key ^ salt) * steps, POOL).astype(np.int64) + first
+        sums[0, draw] = np.bincount(local, futures[0].take(place))
+        sums[1, draw] = np.bincount(local, futures[1].take(place) * scale)
+    return sums
 
 
 def _normals(dimensions: int, count: int) -> Floats:
