@@ -205,6 +205,16 @@ def test_doubts_of_parameters_do_not_average_out_in_a_group() -> None:
     assert wide[3] - wide[0] > 1.5 * (narrow[3] - narrow[0])
 
 
+def test_doubts_of_what_purchases_are_worth_stay_in_a_groups_money() -> None:
+    customers = _customers([(0, 0, 90, np.nan)] * 20_000)
+    spending = Uncertain(SPENDING, np.diag([(0.2 * SPENDING[0]) ** 2, 0, 0]))  # money goes with p
+    key, group = np.random.default_rng(3).integers(2**32, size=20_000, dtype=np.uint32), np.zeros(20_000, np.int64)
+    sums = predictive.sums_of_groups(Steady(), _uncertain([0.4], 0.0), spending, customers, 10, key, group)
+    purchases, money = (predictive.intervals_of_groups(one)[0] for one in sums)
+    assert np.log(money[3] / money[0]) == pytest.approx(2 * 1.645 * 0.2, rel=0.1)
+    assert np.log(purchases[3] / purchases[0]) < 0.05
+
+
 def _many(n: int) -> Customers:
     random = np.random.default_rng(4)
     T = random.integers(1, 30, n).astype(float)
