@@ -1,0 +1,337 @@
+"""Intervals for what customers will really buy and spend, and for the totals of groups of them.
+
+An expected value is no forecast of one customer: most who are expected to buy 0.4 times will not buy at all. Here two
+doubts come together: how people behave by chance, and how well the models know their parameters. Parameters are
+drawn from their asymptotic distribution, normal in their logarithms.
+
+Customers: once a customer is still one, what they do next depends on x and T alone, in all models of this kind; t_x
+only says how likely they are one. So for each (x, T) one pool of futures is drawn, of who bought at the last moment,
+each future with parameters of its own; of another customer the share rho = E(x, t_x, T) / E(x, T, T) lives such a
+future, the others buy nothing. Money is Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q)
+over v + x mean, which is a scale. Quantiles follow from the sorted pool. Nothing is drawn for single customers: who
+has the same history gets the same answer, whoever else is asked about.
+
+Groups: in each of DRAWS draws each customer picks a future from the pool of their (x, T), by a hash of their key; a
+group's total is the sum. The draw's parameters, the same for all customers and groups, move the totals by as much as
+they move their expectations. These sums can be added up over parts of a group that are in different places.
+
+References
+----------
+Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
+King, G., Tomz, M., Wittenberg, J. (2000). Making the Most of Statistical Analyses. American Journal of Political
+Science 44(2), 347-361: parameters from their asymptotic distribution, then outcomes given them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from crm_spark.kernels import gamma_gamma
+from crm_spark.kernels.likelihood import Floats
+
+LEVELS = (0.05, 0.25, 0.75, 0.95)
+DRAWS = 200  # of a group's total
+POOL = 512  # futures of each (x, T)
+POOLS = 256  # in memory at once
+CHUNK = 16_384  # customers whose draws stay in the cache
+
+Ints = NDArray[np.int64]
+
+
+class Model(Protocol):
+    """A model of buying: what is asked of it here. A module will do."""
+
+    def draw(
+        self, parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float, random: np.random.Generator
+    ) -> Ints:
+        """Draw future purchases; `parameters` (k,), or (k, n) with those of each row."""
+
+    def expected_purchases(self, parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float) -> Floats:
+        """Give the mean of what `draw` draws."""
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """Parameters and how well they are known.
+
+    Parameters
+    ----------
+    parameters : (k,) array
+        Positive.
+    covariance : (k, k) array
+        Of their estimates.
+    """
+
+    parameters: Floats
+    covariance: Floats
+
+    def draws(self, count: int) -> Floats:
+        """Parameters as they may be: normal in their logarithms; (k, count), always the same."""
+        return self._moved(self._axes() @ _normals(self.parameters.size, count))
+
+    def around(self) -> Floats:
+        """One standard deviation up along each principal axis, then one down along each; (k, 2 k)."""
+        axes = self._axes()
+        return self._moved(np.concatenate([axes, -axes], axis=1))
+
+    def _axes(self) -> Floats:
+        """A root of the covariance of the logarithms, which is by the delta method."""
+        values, vectors = np.linalg.eigh(self.covariance / np.outer(self.parameters, self.parameters))
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)), dtype=np.float64)
+
+    def _moved(self, logs: Floats) -> Floats:
+        # What is known so badly has no use; it shall not leave the range of floats either.
+        return np.asarray(self.parameters[:, None] * np.exp(np.clip(logs, -20, 20)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Customers:
+    """Histories, one row for each customer.
+
+    Parameters
+    ----------
+    x, t_x, T : (n,) arrays
+        As the model has them.
+    paid : (n,) array
+        Purchases that `mean` is of: x, or 0 where the mean is not known or not above 0.
+    mean : (n,) array
+        What a purchase was worth; anything where `paid` is 0.
+    """
+
+    x: Floats
+    t_x: Floats
+    T: Floats
+    paid: Floats
+    mean: Floats
+
+    @property
+    def spent(self) -> Floats:
+        """In all."""
+        return np.where(self.paid > 0, self.paid * np.where(self.paid > 0, self.mean, 0.0), 0.0)
+
+    def at(self, rows: Ints) -> "Customers":
+        """Some of them."""
+        return Customers(self.x[rows], self.t_x[rows], self.T[rows], self.paid[rows], self.mean[rows])
+
+
+def intervals(
+    model: Model, buying: Uncertain, spending: Uncertain, customers: Customers, horizon: float
+) -> tuple[Ints, Floats]:
+    """Give for each customer quantiles of the purchases of a horizon and of the money they bring.
+
+    Parameters
+    ----------
+    model : Model
+    buying, spending : Uncertain
+        Parameters of the model and of Gamma-Gamma.
+    customers : Customers
+    horizon : float
+        In the unit of the times.
+
+    Returns
+    -------
+    purchases : (n, 4) array of int
+        At LEVELS: the least number that is not exceeded with that probability.
+    money : (n, 4) array
+        One pool is drawn for each distinct (x, T). Memory is that of the answer, of POOLS pools and of CHUNK customers.
+    """
+    purchases = np.zeros((customers.x.size, len(LEVELS)), dtype=np.int64)
+    money = np.zeros((customers.x.size, len(LEVELS)))
+    drawn, p_q_v = buying.draws(POOL), spending.draws(POOL)
+    for rows, pool_of, best in _blocks(customers):
+        bought, worth = _futures(model, drawn, p_q_v, best, horizon)
+        # v differs little between draws: the futures that bring most would bring most with another v too.
+        bought, worth, worth_v = (np.sort(of, axis=1) for of in (bought, worth, worth * p_q_v[2]))
+        highest = model.expected_purchases(buying.parameters, best.x, best.t_x, best.T, horizon)
+        for some, pool in _chunks(rows, pool_of):
+            these = customers.at(some)
+            expected = model.expected_purchases(buying.parameters, these.x, these.t_x, these.T, horizon)
+            rho = np.minimum(_ratio(expected, highest[pool]), 1.0)
+            for i, level in enumerate(LEVELS):
+                # Of all futures the share 1 - rho is empty: the rest of the way goes through the pool.
+                place = np.ceil(POOL * (1 - _ratio(np.full(rho.size, 1 - level), rho, otherwise=2.0))) - 1
+                found = (pool, np.maximum(place, 0).astype(np.int64))
+                purchases[some, i] = np.where(place >= 0, bought[found], 0)
+                money[some, i] = np.where(place >= 0, worth_v[found] + these.spent * worth[found], 0.0)
+    return purchases, money
+
+
+def sums_of_groups(
+    model: Model,
+    buying: Uncertain,
+    spending: Uncertain,
+    customers: Customers,
+    horizon: float,
+    key: NDArray[np.uint32],
+    group: Ints,
+) -> tuple[Floats, Floats]:
+    """Sum up the draws of each group: what `intervals_of_groups` makes quantiles of.
+
+    Parameters
+    ----------
+    key : (n,) array of uint32
+        A hash of who the customer is: the seed of their draws.
+    group : (n,) array of int
+        From 0 on.
+
+    Returns
+    -------
+    purchases, money : (groups, DRAWS + 2 + 2 m) arrays
+        Of parts of a group they can be added up. m is the number of parameters that count: those of the model, and for
+        money of both.
+
+    Raises
+    ------
+    ValueError
+        Where a purchase has no mean worth: Gamma-Gamma's q is not above 1 by a standard error.
+    """
+    if min(spending.parameters[1], *spending.around()[1]) <= 1:
+        raise ValueError("money has no mean to sum up: q of Gamma-Gamma must be above 1 by a standard error")
+    groups, k = int(group.max(initial=-1)) + 1, buying.parameters.size
+    purchases = np.zeros((groups, DRAWS + 2 + 2 * k))
+    money = np.zeros((groups, DRAWS + 2 + 2 * (k + spending.parameters.size)))
+    for rows, pool_of, best in _blocks(customers):
+        pools = _futures(model, buying.parameters, spending.parameters, best, horizon)
+        pool_means = [pool.mean(axis=1) for pool in pools]
+        # One more column: an empty future, for whoever is not there any more.
+        futures = [np.pad(pool.astype(np.float32), ((0, 0), (0, 1))).ravel() for pool in pools]
+        for some, pool in _chunks(rows, pool_of):
+            these = customers.at(some)
+            expected = _expectations(model, buying, spending, these, horizon)
+            # The pool's mean has an error: the share who live such a future makes up for it.
+            share = np.minimum(_ratio(expected[0][0], pool_means[0][pool]), 1.0)
+            scale = spending.parameters[2] + these.spent
+            kept = share * pool_means[0][pool], share * pool_means[1][pool] * scale
+            here, local = np.unique(group[some], return_inverse=True)
+            draws = _pick(futures, pool * (POOL + 1), share, scale, key[some], local)
+            for i, sums in enumerate((purchases, money)):
+                columns = [np.bincount(local, one, here.size) for one in (kept[i], *expected[i])]
+                sums[here] += np.concatenate([draws[i], columns]).T
+    return purchases, money
+
+
+def intervals_of_groups(sums: Floats) -> Floats:
+    """Give for each group the quantiles of its total.
+
+    Parameters
+    ----------
+    sums : (groups, DRAWS + 2 + 2 m) array
+        Purchases or money, as `sums_of_groups` gives them.
+
+    Returns
+    -------
+    (groups, 4) array
+        At LEVELS.
+    """
+    picked, kept, mean = sums[:, :DRAWS], sums[:, DRAWS], sums[:, DRAWS + 1]
+    m = (sums.shape[1] - DRAWS - 2) // 2
+    up, down = (np.log(_ratio(side, mean[:, None], 1.0)) for side in np.split(sums[:, DRAWS + 2 :], [m], axis=1))
+    # The logarithm of a total's expectation is nearly a plane over the principal axes of the parameters.
+    moved = np.exp((up - down) / 2 @ _normals(m, DRAWS))
+    totals = picked * moved * _ratio(mean, kept, 1.0)[:, None]
+    return np.asarray(np.quantile(totals, LEVELS, axis=1).T, dtype=np.float64)
+
+
+def _blocks(customers: Customers) -> Iterator[tuple[Ints, Ints, Customers]]:
+    """Customers by (x, T): their rows, for each row the place of its pool, and the pools' best customers."""
+    columns = np.stack([customers.T, customers.x, customers.paid]).astype(np.float64)
+    order = np.lexsort(columns)
+    columns = columns[:, order]
+    starts = np.flatnonzero(np.append(True, (np.diff(columns) != 0).any(axis=0))[: order.size])
+    ends = np.append(starts, order.size)
+    for first in range(0, starts.size, POOLS):
+        edges = ends[first : first + POOLS + 1]
+        T, x, paid = columns[:, edges[:-1]]
+        # Who bought at the last moment is the likeliest to be there still; who never bought again has no such moment.
+        best = Customers(x, np.where(x > 0, T, 0.0), T, paid, np.ones_like(x))
+        yield order[edges[0] : edges[-1]], np.repeat(np.arange(x.size), np.diff(edges)), best
+
+
+def _chunks(rows: Ints, pool_of: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Few customers at a time, however many share their pools."""
+    for at in range(0, rows.size, CHUNK):
+        yield rows[at : at + CHUNK], pool_of[at : at + CHUNK]
+
+
+def _futures(model: Model, parameters: Floats, p_q_v: Floats, best: Customers, horizon: float) -> tuple[Ints, Floats]:
+    """The pools: purchases, and what they are worth in units of v + x mean; (pools, POOL) both.
+
+    The seed of a pool is its history. Where several have as many paid purchases, they share the draws of nu.
+    """
+    bought = np.empty((best.x.size, POOL), dtype=np.int64)
+    worth = np.empty((best.x.size, POOL))
+    p, q, _ = p_q_v
+    nu, of_nu = np.empty(0), -1.0
+    for at, history in enumerate(np.column_stack([best.x, best.t_x, best.T, best.paid])):
+        if history[3] != of_nu:
+            of_nu = history[3]
+            of_paid = np.random.default_rng(history[3:].view(np.uint64).tolist())
+            nu = np.maximum(of_paid.standard_gamma(np.broadcast_to(p * of_nu + q, POOL)), 1e-300)
+        random = np.random.default_rng(history.view(np.uint64).tolist())
+        x, t_x, T = np.repeat(history[:3, None], POOL, axis=1)
+        bought[at] = model.draw(parameters, x, t_x, T, horizon, random)
+        worth[at] = random.standard_gamma(p * bought[at]) / nu
+    return bought, worth
+
+
+def _expectations(
+    model: Model, buying: Uncertain, spending: Uncertain, customers: Customers, horizon: float
+) -> tuple[Floats, Floats]:
+    """Expected purchases and money of each customer, one a row: at the estimates and around them.
+
+    First one standard error up along each principal axis, then one down; of money along those of both models.
+    """
+    of_buying = np.concatenate([buying.parameters[:, None], buying.around()], axis=1).T
+    of_spending = np.concatenate([spending.parameters[:, None], spending.around()], axis=1).T
+    x, t_x, T = customers.x, customers.t_x, customers.T
+    bought = np.stack([model.expected_purchases(at, x, t_x, T, horizon) for at in of_buying])
+    price = np.stack([gamma_gamma.expected_mean(at, customers.paid, customers.mean) for at in of_spending])
+    (some_up, some_down), (dear_up, dear_down) = (np.split(of[1:], 2) for of in (bought, price))
+    sides = [price[0] * some_up, bought[0] * dear_up, price[0] * some_down, bought[0] * dear_down]
+    return bought, np.concatenate([bought[:1] * price[0], *sides])
+
+
+def _pick(
+    futures: list[NDArray[np.float32]],
+    first: Ints,
+    share: Floats,
+    scale: Floats,
+    key: NDArray[np.uint32],
+    local: Ints,
+) -> Floats:
+    """Each group's sums of what its customers pick from their pools, purchases and money; (2, DRAWS, groups)."""
+    sums = np.empty((2, DRAWS, local.max() + 1))
+    steps = POOL / 2**32 * _ratio(np.ones_like(share), share, otherwise=2.0**20)
+    for draw, salt in enumerate(np.random.default_rng(0).integers(2**32, size=DRAWS, dtype=np.uint32)):
+        place = np.minimum(_hash(key ^ salt) * steps, POOL).astype(np.int64) + first
+        sums[0, draw] = np.bincount(local, futures[0].take(place))
+        sums[1, draw] = np.bincount(local, futures[1].take(place) * scale)
+    return sums
+
+
+def _normals(dimensions: int, count: int) -> Floats:
+    """Standard normal numbers, (dimensions, count), always the same: a Latin hypercube without correlations.
+
+    All customers share them, so that errors of chance would not average out.
+    """
+    strata = np.tile((np.arange(count) + 0.5) / count, (dimensions, 1))
+    z = special.ndtri(np.random.default_rng(1).permuted(strata, axis=1))
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(z @ z.T / count), z), dtype=np.float64)
+
+
+def _hash(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Mix 32 bits well: lowbias32 of Chris Wellons' hash-prospector."""
+    bits = (bits ^ (bits >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    bits = (bits ^ (bits >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return bits ^ (bits >> np.uint32(16))
+
+
+def _ratio(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
+    """The quotient, or something else where there is nothing to divide by."""
+    quotients: Floats = np.full(np.broadcast_shapes(part.shape, whole.shape), otherwise)
+    np.divide(part, whole, out=quotients, where=whole > 0)
+    return quotients

@@ -1,0 +1,217 @@
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crm_spark.kernels import sbg
+from tests.kernels.derivatives import assert_belong_together
+from tests.kernels.exact import decimals, exactly
+
+# Table 1 of Fader and Hardie (2007): of 1,000 customers, who is still there after each of the first seven years.
+HIGH_END = [1000, 869, 743, 653, 593, 551, 517, 491]
+REGULAR = [1000, 631, 468, 382, 326, 289, 262, 241]
+COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=12)
+
+
+def _among(*cohorts: list[int]) -> sbg.Lifetimes:
+    """Customers of cohorts: for each how many there were at first, after one renewal and so on."""
+    renewal, is_there, customers = [], [], []
+    for cohort in cohorts:
+        gone = -np.diff(cohort)
+        renewal += [*range(1, gone.size + 1), gone.size]
+        is_there += [False] * gone.size + [True]
+        customers += [*gone, cohort[-1]]
+    return sbg.lifetimes(np.array(renewal), np.array(is_there), np.array(customers, float))
+
+
+@pytest.mark.parametrize(
+    ("cohort", "parameters", "log_likelihood"),
+    [(HIGH_END, [0.668, 3.806], -1611.16), (REGULAR, [0.704, 1.182], None)],
+    ids=["high end", "regular"],
+)
+def test_the_fit_of_the_papers_customers_is_the_published_one(
+    cohort: list[int], parameters: list[float], log_likelihood: float | None
+) -> None:
+    found = sbg.fit(_among(cohort))
+    assert found.parameters.round(3) == pytest.approx(parameters)
+    if log_likelihood:
+        assert found.log_likelihood == pytest.approx(log_likelihood, abs=0.005)
+    assert np.abs(sbg.survival(found.parameters, 7) - np.array(cohort) / 1000).max() < 0.02
+
+
+def test_cohorts_of_different_ages_are_fitted_together() -> None:
+    # Fader and Hardie (2007), Fitting the sBG Model to Multi-Cohort Data, brucehardie.com/notes/017.
+    cohort = [10_000, 8_000, 6_480, 5_307, 4_391]
+    found = sbg.fit(_among(*[cohort[:ages] for ages in (5, 4, 3, 2)]))
+    assert found.parameters.round(2) == pytest.approx([3.80, 15.19])
+
+
+def test_customers_are_counted_by_age() -> None:
+    renewal, is_there = np.array([1, 2, 2, 0, 1, 3]), np.array([False, False, True, True, True, False])
+    among = sbg.lifetimes(renewal, is_there, np.array([1.0, 1, 2, 9, 1, 5]))
+    assert among.left.tolist() == [1, 1, 5]
+    assert among.renewed.tolist() == [1 + 2 + 1 + 5, 2 + 5, 0]
+
+
+@exactly
+def _plain(parameters: list[float], among: sbg.Lifetimes) -> tuple[list[Decimal], list[Decimal]]:
+    """Log-likelihood, gradient and Hessian, customer by customer, and the sums of their absolute terms."""
+    alpha, beta = decimals(parameters)
+    terms: list[list[Decimal]] = [[] for _ in range(6)]
+    for age, (left, renewed) in enumerate(zip(decimals(among.left), decimals(among.renewed), strict=True)):
+        both = alpha + beta + age
+        for many, own, is_left in ((left, alpha, True), (renewed, beta + age, False)):
+            terms[0] += [many * own.ln(), -many * both.ln()]
+            terms[1] += [many / own * is_left, -many / both]
+            terms[2] += [many / own * (not is_left), -many / both]
+            terms[3] += [-many / own**2 * is_left, many / both**2]
+            terms[4] += [many / both**2]
+            terms[5] += [-many / own**2 * (not is_left), many / both**2]
+    return [sum(column, Decimal(0)) for column in terms], [sum(map(abs, column), Decimal(0)) for column in terms]
+
+
+@pytest.mark.parametrize("parameters", [(0.668, 3.806), (1e-4, 1e-4), (1e4, 1e4), (1e-4, 1e4), (1e4, 1e-4), (7, 0.3)])
+def test_the_log_likelihood_and_its_derivatives_are_exact(parameters: tuple[float, float]) -> None:
+    random = np.random.default_rng(8)
+    ages = 5000 if parameters == (1e-4, 1e4) else 400
+    for among in (_among(HIGH_END), sbg.Lifetimes(random.random(ages) * 9, random.random(ages) * 99)):
+        value, gradient, hessian = sbg._derive(np.array(parameters), among)
+        told = [value, *gradient, hessian[0, 0], hessian[0, 1], hessian[1, 1]]
+        for ours, exact, size in zip(told, *_plain(parameters, among), strict=True):
+            assert abs(Decimal(float(ours)) - exact) <= Decimal("1e-12") * (1 + size)
+        assert hessian[0, 1] == hessian[1, 0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(COUNTS, st.tuples(st.floats(0.2, 5), st.floats(0.2, 5)))
+def test_value_gradient_and_hessian_belong_together(counts: list[tuple[int, int]], at: tuple[float, float]) -> None:
+    among = sbg.Lifetimes(*np.array(counts, float).T)
+    assert_belong_together(lambda parameters: sbg._derive(parameters, among), np.array(at))
+
+
+@exactly
+def _renewals(alpha: float, beta: float, k: int, horizon: int, discount: float) -> float:
+    a, b, fade = Decimal(alpha), Decimal(beta), 1 / (1 + Decimal(discount))
+    there, total = Decimal(1), Decimal(0)
+    for s in range(horizon):
+        there *= (b + k + s) / (a + b + k + s)
+        total += there
+        there *= fade
+    return float(total)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "k", "horizon", "discount"),
+    [(0.668, 3.806, 3, 12, 0.1), (1e-4, 1e-4, 0, 400, 0.0), (1e4, 1e-4, 5000, 30, 0.01), (1.0, 1e4, 0, 900, 0.001)],
+)
+def test_expected_renewals_are_those_of_a_plain_sum(
+    alpha: float, beta: float, k: int, horizon: int, discount: float
+) -> None:
+    found = sbg.expected_renewals(np.array([alpha, beta]), np.array([k]), horizon, discount)
+    assert found == pytest.approx([_renewals(alpha, beta, k, horizon, discount)], rel=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [1e-4, 0.668, 1.0, 2.0, 37.5, 1e4])
+@pytest.mark.parametrize("beta", [1e-4, 3.806, 1e4])
+@pytest.mark.parametrize(("discount", "enough"), [(0.05, 1000), (3.0, 60)])
+def test_the_infinite_sum_is_the_limit_of_the_finite_ones(
+    alpha: float, beta: float, discount: float, enough: int
+) -> None:
+    found = sbg.expected_renewals(np.array([alpha, beta]), np.array([2]), np.inf, discount)
+    assert found == pytest.approx([_renewals(alpha, beta, 2, enough, discount)], rel=1e-12)
+
+
+def test_no_parameters_lead_out_of_the_range_of_floats() -> None:
+    random = np.random.default_rng(6)
+    k = np.array([0, 1, 50, 5000])
+    for parameters in 10 ** random.uniform(-4, 4, (500, 2)):
+        told = [
+            *sbg.expected_renewals(parameters, k, 20, 0.1),
+            *sbg.expected_renewals(parameters, k, np.inf, 0.1),
+            *sbg.survival(parameters, 50),
+            sbg.log_likelihood(parameters, _among(HIGH_END)),
+        ]
+        assert np.isfinite(told).all()
+
+
+def test_what_is_not_discounted_is_finite_where_customers_leave_soon_enough() -> None:
+    k = np.array([0, 5])
+    assert sbg.expected_renewals(np.array([3.0, 4.0]), k, np.inf).tolist() == [4 / 2, 9 / 2]
+    assert sbg.expected_renewals(np.array([1.0, 4.0]), k, np.inf).tolist() == [np.inf, np.inf]
+    far = sbg.expected_renewals(np.array([3.0, 4.0]), k, 20_000)
+    assert far == pytest.approx([2, 4.5], rel=1e-4)
+
+
+def test_drawn_renewals_are_spread_as_the_model_says() -> None:
+    parameters, k, n = np.array([0.7, 2.0]), 3, 200_000
+    drawn = sbg.draw(parameters, np.full(n, k), 8, np.random.default_rng(5))
+    there = sbg.survival(parameters, k + 8)[k:] / sbg.survival(parameters, k)[-1]
+    shares = np.append(-np.diff(there), there[-1])
+    seen = np.bincount(drawn, minlength=9) / n
+    assert (np.abs(seen - shares) < 4.5 * np.sqrt(shares * (1 - shares) / n)).all()
+    extreme = sbg.draw(np.array([[1e-4, 1e4], [1e4, 1e-4]]), np.zeros(2), 8, np.random.default_rng(5))
+    assert extreme.tolist() == [8, 0]
+
+
+def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
+    truth, random, held = np.array([0.9, 3.0]), np.random.default_rng(12), np.zeros(2)
+    for _ in range(50):
+        age = random.integers(1, 12, 4000)
+        stays = sbg.draw(truth, np.zeros(age.size), 12, random)
+        is_there = stays >= age
+        found = sbg.fit(sbg.lifetimes(np.where(is_there, age, stays + 1), is_there))
+        held += np.abs(found.parameters - truth) < 1.96 * found.standard_errors
+    assert (held >= 43).all()  # of 50 at 95 %: fewer have a probability of 1.2 %
+    assert held.sum() < 100
+
+
+@pytest.mark.parametrize(
+    ("left", "renewed", "reason"),
+    [
+        ([], [], "no customer has come to a renewal"),
+        ([0, 0], [9, 9], "nobody has left, so it rises with alpha towards 0"),
+        ([9], [0], "nobody renewed, so it rises with beta towards 0"),
+        ([100, 0, 0], [900, 900, 900], "it rises with alpha and beta towards 0"),
+        ([100, 90, 81], [900, 810, 729], "it rises with alpha and beta towards infinity"),
+        ([100, 100, 100], [900, 800, 700], "it rises with alpha and beta towards infinity"),
+        ([3], [7], "do not tell all parameters"),
+    ],
+)
+def test_what_cannot_be_estimated_has_a_reason(left: list[int], renewed: list[int], reason: str) -> None:
+    found = sbg.fit(sbg.Lifetimes(np.array(left, float), np.array(renewed, float)))
+    assert reason in (found.reason or "")
+    assert np.isnan(found.parameters).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(COUNTS)
+def test_any_customers_end_in_a_maximum_or_a_reason(counts: list[tuple[int, int]]) -> None:
+    # Of who renewed some left at the next renewal, or are there no longer: other cohorts are younger.
+    left, renewed = np.array(counts, float).T
+    among = sbg.Lifetimes(left, renewed)
+    found = sbg.fit(among)
+    if found.reason:
+        return
+    assert np.isfinite([*found.parameters, *found.standard_errors]).all()
+    around = found.parameters * np.exp(np.random.default_rng(1).normal(0, 1, (50, 2)))
+    assert max(sbg.log_likelihood(at, among) for at in around) <= found.log_likelihood + 1e-9
+
+
+def test_another_start_and_weights_change_no_answer() -> None:
+    found = sbg.fit(_among(HIGH_END))
+    again = sbg.fit(_among(HIGH_END), start=found.parameters)
+    thrice = sbg.fit(_among(HIGH_END, HIGH_END, HIGH_END))
+    assert again.parameters == pytest.approx(found.parameters, rel=1e-9)
+    assert thrice.parameters == pytest.approx(found.parameters, rel=1e-9)
+    assert thrice.standard_errors * np.sqrt(3) == pytest.approx(found.standard_errors, rel=1e-6)
+
+
+def test_an_answer_does_not_depend_on_who_else_is_asked_about() -> None:
+    k = np.random.default_rng(2).integers(0, 40, 300)
+    parameters = np.array([0.668, 3.806])
+    for horizon, discount in ((12, 0.05), (np.inf, 0.05)):
+        together = sbg.expected_renewals(parameters, k, horizon, discount)
+        alone = [sbg.expected_renewals(parameters, k[i : i + 1], horizon, discount)[0] for i in range(0, 300, 17)]
+        assert together[::17].tolist() == alone
