@@ -25,6 +25,7 @@ from crm_spark.core.pipeline import discover
 from crm_spark.core.runner import run
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels.histories import histories
 from crm_spark.value import clv
 
 FIRST, AS_OF, DAYS, HORIZON = date(2024, 1, 1), date(2025, 12, 30), 729, 365
@@ -37,7 +38,7 @@ def clv_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
     x, t_x, T, mean = _summary(int(1_000_000 * share))
 
     def ours() -> Floats:
-        of = bgnbd.histories(x, t_x, T)
+        of = histories(x, t_x, T)
         times, money = bgnbd.fit(of).parameters, gamma_gamma.fit(x[x > 0], mean[x > 0]).parameters
         bgnbd.probability_alive(times, of.x, of.t_x, of.T)[of.of]
         purchases = bgnbd.expected_purchases(times, of.x, of.t_x, of.T, HORIZON)[of.of]

@@ -4,7 +4,7 @@ The logarithms of the parameters are moved, by SciPy's trust-region Newton metho
 those of the parameters themselves, from the Hessian at the maximum.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ from scipy import linalg, optimize, special
 
 Floats = NDArray[np.float64]
 Derivatives = tuple[float, Floats, Floats]
+Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,)
 
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
+LAST_STEPS = 6  # of Newton's method, where one or two are enough
 FLAT = 1e-7  # gradient of the mean log-likelihood at which Newton's last step makes it exact
 
 
@@ -25,8 +27,10 @@ class Estimate:
 
     Parameters
     ----------
-    parameters, standard_errors : (k,) arrays
+    parameters : (k,) array
         NaN where nothing was found.
+    covariance : (k, k) array
+        Of the estimates: the inverse of the negative Hessian. NaN where nothing was found.
     log_likelihood : float
         Summed over all observations.
     reason : str, optional
@@ -34,24 +38,30 @@ class Estimate:
     """
 
     parameters: Floats
-    standard_errors: Floats
+    covariance: Floats
     log_likelihood: float = np.nan
     reason: str | None = None
+
+    @property
+    def standard_errors(self) -> Floats:
+        """Of the parameters, (k,)."""
+        return np.sqrt(np.diag(self.covariance))
 
 
 def nothing(parameters: int, reason: str) -> Estimate:
     """Say that there is no estimate, and why."""
-    unknown = np.full(parameters, np.nan)
-    return Estimate(unknown, unknown, reason=reason)
+    return Estimate(np.full(parameters, np.nan), np.full((parameters, parameters), np.nan), reason=reason)
 
 
-def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observations: float) -> Estimate:
+def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: float) -> Estimate:
     """Find the parameters at which a log-likelihood is greatest.
 
     Parameters
     ----------
     derive : callable
         Gives log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,).
+    names : sequence of str
+        Of the k parameters.
     start : (k,) array
         Positive.
     observations : float
@@ -60,7 +70,8 @@ def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observation
     Returns
     -------
     Estimate
-        With a reason where the likelihood has no maximum that these observations could tell.
+        With a reason where the likelihood has no maximum that these observations could tell: it names the
+        parameters that run to a boundary, or that cannot be told.
     """
     told, begin = _Once(derive, observations), np.log(start)
 
@@ -80,22 +91,55 @@ def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observation
     )
     logs = np.asarray(found.x, dtype=np.float64)
     if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - begin).max() > FARTHEST:
-        return nothing(start.size, "the likelihood has no maximum")
-    if not _is_positive(told.hessian(logs)):
-        return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")
-    logs = logs - linalg.solve(told.hessian(logs), told.gradient(logs), assume_a="pos")
+        return nothing(start.size, _runs(names, logs - begin))
+    for _ in range(LAST_STEPS):
+        hessian = told.hessian(logs)
+        if not _is_positive(hessian):
+            return nothing(start.size, _flat(names, hessian, logs - begin))
+        step = -linalg.solve(hessian, told.gradient(logs), assume_a="pos")
+        logs = logs + step
+        if np.abs(step).max() < 1e-4:  # the next would be its square
+            break
+    else:
+        # Towards a boundary the likelihood falls off as the parameter itself does: every step is then as long.
+        return nothing(start.size, _runs(names, step))
     parameters = np.exp(logs)
     value, _, hessian = derive(parameters)
     if not _is_positive(-hessian):
-        return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")
-    return Estimate(parameters, np.sqrt(np.diag(linalg.inv(-hessian))), value)
+        return nothing(start.size, _flat(names, -hessian, logs - begin))
+    return Estimate(parameters, linalg.inv(-hessian), value)
+
+
+def _runs(names: Sequence[str], moved: Floats) -> str:
+    """Say which parameters run where, by how far each logarithm moved."""
+    far = np.abs(moved) >= np.abs(moved).max() / 2
+    ways = [(far & (moved > 0), "grow", "without end"), (far & (moved < 0), "fall", "to 0")]
+    told = [
+        f"{_listed(names, running)} {verb}{'s' if running.sum() == 1 else ''} {where}"
+        for running, verb, where in ways
+        if running.any()
+    ]
+    return f"the likelihood has no maximum: {', '.join(told)}"
+
+
+def _flat(names: Sequence[str], hessian: Floats, moved: Floats) -> str:
+    """Say which parameters the observations do not tell: those of the direction with the least curvature."""
+    if np.abs(moved).max() > FARTHEST / 2 or not np.isfinite(hessian).all():
+        return _runs(names, moved)
+    least = np.abs(linalg.eigh(hessian)[1][:, 0])
+    return f"the likelihood is flat: the observations do not tell {_listed(names, least >= least.max() / 2)}"
+
+
+def _listed(names: Sequence[str], which: NDArray[np.bool_]) -> str:
+    *others, last = [name for name, is_one in zip(names, which, strict=True) if is_one]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 @dataclass
 class _Once:
     """The mean negative log-likelihood over the logarithms, each point computed once for all three."""
 
-    derive: Callable[[Floats], Derivatives]
+    derive: Derive
     observations: float
     at: Floats | None = None
     told: Derivatives = (0.0, np.empty(0), np.empty(0))
