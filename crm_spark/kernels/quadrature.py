@@ -19,6 +19,13 @@ def legendre(nodes: int) -> tuple[Floats, Floats]:
     return (at + 1) / 2, shares / 2
 
 
+@lru_cache(maxsize=8)
+def laguerre(nodes: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of the integral over (0, infinity), for what falls off as exp(-q)."""
+    at, shares = special.roots_laguerre(nodes)
+    return at, shares * np.exp(at)
+
+
 def discounted(horizon: float, discount: float, nodes: int) -> tuple[Floats, Floats]:
     """Give times and weights: the sum of weights times expectations until the times is the discounted expectation.
 

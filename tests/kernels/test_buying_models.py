@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from crm_spark.kernels import bgnbd, mbgnbd
+from crm_spark.kernels import bgnbd, mbgnbd, pareto_nbd
 from crm_spark.kernels.histories import histories
 from tests.kernels.buying import HISTORY, columns, lived
 
-MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd}
-AT = {"bgnbd": [0.243, 4.414, 0.793, 2.426], "mbgnbd": [0.5248, 6.1830, 0.8914, 1.6140]}
+MODELS = {"bgnbd": bgnbd, "mbgnbd": mbgnbd, "pareto_nbd": pareto_nbd}
+AT = {
+    "bgnbd": [0.243, 4.414, 0.793, 2.426],
+    "mbgnbd": [0.5248, 6.1830, 0.8914, 1.6140],
+    "pareto_nbd": [0.553, 10.578, 0.606, 11.669],
+}
 CASES = [pytest.param(MODELS[name], np.array(at), id=name) for name, at in AT.items()]
 of_each_model = pytest.mark.parametrize(("model", "at"), CASES)
 
@@ -62,8 +66,8 @@ def test_intervals_cover_what_was_planted(model, at) -> None:
     """Of 50 cohorts, 95 % intervals of each parameter hold it in 42 or more: fewer come once in 2,000 times."""
     held = np.zeros(4)
     for seed in range(50):
-        x, t_x, T, _ = lived(model.__name__.rpartition(".")[2], at, 3000, 60.0, 0.0, seed=100 + seed)
-        found = model.fit(histories(x, t_x, T), start=at)
+        x, t_x, T, _ = lived(model.__name__.rpartition(".")[2], at, 2000, 60.0, 0.0, seed=100 + seed)
+        found = model.fit(histories(x, np.round(t_x * 4) / 4, T), start=at)
         assert found.reason is None
         # On logarithms: parameters are positive.
         held += np.abs(np.log(found.parameters / at)) < 1.96 * found.standard_errors / found.parameters

@@ -1,10 +1,9 @@
-from collections.abc import Callable
+from functools import partial
 
 import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from mpmath import loggamma
 
 from crm_spark.kernels import bgnbd, mbgnbd
 from crm_spark.kernels.histories import histories
@@ -21,20 +20,15 @@ def test_the_fit_of_cdnow_is_that_of_lifetimes(cdnow: pd.DataFrame) -> None:
 @pytest.mark.parametrize(("at", "history"), EXTREME)
 def test_derivatives_are_exact_at_extremes(at: list[float], history: tuple[float, float, float]) -> None:
     found = mbgnbd.derivatives(np.array(at), histories(*columns([history])))
-    assert_exact(found, _terms(*history), at)
+    assert_exact(found, partial(_terms, history=history), at)
 
 
-def _terms(x: float, t_x: float, T: float) -> list[Callable]:
+def _terms(*at: mpmath.mpf, history: tuple[float, float, float]) -> list[mpmath.mpf]:
     """One customer's log-likelihood, as Batislam and others write it."""
-    return [
-        lambda r, alpha, a, b: loggamma(a + b) - loggamma(a + b + x + 1),
-        lambda r, alpha, a, b: loggamma(b + x + 1),
-        lambda r, alpha, a, b: -loggamma(b),
-        lambda r, alpha, a, b: loggamma(r + x),
-        lambda r, alpha, a, b: -loggamma(r),
-        lambda r, alpha, a, b: r * mpmath.log(alpha),
-        lambda r, alpha, a, b: mpmath.log((alpha + T) ** -(r + x) + a / (b + x) * (alpha + t_x) ** -(r + x)),
-    ]
+    (r, alpha, a, b), (x, t_x, T) = at, history
+    gammas = [(1, a + b), (-1, a + b + x + 1), (1, b + x + 1), (-1, b), (1, r + x), (-1, r)]
+    both = (alpha + T) ** -(r + x) + a / (b + x) * (alpha + t_x) ** -(r + x)
+    return [sign * mpmath.loggamma(of) for sign, of in gammas] + [r * mpmath.log(alpha), mpmath.log(both)]
 
 
 def test_expectations_are_those_of_the_hypergeometric_formula() -> None:
