@@ -30,7 +30,6 @@ from crm_spark.kernels.quadrature import discounted, of_beta
 NAMES = ("r", "alpha", "a", "b")
 GUESSES = ((1.0, 1.0, 1.0, 1.0), (0.3, 0.2, 0.5, 3.0), (5.0, 2.0, 0.2, 2.0))
 BLOCK = 8_192
-NODES = 16  # of the integral over time
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Model:
         discount : float
             Continuous rate for one unit of time: a purchase after s counts exp(-discount * s).
         """
-        times, weights = discounted(horizon, discount, NODES)
+        times, weights = discounted(horizon, discount)
         alive = self.probability_alive(parameters, x, t_x, T)
         return alive * self._while_alive(parameters, x, T, times, weights)
 

@@ -42,7 +42,6 @@ LADDER = (24, 40, 64, 128, 320)  # nodes of the integral over the time of leavin
 BLOCK = 32_768  # values at a time
 NOTHING = 37.0  # exp(-NOTHING) is nothing beside 1
 TAIL = 4  # nodes where a mere exponential is left
-NODES = 64  # of the integral over time that discounts
 Rows = tuple[Floats, Floats, Floats]  # of log-integrals: values (n,), gradients (n, 4), Hessians (n, 4, 4)
 
 
@@ -245,7 +244,7 @@ def expected_purchases(
     r, alpha, s, beta = parameters
     distinct, of = np.unique(T, return_inverse=True)
     time = np.zeros_like(distinct)
-    for until, weight in zip(*discounted(horizon, discount, NODES), strict=True):
+    for until, weight in zip(*discounted(horizon, discount), strict=True):
         # The time that a customer who is alive is expected to stay, at most until then: smooth at s = 1.
         farther = np.log1p(until / (beta + distinct))
         time += weight * (beta + distinct) * farther * special.exprel((1 - s) * farther)

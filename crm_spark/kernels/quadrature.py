@@ -7,6 +7,7 @@ from scipy import linalg, special
 
 from crm_spark.kernels.likelihood import Floats
 
+TIMES = 56  # nodes of the integral over time
 SPREAD = 400  # nodes of the rule for what a polynomial does not follow
 DIGITS = 15.0  # natural logarithm of the precision sought, for each of twice the nodes
 GONE = 45.0  # exp(-GONE) is nothing beside 1
@@ -26,7 +27,7 @@ def laguerre(nodes: int) -> tuple[Floats, Floats]:
     return at, shares * np.exp(at)
 
 
-def discounted(horizon: float, discount: float, nodes: int) -> tuple[Floats, Floats]:
+def discounted(horizon: float, discount: float) -> tuple[Floats, Floats]:
     """Give times and weights: the sum of weights times expectations until the times is the discounted expectation.
 
     The integral of exp(-discount * s) over the purchases is taken by parts; nodes are dense near 0, where those who
@@ -44,9 +45,9 @@ def discounted(horizon: float, discount: float, nodes: int) -> tuple[Floats, Flo
             raise ValueError("an infinite horizon needs a discount above 0")
         return np.array([horizon]), np.ones(1)
     end = min(horizon, GONE / discount)
-    at, shares = legendre(nodes)
-    times = end * at**4
-    weights = discount * end * 4 * at**3 * shares * np.exp(-discount * times)
+    at, shares = legendre(TIMES)
+    times = end * at**6
+    weights = discount * end * 6 * at**5 * shares * np.exp(-discount * times)
     return np.append(times, end), np.append(weights, np.exp(-discount * end))
 
 

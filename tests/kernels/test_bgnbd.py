@@ -106,6 +106,35 @@ def test_expectations_are_those_of_the_hypergeometric_formula(told: list, horizo
     assert found == pytest.approx(fraction / (1 + odds), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(("at", "history"), EXTREME)
+def test_expectations_are_exact_at_extremes(at: list[float], history: tuple[float, float, float]) -> None:
+    (r, alpha, a, b), (x, t_x, T), horizon = at, history, 52.0
+    with mpmath.workdps(40):
+        # Equation (10).
+        last, until = mpmath.mpf(a) + b + x - 1, mpmath.mpf(alpha) + T
+        series = mpmath.hyp2f1(r + x, b + x, last, horizon / (until + horizon))
+        exact = last / (mpmath.mpf(a) - 1) * (1 - (until / (until + horizon)) ** (r + x) * series)
+        odds = a / (b + x - 1) * mpmath.power((mpmath.mpf(alpha) + T) / (mpmath.mpf(alpha) + t_x), r + x) if x else 0
+        exact = float(exact / (1 + odds))
+    assert bgnbd.expected_purchases(np.array(at), *columns([history]), horizon) == pytest.approx(exact, rel=1e-8)
+
+
+def test_discounted_expectations_are_those_of_the_rate_of_purchases() -> None:
+    r, alpha, a, b = 0.7, 9.0, 0.6, 3.0
+    for x, t_x, T in [(0.0, 0.0, 39.0), (3.0, 20.0, 39.0), (60.0, 39.0, 40.0)]:
+        (alive,) = bgnbd.probability_alive(np.array([r, alpha, a, b]), *columns([(x, t_x, T)]))
+
+        def bought(until: float, x: float = x, T: float = T) -> mpmath.mpf:
+            return (r + x) / (alpha + T) * mpmath.hyp2f1(r + x + 1, a, a + b + x, -until / (alpha + T))
+
+        for horizon, points in ((52.0, [0, 10, 52]), (np.inf, [0, 10, 100, 1000, 10_000])):
+            exact = mpmath.quad(lambda until, bought=bought: mpmath.exp(-0.005 * until) * bought(until), points)
+            found = bgnbd.expected_purchases(
+                np.array([r, alpha, a, b]), *columns([(x, t_x, T)]), horizon, discount=0.005
+            )
+            assert found == pytest.approx(float(alive * exact), rel=1e-7)
+
+
 def test_expectations_stand_where_the_formula_has_a_pole_and_for_those_who_buy_daily() -> None:
     near = [bgnbd.expected_purchases(np.array([0.7, 9, a, 3]), *np.array([[2.0], [30], [60]]), 90.0)[0] for a in
             (1 - 1e-7, 1, 1 + 1e-7)]  # fmt: skip

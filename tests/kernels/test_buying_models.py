@@ -63,7 +63,7 @@ def test_planted_parameters_are_found(model, at) -> None:
 
 @of_each_model
 def test_intervals_cover_what_was_planted(model, at) -> None:
-    """Of 50 cohorts, 95 % intervals of each parameter hold it in 42 or more: fewer come once in 2,000 times."""
+    """Of 50 cohorts, 95 % intervals of each parameter hold it in 42 or more: fewer come once in 1,300 times."""
     held = np.zeros(4)
     for seed in range(50):
         x, t_x, T, _ = lived(model.__name__.rpartition(".")[2], at, 2000, 60.0, 0.0, seed=100 + seed)
@@ -121,7 +121,7 @@ def test_a_discounted_purchase_counts_by_its_day(model, at) -> None:
     found = model.expected_purchases(at, *history, 365.0, discount=0.0005)[0]
     assert found == pytest.approx(by_day.sum(), rel=1e-6)
     far = model.expected_purchases(at, *history, 20_000.0, discount=0.01)
-    assert model.expected_purchases(at, *history, np.inf, discount=0.01) == pytest.approx(far, rel=1e-6)
+    assert model.expected_purchases(at, *history, np.inf, discount=0.01) == pytest.approx(far, rel=1e-7)
     with pytest.raises(ValueError, match="an infinite horizon needs a discount"):
         model.expected_purchases(at, *history, np.inf)
 
