@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from crm_spark.kernels.histories import Histories, begin, histories, search
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, trigamma
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, trigamma
 from crm_spark.kernels.quadrature import discounted, of_beta
 
 NAMES = ("r", "alpha", "a", "b")
+COVARIED = (0, -1, 1, 1)  # whether covariates raise or lower each parameter: they raise rates, and a and b
 GUESSES = ((1.0, 1.0, 1.0, 1.0), (0.3, 0.2, 0.5, 3.0), (5.0, 2.0, 0.2, 2.0))
 BLOCK = 8_192
 
@@ -53,7 +54,11 @@ class Model:
             Parameters in the order of NAMES; alpha has the unit of the times.
         """
         starts = begin(among, GUESSES, (False, True, False, False), start)
-        return search(lambda few: _Likelihood(few, self.leaves_at_first).derive, among, NAMES, starts)
+        return search(self.likelihood, among, NAMES, starts)
+
+    def likelihood(self, among: Histories) -> Derive:
+        """Prepare the log-likelihood, to be derived at many parameters: see `derivatives`."""
+        return _Likelihood(among, self.leaves_at_first).derive
 
     def log_likelihood(self, parameters: Floats, among: Histories) -> float:
         """Give the log-likelihood, summed over customers."""
@@ -61,7 +66,7 @@ class Model:
 
     def derivatives(self, parameters: Floats, among: Histories) -> Derivatives:
         """Give the log-likelihood with its exact gradient (4,) and Hessian (4, 4)."""
-        return _Likelihood(among, self.leaves_at_first).derive(parameters)
+        return self.likelihood(among)(parameters)
 
     def probability_alive(self, parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:
         """Give the probability that a customer has not left.

@@ -12,9 +12,11 @@ Pareto/NBD Model. Marketing Science 24(2), 275-284.
 from crm_spark.kernels import beta_geometric
 
 NAMES = beta_geometric.NAMES
+COVARIED = beta_geometric.COVARIED
 
 _model = beta_geometric.Model(leaves_at_first=False)
 fit = _model.fit
+likelihood = _model.likelihood
 log_likelihood = _model.log_likelihood
 derivatives = _model.derivatives
 probability_alive = _model.probability_alive

@@ -1,6 +1,6 @@
-"""Maximum likelihood for models whose parameters are all positive, with exact derivatives.
+"""Maximum likelihood with exact derivatives, for models whose parameters are positive but for a few.
 
-The logarithms of the parameters are moved, by SciPy's trust-region Newton method; the standard errors are
+The logarithms of the positive parameters are moved, by SciPy's trust-region Newton method; the standard errors are
 those of the parameters themselves, from the Hessian at the maximum.
 """
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, special
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Derivatives = tuple[float, Floats, Floats]
 Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,)
 
@@ -53,7 +54,7 @@ def nothing(parameters: int, reason: str) -> Estimate:
     return Estimate(np.full(parameters, np.nan), np.full((parameters, parameters), np.nan), reason=reason)
 
 
-def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: float) -> Estimate:
+def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: float, any_sign: int = 0) -> Estimate:
     """Find the parameters at which a log-likelihood is greatest.
 
     Parameters
@@ -63,9 +64,11 @@ def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: 
     names : sequence of str
         Of the k parameters.
     start : (k,) array
-        Positive.
+        Positive, but for the last `any_sign`.
     observations : float
         How many there are: the search looks at means.
+    any_sign : int, default 0
+        How many parameters, the last ones, may be negative.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: 
         With a reason where the likelihood has no maximum that these observations could tell: it names the
         parameters that run to a boundary, or that cannot be told.
     """
-    told, begin = _Once(derive, observations), np.log(start)
+    is_log = np.arange(start.size) < start.size - any_sign
+    told, begin = _Once(derive, observations, is_log), np.where(is_log, np.log(np.where(is_log, start, 1.0)), start)
 
     def stop_astray(logs: Floats) -> None:
         if np.abs(logs - begin).max() > FARTHEST:
@@ -91,29 +95,34 @@ def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: 
     )
     logs = np.asarray(found.x, dtype=np.float64)
     if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - begin).max() > FARTHEST:
-        return nothing(start.size, _runs(names, logs - begin))
+        return nothing(start.size, _runs(names, logs - begin, is_log))
     for _ in range(LAST_STEPS):
         hessian = told.hessian(logs)
         if not _is_positive(hessian):
-            return nothing(start.size, _flat(names, hessian, logs - begin))
+            return nothing(start.size, _flat(names, hessian, logs - begin, is_log))
         step = -linalg.solve(hessian, told.gradient(logs), assume_a="pos")
         logs = logs + step
         if np.abs(step).max() < 1e-4:  # the next would be its square
             break
     else:
         # Towards a boundary the likelihood falls off as the parameter itself does: every step is then as long.
-        return nothing(start.size, _runs(names, step))
-    parameters = np.exp(logs)
+        return nothing(start.size, _runs(names, step, is_log))
+    parameters = told.parameters(logs)
     value, _, hessian = derive(parameters)
     if not _is_positive(-hessian):
-        return nothing(start.size, _flat(names, -hessian, logs - begin))
+        return nothing(start.size, _flat(names, -hessian, logs - begin, is_log))
     return Estimate(parameters, linalg.inv(-hessian), value)
 
 
-def _runs(names: Sequence[str], moved: Floats) -> str:
-    """Say which parameters run where, by how far each logarithm moved."""
+def _runs(names: Sequence[str], moved: Floats, is_log: Flags) -> str:
+    """Say which parameters run where, by how far each or its logarithm moved."""
     far = np.abs(moved) >= np.abs(moved).max() / 2
-    ways = [(far & (moved > 0), "grow", "without end"), (far & (moved < 0), "fall", "to 0")]
+    down = far & (moved < 0)
+    ways = [
+        (far & (moved > 0), "grow", "without end"),
+        (down & is_log, "fall", "to 0"),
+        (down & ~is_log, "fall", "without end"),
+    ]
     told = [
         f"{_listed(names, running)} {verb}{'s' if running.sum() == 1 else ''} {where}"
         for running, verb, where in ways
@@ -122,15 +131,15 @@ def _runs(names: Sequence[str], moved: Floats) -> str:
     return f"the likelihood has no maximum: {', '.join(told)}"
 
 
-def _flat(names: Sequence[str], hessian: Floats, moved: Floats) -> str:
+def _flat(names: Sequence[str], hessian: Floats, moved: Floats, is_log: Flags) -> str:
     """Say which parameters the observations do not tell: those of the direction with the least curvature."""
     if np.abs(moved).max() > FARTHEST / 2 or not np.isfinite(hessian).all():
-        return _runs(names, moved)
+        return _runs(names, moved, is_log)
     least = np.abs(linalg.eigh(hessian)[1][:, 0])
     return f"the likelihood is flat: the observations do not tell {_listed(names, least >= least.max() / 2)}"
 
 
-def _listed(names: Sequence[str], which: NDArray[np.bool_]) -> str:
+def _listed(names: Sequence[str], which: Flags) -> str:
     *others, last = [name for name, is_one in zip(names, which, strict=True) if is_one]
     return f"{', '.join(others)} and {last}" if others else last
 
@@ -141,6 +150,7 @@ class _Once:
 
     derive: Derive
     observations: float
+    is_log: Flags
     at: Floats | None = None
     told: Derivatives = (0.0, np.empty(0), np.empty(0))
 
@@ -153,12 +163,16 @@ class _Once:
     def hessian(self, logs: Floats) -> Floats:
         return -self._at(logs)[2] / self.observations
 
+    def parameters(self, logs: Floats) -> Floats:
+        return np.where(self.is_log, np.exp(np.where(self.is_log, logs, 0.0)), logs)
+
     def _at(self, logs: Floats) -> Derivatives:
         if self.at is None or not np.array_equal(self.at, logs):
-            parameters = np.exp(logs)
+            parameters = self.parameters(logs)
             value, gradient, hessian = self.derive(parameters)
-            by_log = gradient * parameters
-            self.told = value, by_log, hessian * np.outer(parameters, parameters) + np.diag(by_log)
+            scale = np.where(self.is_log, parameters, 1.0)
+            curved = np.where(self.is_log, gradient * parameters, 0.0)
+            self.told = value, gradient * scale, hessian * np.outer(scale, scale) + np.diag(curved)
             self.at = logs.copy()
         return self.told
 

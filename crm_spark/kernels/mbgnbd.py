@@ -12,9 +12,11 @@ Analysis. International Journal of Research in Marketing 24(3), 201-209.
 from crm_spark.kernels import beta_geometric
 
 NAMES = beta_geometric.NAMES
+COVARIED = beta_geometric.COVARIED
 
 _model = beta_geometric.Model(leaves_at_first=True)
 fit = _model.fit
+likelihood = _model.likelihood
 log_likelihood = _model.log_likelihood
 derivatives = _model.derivatives
 probability_alive = _model.probability_alive

@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from crm_spark.kernels.histories import Histories, begin, histories, search
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, trigamma
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, trigamma
 from crm_spark.kernels.quadrature import DIGITS, discounted, laguerre, legendre
 
 NAMES = ("r", "alpha", "s", "beta")
+COVARIED = (0, -1, 0, -1)  # whether covariates raise or lower each parameter: they raise rates
 GUESSES = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.3, 0.5, 0.5), (3.0, 2.0, 0.5, 3.0))
 LADDER = (24, 40, 64, 128, 320)  # nodes of the integral over the time of leaving
 BLOCK = 32_768  # values at a time
@@ -60,7 +61,12 @@ def fit(among: Histories, start: Floats | None = None) -> Estimate:
         Parameters in the order of NAMES; alpha and beta have the unit of the times.
     """
     starts = begin(among, GUESSES, (False, True, False, True), start)
-    return search(lambda few: _Likelihood(few).derive, among, NAMES, starts)
+    return search(likelihood, among, NAMES, starts)
+
+
+def likelihood(among: Histories) -> Derive:
+    """Prepare the log-likelihood, to be derived at many parameters: see `derivatives`."""
+    return _Likelihood(among).derive
 
 
 def log_likelihood(parameters: Floats, among: Histories) -> float:
@@ -70,7 +76,7 @@ def log_likelihood(parameters: Floats, among: Histories) -> float:
 
 def derivatives(parameters: Floats, among: Histories) -> Derivatives:
     """Give the log-likelihood with its exact gradient (4,) and Hessian (4, 4)."""
-    return _Likelihood(among).derive(parameters)
+    return likelihood(among)(parameters)
 
 
 class _Likelihood:
