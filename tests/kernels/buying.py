@@ -1,4 +1,4 @@
-"""What the tests of buying models ask of each: customers to ask about, the processes themselves, 40 digits."""
+"""What the tests of buying models ask of each: customers to ask about, 60 digits."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -52,24 +52,3 @@ def assert_exact(found: tuple[float, np.ndarray, np.ndarray], terms: Callable, a
             exact.append((hessian[i, j], around / (4 * steps[i] * steps[j])))
         off = [float(abs(ours - sum(parts)) / (1 + sum(abs(parts)))) for ours, parts in exact]
     assert max(off) <= 1e-8, off
-
-
-def lived(model: str, parameters: np.ndarray, n: int, T: float, horizon: float, seed: int) -> tuple[np.ndarray, ...]:
-    """Let customers buy and leave as the model says: x, t_x, T and their purchases in the horizon after T."""
-    random = np.random.default_rng(seed)
-    r, alpha, second, third = parameters
-    rate = random.gamma(r, 1 / alpha, n)
-    leaves, ends = np.zeros(n), np.full(n, np.inf)
-    if model == "pareto_nbd":
-        ends = random.exponential(1 / np.maximum(random.gamma(second, 1 / third, n), 1e-300))
-    else:
-        leaves = random.beta(second, third, n)
-    is_there = random.random(n) > leaves if model == "mbgnbd" else np.ones(n, bool)
-    x, t_x, later, now = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    while is_there.any():
-        now = np.where(is_there, now + random.exponential(1 / rate), now)
-        is_there &= now <= np.minimum(T + horizon, ends)
-        is_seen = is_there & (now <= T)
-        x, t_x, later = x + is_seen, np.where(is_seen, now, t_x), later + (is_there & (now > T))
-        is_there &= random.random(n) > leaves
-    return x, t_x, np.full(n, T), later

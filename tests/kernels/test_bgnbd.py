@@ -148,7 +148,7 @@ def test_a_fit_begun_on_few_histories_ends_where_one_on_all_does(
 ) -> None:
     among = histories(*[cdnow[name].to_numpy(float) for name in ("frequency", "recency", "T")])
     whole = bgnbd.fit(among)
-    monkeypatch.setattr(gathered, "FEW", 200)
+    monkeypatch.setattr(gathered, "FEW", 100)
     assert bgnbd.fit(among).parameters == pytest.approx(whole.parameters, rel=1e-9)
 
 

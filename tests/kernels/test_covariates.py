@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.customers import lived
 from crm_spark.kernels import bgnbd, covariates, mbgnbd, pareto_nbd
 from crm_spark.kernels.histories import histories
-from tests.kernels.buying import columns, lived
+from tests.kernels.buying import columns
 from tests.kernels.derivatives import assert_belong_together
 
 MODELS = [bgnbd, mbgnbd, pareto_nbd]
@@ -29,7 +30,8 @@ def customers(model, n: int, seed: int) -> tuple[np.ndarray, ...]:
         gammas = planted[4:].reshape(-1, 2) @ z
         for place, change in zip((1, 3) if model is pareto_nbd else (1, 2, 3), gammas, strict=True):
             own[place] *= np.exp(change if place > 1 and model is not pareto_nbd else -change)
-        x, t_x, T, _ = lived(name_of(model), own, n, 52.0, 0.0, seed + i)
+        T = np.full(n, 52.0)
+        x, t_x, _ = lived(model, own, T, 0.0, seed + i)
         parts.append((x, np.round(t_x * 4) / 4, T, np.tile(z, (n, 1))))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
