@@ -57,7 +57,7 @@ def coverage(spark: SparkSession, folder: Path, share: float) -> Figure:
                 missed[model] += ~held
 
     seconds = timed(measured)
-    worst = max(misses.max() for misses in missed.values()) / cohorts
+    worst = max(float(misses.max()) for misses in missed.values()) / cohorts
     peer = f"the nominal 5 % of intervals that miss; the ratio is of {worst:.1%}, the most for any parameter"
     return Figure(
         "coverage", cohorts, round(seconds, 2), peer, 0.0, round(worst / 0.05, 2), peak_mb(), 1.5, worst <= 0.075
