@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.answers import days_20m, rfm_20m
+from benchmarks.buying import coverage, pareto_100k
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
 from benchmarks.page import report_10m
@@ -30,6 +31,8 @@ ALL = (
     clv_1m,
     clv_1m_job,
     clv_10m_job,
+    pareto_100k,
+    coverage,
     segments_1m,
     survive_cost,
     skew,

@@ -25,6 +25,7 @@ from crm_spark.core.pipeline import discover
 from crm_spark.core.runner import run
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels.histories import histories
 from crm_spark.value import clv
 
 FIRST, AS_OF, DAYS, HORIZON = date(2024, 1, 1), date(2025, 12, 30), 729, 365
@@ -37,14 +38,14 @@ def clv_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
     x, t_x, T, mean = _summary(int(1_000_000 * share))
 
     def ours() -> Floats:
-        of = bgnbd.histories(x, t_x, T)
+        of = histories(x, t_x, T)
         times, money = bgnbd.fit(of).parameters, gamma_gamma.fit(x[x > 0], mean[x > 0]).parameters
         bgnbd.probability_alive(times, of.x, of.t_x, of.T)[of.of]
         purchases = bgnbd.expected_purchases(times, of.x, of.t_x, of.T, HORIZON)[of.of]
         return np.array([purchases.sum(), (purchases * gamma_gamma.expected_mean(money, x, mean)).sum()])
 
     def theirs() -> Floats:
-        times, money = _fit_lifetimes(x, t_x, T), _fit_money(x, mean)
+        times, money = peer_fit("BetaGeoFitter", x, t_x, T), _fit_money(x, mean)
         times.conditional_probability_alive(x, t_x, T)
         purchases = times.conditional_expected_number_of_purchases_up_to_time(HORIZON, x, t_x, T)
         spend = money.conditional_expected_average_profit(x, mean)
@@ -65,7 +66,7 @@ def clv_1m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
         return _learned(lake)
 
     def theirs() -> Floats:
-        times, money = _fit_lifetimes(x, t_x, T), _fit_money(x, np.nan_to_num(mean))
+        times, money = peer_fit("BetaGeoFitter", x, t_x, T), _fit_money(x, np.nan_to_num(mean))
         return np.array([*times.params_, *money.params_])
 
     return compare("clv_1m_job", customers, "lifetimes: its fit alone", 1.0, ours, theirs, agree=_nearly)
@@ -102,12 +103,13 @@ def _values(scala_map: Any) -> Iterator[Any]:
         yield values.next()
 
 
-def _fit_lifetimes(x: Floats, t_x: Floats, T: Floats):  # type: ignore[no-untyped-def]
-    from lifetimes import BetaGeoFitter  # noqa: PLC0415 - a peer, of requirements/bench.txt
+def peer_fit(fitter: str, x: Floats, t_x: Floats, T: Floats):  # type: ignore[no-untyped-def]
+    """Fit a model of `lifetimes`."""
+    import lifetimes  # noqa: PLC0415 - a peer, of requirements/bench.txt
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return BetaGeoFitter().fit(x, t_x, T)
+        return getattr(lifetimes, fitter)().fit(x, t_x, T)
 
 
 def _fit_money(x: Floats, mean: Floats):  # type: ignore[no-untyped-def]

@@ -38,11 +38,11 @@ def fit(x: Floats, mean: Floats) -> Estimate:
     x, mean = x[order], mean[order]
     # With money in units of its mean the search does not depend on the currency.
     unit = float(mean.mean())
-    found = maximise(_Likelihood(x, mean / unit).derive, np.array([1.0, 2.0, 1.0]), x.size)
+    found = maximise(_Likelihood(x, mean / unit).derive, NAMES, np.array([1.0, 2.0, 1.0]), x.size)
     scale = np.array([1.0, 1.0, unit])
     return Estimate(
         found.parameters * scale,
-        found.standard_errors * scale,
+        found.covariance * np.outer(scale, scale),
         found.log_likelihood - x.size * np.log(unit),
         found.reason,
     )

@@ -1,10 +1,10 @@
-"""Maximum likelihood for models whose parameters are all positive, with exact derivatives.
+"""Maximum likelihood with exact derivatives, for models whose parameters are positive but for a few.
 
-The logarithms of the parameters are moved, by SciPy's trust-region Newton method; the standard errors are
+The logarithms of the positive parameters are moved, by SciPy's trust-region Newton method; the standard errors are
 those of the parameters themselves, from the Hessian at the maximum.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, special
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Derivatives = tuple[float, Floats, Floats]
+Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,)
 
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
+LAST_STEPS = 6  # of Newton's method, where one or two are enough
 FLAT = 1e-7  # gradient of the mean log-likelihood at which Newton's last step makes it exact
 
 
@@ -25,8 +28,10 @@ class Estimate:
 
     Parameters
     ----------
-    parameters, standard_errors : (k,) arrays
+    parameters : (k,) array
         NaN where nothing was found.
+    covariance : (k, k) array
+        Of the estimates: the inverse of the negative Hessian. NaN where nothing was found.
     log_likelihood : float
         Summed over all observations.
     reason : str, optional
@@ -34,35 +39,45 @@ class Estimate:
     """
 
     parameters: Floats
-    standard_errors: Floats
+    covariance: Floats
     log_likelihood: float = np.nan
     reason: str | None = None
+
+    @property
+    def standard_errors(self) -> Floats:
+        """Of the parameters, (k,)."""
+        return np.sqrt(np.diag(self.covariance))
 
 
 def nothing(parameters: int, reason: str) -> Estimate:
     """Say that there is no estimate, and why."""
-    unknown = np.full(parameters, np.nan)
-    return Estimate(unknown, unknown, reason=reason)
+    return Estimate(np.full(parameters, np.nan), np.full((parameters, parameters), np.nan), reason=reason)
 
 
-def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observations: float) -> Estimate:
+def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: float, any_sign: int = 0) -> Estimate:
     """Find the parameters at which a log-likelihood is greatest.
 
     Parameters
     ----------
     derive : callable
         Gives log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,).
+    names : sequence of str
+        Of the k parameters.
     start : (k,) array
-        Positive.
+        Positive, but for the last `any_sign`.
     observations : float
         How many there are: the search looks at means.
+    any_sign : int, default 0
+        How many parameters, the last ones, may be negative.
 
     Returns
     -------
     Estimate
-        With a reason where the likelihood has no maximum that these observations could tell.
+        With a reason where the likelihood has no maximum that these observations could tell: it names the
+        parameters that run to a boundary, or that cannot be told.
     """
-    told, begin = _Once(derive, observations), np.log(start)
+    is_log = np.arange(start.size) < start.size - any_sign
+    told, begin = _Once(derive, observations, is_log), np.where(is_log, np.log(np.where(is_log, start, 1.0)), start)
 
     def stop_astray(logs: Floats) -> None:
         if np.abs(logs - begin).max() > FARTHEST:
@@ -80,23 +95,62 @@ def maximise(derive: Callable[[Floats], Derivatives], start: Floats, observation
     )
     logs = np.asarray(found.x, dtype=np.float64)
     if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - begin).max() > FARTHEST:
-        return nothing(start.size, "the likelihood has no maximum")
-    if not _is_positive(told.hessian(logs)):
-        return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")
-    logs = logs - linalg.solve(told.hessian(logs), told.gradient(logs), assume_a="pos")
-    parameters = np.exp(logs)
+        return nothing(start.size, _runs(names, logs - begin, is_log))
+    for _ in range(LAST_STEPS):
+        hessian = told.hessian(logs)
+        if not _is_positive(hessian):
+            return nothing(start.size, _flat(names, hessian, logs - begin, is_log))
+        step = -linalg.solve(hessian, told.gradient(logs), assume_a="pos")
+        logs = logs + step
+        if np.abs(step).max() < 1e-4:  # the next would be its square
+            break
+    else:
+        # Towards a boundary the likelihood falls off as the parameter itself does: every step is then as long.
+        return nothing(start.size, _runs(names, step, is_log))
+    parameters = told.parameters(logs)
     value, _, hessian = derive(parameters)
     if not _is_positive(-hessian):
-        return nothing(start.size, "the likelihood is flat: the observations do not tell all parameters")
-    return Estimate(parameters, np.sqrt(np.diag(linalg.inv(-hessian))), value)
+        return nothing(start.size, _flat(names, -hessian, logs - begin, is_log))
+    return Estimate(parameters, linalg.inv(-hessian), value)
+
+
+def _runs(names: Sequence[str], moved: Floats, is_log: Flags) -> str:
+    """Say which parameters run where, by how far each or its logarithm moved."""
+    far = np.abs(moved) >= np.abs(moved).max() / 2
+    down = far & (moved < 0)
+    ways = [
+        (far & (moved > 0), "grow", "without end"),
+        (down & is_log, "fall", "to 0"),
+        (down & ~is_log, "fall", "without end"),
+    ]
+    told = [
+        f"{_listed(names, running)} {verb}{'s' if running.sum() == 1 else ''} {where}"
+        for running, verb, where in ways
+        if running.any()
+    ]
+    return f"the likelihood has no maximum: {', '.join(told)}"
+
+
+def _flat(names: Sequence[str], hessian: Floats, moved: Floats, is_log: Flags) -> str:
+    """Say which parameters the observations do not tell: those of the direction with the least curvature."""
+    if np.abs(moved).max() > FARTHEST / 2 or not np.isfinite(hessian).all():
+        return _runs(names, moved, is_log)
+    least = np.abs(linalg.eigh(hessian)[1][:, 0])
+    return f"the likelihood is flat: the observations do not tell {_listed(names, least >= least.max() / 2)}"
+
+
+def _listed(names: Sequence[str], which: Flags) -> str:
+    *others, last = [name for name, is_one in zip(names, which, strict=True) if is_one]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 @dataclass
 class _Once:
     """The mean negative log-likelihood over the logarithms, each point computed once for all three."""
 
-    derive: Callable[[Floats], Derivatives]
+    derive: Derive
     observations: float
+    is_log: Flags
     at: Floats | None = None
     told: Derivatives = (0.0, np.empty(0), np.empty(0))
 
@@ -109,12 +163,16 @@ class _Once:
     def hessian(self, logs: Floats) -> Floats:
         return -self._at(logs)[2] / self.observations
 
+    def parameters(self, logs: Floats) -> Floats:
+        return np.where(self.is_log, np.exp(np.where(self.is_log, logs, 0.0)), logs)
+
     def _at(self, logs: Floats) -> Derivatives:
         if self.at is None or not np.array_equal(self.at, logs):
-            parameters = np.exp(logs)
+            parameters = self.parameters(logs)
             value, gradient, hessian = self.derive(parameters)
-            by_log = gradient * parameters
-            self.told = value, by_log, hessian * np.outer(parameters, parameters) + np.diag(by_log)
+            scale = np.where(self.is_log, parameters, 1.0)
+            curved = np.where(self.is_log, gradient * parameters, 0.0)
+            self.told = value, gradient * scale, hessian * np.outer(scale, scale) + np.diag(curved)
             self.at = logs.copy()
         return self.told
 

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels.histories import histories as distinct_histories
 from crm_spark.kernels.likelihood import Estimate, Floats
 
 DAYS_A_YEAR = 365.25
@@ -211,7 +212,7 @@ def _ddl(names: Sequence[str]) -> str:
 
 def _fit_times(batches: Iterator[pa.RecordBatch], unit_days: int) -> Iterator[pa.RecordBatch]:
     x, t_x, T, customers = _columns(batches, ["frequency", "recency", "age", "customers"])
-    found = bgnbd.fit(bgnbd.histories(x, t_x / unit_days, T / unit_days, customers))
+    found = bgnbd.fit(distinct_histories(x, t_x / unit_days, T / unit_days, customers))
     yield _rows("bg_nbd", found, int(customers.sum()))
 
 
@@ -247,7 +248,7 @@ def _predicted(customers: pa.Table, horizon: int, rate: float) -> pa.Table:
     )
     answers = np.full((len(PREDICTED), x.size), np.nan)
     if not np.isnan(times).any():
-        of = bgnbd.histories(x, t_x / unit, T / unit)
+        of = distinct_histories(x, t_x / unit, T / unit)
         purchases = partial(bgnbd.expected_purchases, times, of.x, of.t_x, of.T, horizon / unit)
         answers[0] = bgnbd.probability_alive(times, of.x, of.t_x, of.T)[of.of]
         answers[1] = purchases()[of.of]

@@ -20,6 +20,7 @@ from scipy.special import betaln, comb, gammaln
 from scipy.stats import chi2
 
 from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels.histories import histories
 from crm_spark.kernels.likelihood import Estimate
 from crm_spark.sample import shop
 from crm_spark.sample.archetypes import ARCHETYPES
@@ -149,9 +150,9 @@ def test_the_models_of_lifetime_value_find_what_was_planted(made: Shop) -> None:
         planted = made.parameters["archetypes"][name]
         # Of those whom no attribute makes leave sooner or later, where there are any.
         mine = made.customers[(made.customers["archetype"] == name) & (z == 0 if made.is_planted else True)]
-        among = bgnbd.histories(*[mine[column].to_numpy() for column in ("x", "t_x", "T")])
+        among = histories(*[mine[column].to_numpy() for column in ("x", "t_x", "T")])
         buying = np.array([planted["buying"][letter] for letter in bgnbd.NAMES])
-        assert_near(bgnbd.fit(among), bgnbd._Likelihood(among).derive(buying)[0])
+        assert_near(bgnbd.fit(among), bgnbd.log_likelihood(buying, among))
         spent = worth[made.customers.loc[worth.index, "archetype"] == name]
         n, mean = spent["size"].to_numpy(float), spent["mean"].to_numpy()
         spending = np.array([planted["spending"][letter] for letter in ("p", "q", "gamma")])

@@ -1,0 +1,111 @@
+"""Histories of customers, gathered for models of buying: equal ones are worked on once.
+
+Of each customer three numbers matter: x repeat purchases, the last of them at t_x, and T, the time under
+observation; all times count from the first purchase.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crm_spark.kernels.likelihood import Derive, Estimate, Floats, maximise, nothing
+
+FEW, MANY = 500, 20_000  # histories on which the search begins and goes on
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Distinct histories, ordered, and how many customers have each.
+
+    Parameters
+    ----------
+    x, t_x, T, customers : (n,) arrays
+    of : (m,) array of int
+        For each customer the place of their history.
+    """
+
+    x: Floats
+    t_x: Floats
+    T: Floats
+    customers: Floats
+    of: NDArray[np.int64]
+
+
+def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None) -> Histories:
+    """Gather equal histories: what follows works on the distinct ones.
+
+    Parameters
+    ----------
+    x, t_x, T : (m,) arrays
+        Of each customer; times in any one unit.
+    customers : (m,) array, optional
+        How many customers each row stands for.
+    """
+    # By hashing: to sort a million floats three times would take longer than the fit.
+    codes, distinct = zip(*[pd.factorize(column, sort=True) for column in (x, t_x, T)], strict=True)
+    code = (codes[0] * distinct[1].size + codes[1]) * distinct[2].size + codes[2]
+    _, first, of = np.unique(code, return_index=True, return_inverse=True)
+    counts = np.bincount(of, weights=customers, minlength=first.size)
+    kept = [np.asarray(column, dtype=np.float64)[first] for column in (x, t_x, T)]
+    return Histories(kept[0], kept[1], kept[2], counts.astype(np.float64), of)
+
+
+def search(
+    likelihood: Callable[[Histories], Derive], among: Histories, names: Sequence[str], starts: Sequence[Floats]
+) -> Estimate:
+    """Find the parameters at which the likelihood of histories is greatest.
+
+    Parameters
+    ----------
+    likelihood : callable
+        Gives for histories what derives their log-likelihood.
+    starts : sequence of (k,) arrays
+        All are tried on few histories; the search on more begins at the best of what they found.
+    """
+    if not (among.x > 0).any():
+        return nothing(len(names), "no customer bought again")
+    for most in (FEW, MANY):
+        step = among.x.size // most
+        if step > 1:
+            found = _best(likelihood, _every(among, step), names, starts)
+            starts = starts if found.reason else [found.parameters]
+    return _best(likelihood, among, names, starts)
+
+
+def _best(
+    likelihood: Callable[[Histories], Derive], among: Histories, names: Sequence[str], starts: Sequence[Floats]
+) -> Estimate:
+    derive, customers = likelihood(among), float(among.customers.sum())
+    found = [maximise(derive, names, start, customers) for start in starts]
+    return max(found, key=lambda one: -np.inf if one.reason else one.log_likelihood)
+
+
+def _every(among: Histories, step: int) -> Histories:
+    x, t_x, T, customers = (column[::step] for column in (among.x, among.t_x, among.T, among.customers))
+    return Histories(x, t_x, T, customers, of=np.empty(0, dtype=np.int64))
+
+
+def begin(
+    among: Histories, guesses: Sequence[Sequence[float]], times: Sequence[bool], start: Floats | None
+) -> list[Floats]:
+    """Give the parameters from which to search: guesses in units of the mean T, and where a former run ended.
+
+    Parameters
+    ----------
+    guesses : sequence of k numbers
+    times : k booleans
+        Whether a parameter is a time.
+    start : (k,) array, optional
+        Of a former run; tried first.
+    """
+    unit = np.where(times, (among.customers @ among.T) / max(among.customers.sum(), 1.0) or 1.0, 1.0)
+    starts = [np.asarray(guess, dtype=np.float64) * unit for guess in guesses]
+    if start is None:
+        return starts
+    former = np.asarray(start, dtype=np.float64)
+    if former.shape != unit.shape or not (np.isfinite(former) & (former > 0)).all():
+        raise ValueError(f"start must be {unit.size} positive numbers, one for each parameter")
+    return [former, *starts]

@@ -1,0 +1,26 @@
+"""MBG/NBD: how often customers will buy who may leave without a word, even right after the first purchase.
+
+While active, customers buy at rate lambda ~ Gamma(r, alpha); after each purchase, the first one too, they leave for
+good with probability p ~ Beta(a, b). What can be asked of it stands in `beta_geometric`.
+
+References
+----------
+Batislam, E. P., Denizel, M., Filiztekin, A. (2007). Empirical Validation and Comparison of Models for Customer Base
+Analysis. International Journal of Research in Marketing 24(3), 201-209.
+"""
+
+from crm_spark.kernels import beta_geometric
+
+NAMES = beta_geometric.NAMES
+COVARIED = beta_geometric.COVARIED
+
+_model = beta_geometric.Model(leaves_at_first=True)
+fit = _model.fit
+likelihood = _model.likelihood
+log_likelihood = _model.log_likelihood
+derivatives = _model.derivatives
+probability_alive = _model.probability_alive
+expected_purchases = _model.expected_purchases
+expected_by = _model.expected_by
+purchase_shares = _model.purchase_shares
+draw = _model.draw
