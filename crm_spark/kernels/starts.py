@@ -60,7 +60,7 @@ def best(
         if not (np.isfinite(start) & (start > 0)).all():
             continue
         search = _Search(derive)
-        found = maximise(search, start=start, observations=observations)
+        found = maximise(search, names, start, observations)
         step = np.full(start.size, np.inf) if found.reason else _newton_step(derive, found.parameters)
         if np.abs(step).max() < STILL:
             maxima.append(found)

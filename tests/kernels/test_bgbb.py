@@ -255,7 +255,7 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
     [
         ([], "no customer bought again"),
         ([(0, 0, 5)], "no customer bought again"),
-        ([(1, 1, 1), (0, 0, 1)], "do not tell all parameters"),
+        ([(1, 1, 1), (0, 0, 1)], "do not tell alpha and beta"),
         ([(3, 5, 6)] * 9, "gamma towards 0, and with alpha and beta towards infinity"),
         ([(6, 6, 6)] * 9 + [(0, 0, 6)] * 5, "it rises with beta, gamma and delta towards 0"),
     ],

@@ -176,7 +176,7 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
         ([100, 0, 0], [900, 900, 900], "it rises with alpha and beta towards 0"),
         ([100, 90, 81], [900, 810, 729], "it rises with alpha and beta towards infinity"),
         ([100, 100, 100], [900, 800, 700], "it rises with alpha and beta towards infinity"),
-        ([3], [7], "do not tell all parameters"),
+        ([3], [7], "do not tell alpha and beta"),
     ],
 )
 def test_what_cannot_be_estimated_has_a_reason(left: list[int], renewed: list[int], reason: str) -> None:
