@@ -39,7 +39,7 @@ from crm_spark.kernels.quadrature import DIGITS, discounted, laguerre, legendre
 NAMES = ("r", "alpha", "s", "beta")
 COVARIED = (0, -1, 0, -1)  # whether covariates raise or lower each parameter: they raise rates
 GUESSES = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.3, 0.5, 0.5), (3.0, 2.0, 0.5, 3.0))
-LADDER = (24, 40, 64, 128, 320)  # nodes of the integral over the time of leaving
+LADDER = (26, 32, 40, 64, 128, 320)  # nodes of the integral over the time of leaving
 BLOCK = 32_768  # values at a time
 NOTHING = 37.0  # exp(-NOTHING) is nothing beside 1
 TAIL = 4  # nodes where a mere exponential is left
@@ -186,7 +186,7 @@ def _nodes(parameters: Floats, a: Floats, b: float, t: Floats) -> Iterator[_Node
         end -= (c * end + f * np.log1p(apart) + peak - NOTHING) / (c - f * apart / (1 + apart))
     # A mere exponential: neither d nor 1 / (alpha + y), of which derivatives are made, is anything there.
     end = np.clip(end, 0.0, np.log(np.maximum(f * d, 1.0)) + NOTHING)
-    counts = _needed(d, end)
+    counts = _needed(c, d, end)
     for needed in LADDER:
         chosen, size = np.flatnonzero(counts == needed), BLOCK // needed
         for rows in (chosen[at : at + size] for at in range(0, chosen.size, size)):
@@ -201,15 +201,17 @@ def _nodes(parameters: Floats, a: Floats, b: float, t: Floats) -> Iterator[_Node
             yield _Nodes(rows, log_m[rows, None], w, apart, parts / total[:, None], value)
 
 
-def _needed(d: Floats, end: Floats) -> NDArray[np.int64]:
+def _needed(c: Floats, d: Floats, end: Floats) -> NDArray[np.int64]:
     """How many nodes give full precision up to `end`: the singularities are those of the greater's power.
 
-    It is taken from half their distance, where the values are not yet large.
+    It is taken from half their distance, where the values are not yet large. What second derivatives are made of falls
+    off by exp(-2 w) faster than the integral.
     """
     half = np.maximum(end / 2, 1e-9)
     pole = (np.log(np.maximum(d, 1e-300)) - half + 0.5j * np.pi) / half
     axis = (np.abs(pole + 1) + np.abs(pole - 1)) / 2
-    nodes = DIGITS / np.log(axis + np.sqrt(np.maximum(axis**2 - 1, 1e-30)))
+    by_pole = DIGITS / np.log(axis + np.sqrt(np.maximum(axis**2 - 1, 1e-30)))
+    nodes = np.maximum(by_pole, 9 + 0.38 * (c + 2) * end)
     return np.array(LADDER)[np.minimum(np.searchsorted(LADDER, nodes), len(LADDER) - 1)]
 
 
