@@ -99,7 +99,16 @@ class Model:
         """
         times, weights = discounted(horizon, discount)
         alive = self.probability_alive(parameters, x, t_x, T)
-        return alive * self._while_alive(parameters, x, T, times, weights)
+        return alive * self._while_alive(parameters, x, T, times, weights[:, None])[:, 0]
+
+    def expected_if_alive(self, parameters: Floats, x: Floats, T: Floats, times: Floats) -> Floats:
+        """Give the purchases to expect until each of some times after T of a customer who is alive at T.
+
+        Returns
+        -------
+        (n, times) array
+        """
+        return self._while_alive(parameters, x, T, times, np.eye(times.size))
 
     def expected_by(self, parameters: Floats, times: Floats) -> Floats:
         """Give the repeat purchases to expect of a new customer until each time after the first purchase."""
@@ -148,14 +157,14 @@ class Model:
         return np.where(alive, np.minimum(bought, np.maximum(until_gone, 1.0)), 0).astype(np.int64)
 
     def _while_alive(self, parameters: Floats, x: Floats, T: Floats, times: Floats, weights: Floats) -> Floats:
-        """The purchases to expect of a customer who is alive at T until each of the times, summed by their weights.
+        """The purchases to expect of a customer who is alive at T until each of the times, summed by (times, k) weights.
 
-        Computed once for each distinct (x, T).
+        Computed once for each distinct (x, T); (n, k).
         """
         r, alpha, a, b = parameters
         found = histories(x, np.zeros_like(x), T)
         rate = 1 / (alpha + found.T)
-        expected = np.empty(found.x.size)
+        expected = np.zeros((found.x.size, weights.shape[1]))
         # A customer's answer must not depend on who else is asked about: nodes are counted for the nearest power of
         # two above their own case, and each row is summed by itself, which a product of matrices does not promise.
         stretch = np.ceil(np.log2(np.clip(times.max() * rate, 2.0**-3, 2.0**30)))
@@ -165,10 +174,9 @@ class Model:
             power, chances = r + found.x[first], found.x[first] + self.leaves_at_first
             p, share = of_beta(a, b + chances, power, 2.0 ** stretch[first])
             faded = np.outer(rate[first:end], p)
-            bought = np.zeros_like(faded)
             for time, weight in zip(times, weights, strict=True):
-                bought -= weight * np.expm1(-power * np.log1p(time * faded))
-            expected[first:end] = (bought * (share / p)).sum(axis=1)
+                bought = -np.expm1(-power * np.log1p(time * faded))
+                expected[first:end] += np.outer((bought * (share / p)).sum(axis=1), weight)
         return expected[found.of]
 
 

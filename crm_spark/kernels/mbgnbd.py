@@ -21,6 +21,7 @@ log_likelihood = _model.log_likelihood
 derivatives = _model.derivatives
 probability_alive = _model.probability_alive
 expected_purchases = _model.expected_purchases
+expected_if_alive = _model.expected_if_alive
 expected_by = _model.expected_by
 purchase_shares = _model.purchase_shares
 draw = _model.draw

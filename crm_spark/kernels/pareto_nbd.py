@@ -249,15 +249,31 @@ def expected_purchases(
     discount : float
         Continuous rate for one unit of time: a purchase after s counts exp(-discount * s).
     """
+    times, weights = discounted(horizon, discount)
+    expected = probability_alive(parameters, x, t_x, T) * _while_alive(parameters, x, T, times, weights[:, None])[:, 0]
+    return np.asarray(expected, dtype=np.float64)
+
+
+def expected_if_alive(parameters: Floats, x: Floats, T: Floats, times: Floats) -> Floats:
+    """Give the purchases to expect until each of some times after T of a customer who is alive at T.
+
+    Returns
+    -------
+    (n, times) array
+    """
+    return _while_alive(parameters, x, T, times, np.eye(times.size))
+
+
+def _while_alive(parameters: Floats, x: Floats, T: Floats, times: Floats, weights: Floats) -> Floats:
+    """The purchases to expect of who is alive at T until each of the times, summed by (times, k) weights; (n, k)."""
     r, alpha, s, beta = parameters
     distinct, of = np.unique(T, return_inverse=True)
-    time = np.zeros_like(distinct)
-    for until, weight in zip(*discounted(horizon, discount), strict=True):
+    stay = np.zeros((distinct.size, weights.shape[1]))
+    for time, weight in zip(times, weights, strict=True):
         # The time that a customer who is alive is expected to stay, at most until then: smooth at s = 1.
-        farther = np.log1p(until / (beta + distinct))
-        time += weight * (beta + distinct) * farther * special.exprel((1 - s) * farther)
-    expected = probability_alive(parameters, x, t_x, T) * (r + x) / (alpha + T) * time[of]
-    return np.asarray(expected, dtype=np.float64)
+        farther = np.log1p(time / (beta + distinct))
+        stay += np.outer((beta + distinct) * farther * special.exprel((1 - s) * farther), weight)
+    return np.asarray(((r + x) / (alpha + T))[:, None] * stay[of], dtype=np.float64)
 
 
 def expected_by(parameters: Floats, times: Floats) -> Floats:

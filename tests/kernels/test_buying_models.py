@@ -49,6 +49,15 @@ def test_shares_and_expectations_of_new_customers_are_those_who_live_by_the_mode
 
 
 @of_each_model
+def test_expectations_are_those_of_who_is_alive_times_the_probability_to_be(model, at) -> None:
+    x, t_x, T = np.array([0.0, 2.0, 7.0]), np.array([0.0, 20.0, 38.0]), np.array([39.0, 39.0, 52.0])
+    alive, times = model.probability_alive(at, x, t_x, T), np.array([4.0, 26.0, 52.0])
+    together = alive[:, None] * model.expected_if_alive(at, x, T, times)
+    for column, time in enumerate(times):
+        assert together[:, column] == pytest.approx(model.expected_purchases(at, x, t_x, T, time), rel=1e-9)
+
+
+@of_each_model
 def test_planted_parameters_are_found(model, at) -> None:
     T = np.random.default_rng(1).integers(100, 400, 20_000) / 7
     x, t_x, _ = lived(model, at, T, 0.0, seed=2)
