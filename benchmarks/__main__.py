@@ -18,7 +18,7 @@ from benchmarks.page import report_10m
 from benchmarks.segments import segments_1m
 from benchmarks.shop import sample_1m
 from benchmarks.survival import skew, survive_cost
-from benchmarks.value import clv_1m, clv_1m_job, clv_10m_job
+from benchmarks.value import clv_1m, clv_1m_intervals, clv_1m_job, clv_10m_job
 from crm_spark.core.session import session
 
 ALL = (
@@ -30,6 +30,7 @@ ALL = (
     report_10m,
     clv_1m,
     clv_1m_job,
+    clv_1m_intervals,
     clv_10m_job,
     pareto_100k,
     coverage,

@@ -1,6 +1,6 @@
-"""clv_1m, clv_1m_job, clv_10m_job: lifetime value against `lifetimes`, the field's package in one process.
+"""clv_1m, clv_1m_job, clv_1m_intervals, clv_10m_job: lifetime value against `lifetimes`, the field's package.
 
-Customers buy by BG/NBD and spend by Gamma-Gamma over two years, in whole days.
+It runs in one process. Customers buy by BG/NBD and spend by Gamma-Gamma over two years, in whole days.
 """
 
 import os
@@ -26,7 +26,7 @@ from crm_spark.core.runner import run
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.kernels import bgnbd, gamma_gamma
 from crm_spark.kernels.histories import histories
-from crm_spark.value import clv
+from crm_spark.value import models
 
 FIRST, AS_OF, DAYS, HORIZON = date(2024, 1, 1), date(2025, 12, 30), 729, 365
 CHUNK = 100_000
@@ -55,21 +55,31 @@ def clv_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
 
 
 def clv_1m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """The whole job, from customer_days in Delta to two tables, against the peer's fit of its summary alone."""
+    """The whole job with one model, from customer_days in Delta to the tables, against the peer's fit alone."""
+    return _job("clv_1m_job", spark, folder, share, {"models": ["bg_nbd"], "held_out": 0})
+
+
+def clv_1m_intervals(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The job as it is set: three models, judged on held-out time and chosen from, with intervals."""
+    return _job("clv_1m_intervals", spark, folder, share, {})
+
+
+def _job(name: str, spark: SparkSession, folder: Path, share: float, settings: dict[str, Any]) -> Figure:
     customers = int(1_000_000 * share)
     lake = _lake(spark, folder, customers)
-    histories = clv.histories(lake.current(CUSTOMER_DAYS), AS_OF).toPandas()
+    histories = models.histories(lake.current(CUSTOMER_DAYS), AS_OF).toPandas()
     x, t_x, T, mean = (histories[name].to_numpy(float) for name in ("frequency", "recency", "age", "monetary"))
+    place = Place(lake=lake.location, jobs={"clv": {"unit_days": 1, **settings}})
 
     def ours() -> Floats:
-        run(discover().jobs["clv"], lake, Place(lake=lake.location, jobs={"clv": {"unit_days": 1}}), AS_OF)
+        run(discover().jobs["clv"], lake, place, AS_OF)
         return _learned(lake)
 
     def theirs() -> Floats:
         times, money = peer_fit("BetaGeoFitter", x, t_x, T), _fit_money(x, np.nan_to_num(mean))
         return np.array([*times.params_, *money.params_])
 
-    return compare("clv_1m_job", customers, "lifetimes: its fit alone", 1.0, ours, theirs, agree=_nearly)
+    return compare(name, customers, "lifetimes: its fit alone", 1.0, ours, theirs, agree=_nearly)
 
 
 def clv_10m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
@@ -126,8 +136,8 @@ def _nearly(ours: Floats, theirs: Floats) -> bool:
 
 
 def _learned(lake: Lake) -> Floats:
-    rows = {row["parameter"]: row["value"] for row in lake.current(clv.PARAMETERS).collect()}
-    return np.array([rows[name] for name in (*bgnbd.NAMES, *gamma_gamma.NAMES)])
+    rows = {(row["model"], row["parameter"]): row["value"] for row in lake.current(models.PARAMETERS).collect()}
+    return np.array([rows[model, name] for model in ("bg_nbd", "gamma_gamma") for name in models.NAMES[model]])
 
 
 def _summary(customers: int) -> tuple[Floats, Floats, Floats, Floats]:

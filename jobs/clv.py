@@ -1,30 +1,43 @@
 """Tell what every customer will be worth: who buys again, how often, and for how much."""
 
+from typing import Literal
+
 from pydantic import Field
 from pyspark.sql import DataFrame
 
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.value import clv as model
-from crm_spark.value import sections
+from crm_spark.value import clv as value
+from crm_spark.value import models, sections
 
 
 class Config(Settings):
     horizon: int = Field(365, ge=1, le=3650, description="Days after the day the answers speak for.")
-    unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the model's time: alpha is told in it.")
+    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd"]] = Field(
+        ["bg_nbd", "mbg_nbd", "pareto_nbd"], min_length=1, description="Models of buying to choose from."
+    )
+    held_out: int = Field(90, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
+    unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the models' time: alpha, beta are in it.")
     discount: float = Field(0.1, ge=0, le=10, description="By which share money loses worth in a year.")
     margin: float = Field(1.0, gt=0, le=1, description="Share of the money that counts as value.")
     net: bool = Field(False, description="Whether returns are taken off the money.")
 
 
-@job(reads=[CUSTOMER_DAYS], writes=[model.CLV, model.PARAMETERS], sections=sections.SECTIONS)
-def clv(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame]:
-    # Both are used twice: they are computed once.
-    histories = model.histories(customer_days, config.as_of, config.net).localCheckpoint()
-    parameters = model.fit(histories, config.as_of, config.unit_days).localCheckpoint()
-    values = model.predict(histories, parameters, config.as_of, config.horizon, config.discount, config.margin)
-    return values, parameters
+@job(
+    reads=[CUSTOMER_DAYS],
+    writes=[value.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
+    sections=sections.SECTIONS,
+)
+def clv(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+    as_of, held_out = config.as_of, config.held_out
+    # Both are used several times: they are computed once.
+    histories = models.histories(customer_days, as_of, config.net, held_out).localCheckpoint()
+    weeks = models.weeks(customer_days, histories, as_of, held_out) if held_out else None
+    fitted = models.fit(histories, as_of, config.unit_days, config.models, held_out, weeks).localCheckpoint()
+    parameters = models.parameters(fitted)
+    values = value.predict(histories, parameters, as_of, config.horizon, config.discount, config.margin)
+    return values, parameters, models.scores(fitted), models.expectations(fitted)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv
+from crm_spark.value import clv, models
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
 from tests.value.test_clv import days_of, drawn
@@ -23,8 +23,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     days = days_of(spark, drawn(400)).localCheckpoint()
     measures = rfm.measure(days, AS_OF)
     cuts = rfm.cut_points(measures, 5).localCheckpoint()
-    histories = clv.histories(days, AS_OF).localCheckpoint()
-    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    histories = models.histories(days, AS_OF, held_out=60).localCheckpoint()
+    by_week = models.weeks(days, histories, AS_OF, 60)
+    fitted = models.fit(histories, AS_OF, held_out=60, by_week=by_week).localCheckpoint()
+    parameters = models.parameters(fitted)
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
@@ -33,6 +35,8 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),
         "clv_parameters": parameters,
+        "clv_models": models.scores(fitted),
+        "clv_holdout": models.expectations(fitted),
         "customer_features": snapshot.take(**shop, as_of=test_snapshot.AS_OF),
         "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
         "segment_model": model,

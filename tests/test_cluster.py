@@ -35,7 +35,7 @@ from crm_spark.core.session import LOCAL, jars
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import ORDER_LINES
 from crm_spark.segments import rfm
-from crm_spark.value import clv
+from crm_spark.value import clv, models
 from tests.test_packaging import ROOT, built, python
 from tests.value.test_clv import drawn
 
@@ -60,7 +60,7 @@ SETTINGS = {
 JOBS = {
     "customer_days": [CUSTOMER_DAYS],
     "rfm_scores": [rfm.SCORES, rfm.CUTS],
-    "clv": [clv.CLV, clv.PARAMETERS],
+    "clv": [clv.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
 }
 BARE = ("numpy", "scipy", "pandas", "pyarrow", "dateutil", "pytz", "tzdata", "six.py")
 SHOP = {

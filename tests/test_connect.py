@@ -21,6 +21,8 @@ KEYS = {
     "rfm_cuts": ["measure", "score"],
     "clv": ["customer_id"],
     "clv_parameters": ["model", "parameter"],
+    "clv_models": ["model"],
+    "clv_holdout": ["model", "by", "at"],
     "customer_features": ["customer_id"],
     "customer_segments": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],

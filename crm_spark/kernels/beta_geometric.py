@@ -157,7 +157,7 @@ class Model:
         return np.where(alive, np.minimum(bought, np.maximum(until_gone, 1.0)), 0).astype(np.int64)
 
     def _while_alive(self, parameters: Floats, x: Floats, T: Floats, times: Floats, weights: Floats) -> Floats:
-        """The purchases to expect of a customer who is alive at T until each of the times, summed by (times, k) weights.
+        """The purchases to expect until each of the times of who is alive at T, summed by (times, k) weights.
 
         Computed once for each distinct (x, T); (n, k).
         """

@@ -92,7 +92,12 @@ def errors(among: HeldOut, by: Floats) -> Errors:
 
 
 def by_frequency(among: HeldOut, by: Floats) -> tuple[Floats, Floats, Floats]:
-    """Sum up by repeat purchases until the day, MOST or more together: customers, expected, actual; (MOST + 1,) each."""
+    """Sum up by repeat purchases until the day, MOST or more together.
+
+    Returns
+    -------
+    customers, expected, actual : (MOST + 1,) arrays
+    """
     x = np.minimum(among.x, MOST).astype(np.int64)
     sums = [among.customers, among.customers * by, among.customers * among.held]
     customers, expectations, actual = (np.bincount(x, of, MOST + 1).astype(np.float64) for of in sums)

@@ -1,51 +1,56 @@
 """Customer lifetime value: who will buy again, how often, and for how much, in the days to come.
 
-BG/NBD tells how often customers will buy who may leave without a word, Gamma-Gamma what their orders are worth. A
-purchase is a day with an order: several orders of a day are one. Both models are fitted on all customers and then
-asked about each of them. Value is what purchases of the horizon are expected to bring, each discounted from its day:
-`margin * expected_spend * sum of exp(-rate * day) over the expected purchases`.
+The chosen model of buying and Gamma-Gamma (see `models`) are asked about each customer. Value is what the purchases of
+the horizon are expected to bring, month by month, each month discounted to `as_of` from its middle:
+`margin * expected_spend * sum over months of exp(-rate * middle) * expected purchases of the month`.
+
+Who is expected to buy 0.4 times will most likely not buy at all. So beside expected values stand quantiles of what
+will really happen, by chance and by how well the parameters are known: with a probability of one half it lies between
+p25 and p75, of 90 % between p05 and p95. Those of the probability to be a customer still are of the parameters alone.
 
 References
 ----------
-Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). "Counting Your Customers" the Easy Way. Marketing Science 24(2).
+Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). RFM and CLV: Using Iso-Value Curves for Customer Base Analysis.
+Journal of Marketing Research 42(4), 415-430.
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import partial
 from math import log
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from scipy import special
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.kernels import bgnbd, gamma_gamma
-from crm_spark.kernels.histories import histories as distinct_histories
-from crm_spark.kernels.likelihood import Estimate, Floats
+from crm_spark.kernels import gamma_gamma
+from crm_spark.kernels.histories import Histories
+from crm_spark.kernels.histories import histories as distinct
+from crm_spark.kernels.likelihood import Floats
+from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
+from crm_spark.value.models import BUYING, MONEY
 
 DAYS_A_YEAR = 365.25
+MONTH = DAYS_A_YEAR / 12
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
+HORIZONS = (30, 90, 365)  # days, which column names tell
+SHARES = ("p05", "p25", "p75", "p95")
 
-PARAMETERS = Table(
-    "clv_parameters",
-    "What the models of lifetime value learned, as of a day.",
-    owns="as_of",
-    key=["as_of", "model", "parameter"],
-    columns=[
-        Field("as_of", "date", "the day the estimates speak for"),
-        Field("model", "string", "bg_nbd or gamma_gamma"),
-        Field("parameter", "string", "as the papers call it: r, alpha, a, b; p, q, v"),
-        Field("value", "double", "its estimate; alpha is in `unit_days`, v in money", nullable=True),
-        Field("standard_error", "double", "of the estimate", nullable=True),
-        Field("log_likelihood", "double", "of the model at its estimates", nullable=True),
-        Field("customers", "bigint", "customers that the model was fitted on", unit="customer"),
-        Field("unit_days", "int", "days of one unit of the model's time", unit="day"),
-        Field("reason", "string", "why there is no estimate", nullable=True),
-    ],
-)
+
+def _shares(name: str, type_: str, meaning: str, unit: str | None = None) -> list[Field]:
+    return [
+        Field(
+            f"{name}_{share}", type_, f"{meaning}: with {int(share[1:])} % it is this or less", unit=unit, nullable=True
+        )
+        for share in SHARES
+    ]
+
 
 CLV = Table(
     "clv",
@@ -65,88 +70,31 @@ CLV = Table(
         Field("expected_spend", "double", "what such a day brings", unit="money", nullable=True),
         Field("value", "double", "what they bring together, discounted", unit="money", nullable=True),
         Field("reason", "string", "why there is no value", nullable=True),
+        Field("model", "string", "the model of buying that tells it", nullable=True),
+        *[
+            Field(f"expected_purchases_{days}d", "double", f"those in {days} days", unit="day", nullable=True)
+            for days in HORIZONS
+        ],
+        Field("value_by_month", "array<double>", "the value of each month of the horizon", unit="money", nullable=True),
+        Field("revenue", "double", "what all days with an order brought so far", unit="money", nullable=True),
+        Field("expected_revenue", "double", "of the horizon, not discounted, before cost", unit="money", nullable=True),
+        Field("lifetime_revenue", "double", "both together", unit="money", nullable=True),
+        *_shares("probability_alive", "double", "that the customer has not left for good"),
+        *_shares("purchases", "int", "days with an order in the horizon", "day"),
+        *_shares("revenue", "double", "what they bring", "money"),
     ],
-)
+)  # fmt: skip
 
-MODELS = {"bg_nbd": bgnbd.NAMES, "gamma_gamma": gamma_gamma.NAMES}
-FITTED = ", ".join(f"{c.name} {c.type}" for c in PARAMETERS.columns if c.name not in ("as_of", "unit_days"))
-HISTORY = ["customer_id", "frequency", "recency", "age", "monetary"]
-PREDICTED = ["probability_alive", "expected_purchases", "discounted_purchases", "expected_spend"]
-
-
-def histories(customer_days: DataFrame, as_of: date, net: bool = False) -> DataFrame:
-    """Sum up what each customer bought on or before a day.
-
-    Parameters
-    ----------
-    customer_days : DataFrame of CUSTOMER_DAYS
-        Days after `as_of` and days without an order are ignored.
-    net : bool, default False
-        Whether returns are taken off the money, on days with an order.
-
-    Returns
-    -------
-    DataFrame
-        `customer_id`, `frequency`, `recency` [day], `age` [day], `monetary` [money] as CLV has them. One shuffle
-        by customer.
-    """
-    money = F.col("sales") - F.col("returns") if net else F.col("sales")
-    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0))
-    sums = bought.groupBy("customer_id").agg(
-        F.min("day").alias("first"),
-        F.max("day").alias("last"),
-        (F.count("*") - 1).cast("int").alias("frequency"),
-        F.sum(money).alias("all"),
-        F.min_by(money, "day").alias("of_first"),
-    )
-    later = (F.col("all") - F.col("of_first")).cast("double")
-    return sums.select(
-        "customer_id",
-        "frequency",
-        F.date_diff("last", "first").alias("recency"),
-        F.date_diff(F.lit(as_of), F.col("first")).alias("age"),
-        F.try_divide(later, F.col("frequency")).alias("monetary"),
-    )
-
-
-def fit(among: DataFrame, as_of: date, unit_days: int = 7) -> DataFrame:
-    """Fit both models.
-
-    Parameters
-    ----------
-    among : DataFrame
-        As `histories` gives it; read twice: best persisted.
-    unit_days : int, default 7
-        Days of one unit of the model's time: only `alpha` depends on it.
-
-    Returns
-    -------
-    DataFrame of PARAMETERS
-        BG/NBD is fitted on the distinct histories with their counts, in one worker; Gamma-Gamma on 12 bytes for each
-        customer who bought again and spent money, in another. One shuffle each.
-    """
-    times = among.groupBy("frequency", "recency", "age").agg(F.count("*").alias("customers"))
-    money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
-    fitted = (
-        times.repartition(1)
-        .mapInArrow(partial(_fit_times, unit_days=unit_days), FITTED)
-        .unionByName(money.repartition(1).mapInArrow(_fit_money, FITTED))
-    )
-    wanted = among.sparkSession.createDataFrame(
-        [(model, name) for model, names in MODELS.items() for name in names], "model string, parameter string"
-    )
-    # A worker that gets no rows may not be asked at all.
-    return wanted.join(F.broadcast(fitted), ["model", "parameter"], "left").select(
-        F.lit(as_of).alias("as_of"),
-        "model",
-        "parameter",
-        "value",
-        "standard_error",
-        "log_likelihood",
-        F.coalesce("customers", F.lit(0)).alias("customers"),
-        F.lit(unit_days).alias("unit_days"),
-        F.when(F.col("value").isNull(), F.coalesce("reason", F.lit("there is no customer"))).alias("reason"),
-    )
+PREDICTED = [
+    "probability_alive",
+    *[f"probability_alive_{share}" for share in SHARES],
+    *[f"expected_purchases_{days}d" for days in HORIZONS],
+    "expected_purchases",
+    *[f"purchases_{share}" for share in SHARES],
+    "expected_spend",
+    *[f"revenue_{share}" for share in SHARES],
+]
+HISTORY = ["customer_id", "frequency", "recency", "age", "monetary", "revenue"]
 
 
 def predict(
@@ -157,7 +105,7 @@ def predict(
     Parameters
     ----------
     among : DataFrame
-        As `histories` gives it.
+        As `models.histories` gives it.
     parameters : DataFrame of PARAMETERS
         Of one day.
     horizon : int
@@ -165,98 +113,81 @@ def predict(
     discount : float, default 0.1
         By which share money loses worth in a year.
     margin : float, default 1
-        Share of the money that counts.
+        Share of the money that counts as value.
 
     Returns
     -------
     DataFrame of CLV
         One pass, no shuffle.
     """
-    wide = parameters.agg(
-        *[learned("value", model, name).alias(f"{model}_{name}") for model, names in MODELS.items() for name in names],
-        F.max("unit_days").alias("unit_days"),
-    )
-    reasons = parameters.agg(*[learned("reason", model, names[0]).alias(model) for model, names in MODELS.items()])
-    schema = f"{_ddl(HISTORY)}, {', '.join(f'{name} double' for name in PREDICTED)}"
-    predicted = among.crossJoin(F.broadcast(wide)).mapInArrow(
-        partial(_predict, horizon=horizon, rate=log(1 + discount) / DAYS_A_YEAR), schema
-    )
-    value = F.col("discounted_purchases") * F.col("expected_spend") * F.lit(float(margin))
-    told = predicted.crossJoin(F.broadcast(reasons)).withColumns(
-        {"as_of": F.lit(as_of), "horizon": F.lit(horizon), "value": value, "reason": F.when(value.isNull(), _reason())}
-    )
-    return told.select(*CLV.names)
+    told = F.broadcast(_told(parameters))
+    # The first row of each partition tells its worker what was learned: to tell it in each would cost more than to ask.
+    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
+    asked = among.select(*HISTORY).crossJoin(told).select(*HISTORY, F.when(is_first, F.col("told")).alias("told"))
+    types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED, "value_by_month"]]
+    rate = log(1 + discount) / DAYS_A_YEAR
+    predicted = asked.mapInArrow(
+        partial(_predict, horizon=horizon, rate=rate, margin=float(margin)), ", ".join(types)
+    ).crossJoin(told)
+    value = F.when(F.col("value_by_month").isNotNull(), F.aggregate("value_by_month", F.lit(0.0), lambda a, b: a + b))
+    revenue = F.col("expected_purchases") * F.col("expected_spend")
+    columns = {
+        "as_of": F.lit(as_of),
+        "horizon": F.lit(horizon),
+        "model": F.col("told.model"),
+        "value": value,
+        "expected_revenue": revenue,
+        "lifetime_revenue": F.col("revenue") + revenue,
+        "reason": F.when(value.isNull(), _reason()),
+    }
+    return predicted.withColumns(columns).select(*CLV.names)
 
 
-def learned(column: str, model: str, name: str) -> Column:
-    """An aggregate over PARAMETERS of one day: what one column says of one parameter."""
-    return F.max(F.when((F.col("model") == model) & (F.col("parameter") == name), F.col(column)))
+def _told(parameters: DataFrame) -> DataFrame:
+    """One row, one struct `told`: what was learned by the chosen model of buying and of money, or why nothing was."""
+    is_buying = F.col("is_chosen") & (F.col("model") != MONEY)
+
+    def of(kind: Column, column: str) -> Column:
+        rows = F.collect_list(F.when(kind & F.col("value").isNotNull(), F.struct("position", column)))
+        return F.transform(F.sort_array(rows), lambda row: row[column])
+
+    return parameters.agg(
+        F.struct(
+            F.max(F.when(is_buying, F.col("model"))).alias("model"),
+            F.max("unit_days").alias("unit_days"),
+            of(is_buying, "value").alias("buying"),
+            of(is_buying, "covariances").alias("buying_covariances"),
+            of(F.col("model") == MONEY, "value").alias("money"),
+            of(F.col("model") == MONEY, "covariances").alias("money_covariances"),
+            F.min_by("reason", F.when((F.col("model") != MONEY) & F.col("reason").isNotNull(), F.col("model"))).alias(
+                "no_buying"
+            ),
+            F.max(F.when(F.col("model") == MONEY, F.col("reason"))).alias("no_money"),
+        ).alias("told")
+    )
 
 
 def _reason() -> Column:
     """Why a customer has no value, the first that fits."""
     return F.coalesce(
-        F.concat(F.lit("how often customers buy cannot be told: "), F.col("bg_nbd")),
-        F.concat(F.lit("what an order is worth cannot be told: "), F.col("gamma_gamma")),
+        F.when(
+            F.col("told.model").isNull(),
+            F.concat(F.lit("how often customers buy cannot be told: "), F.col("told.no_buying")),
+        ),
+        F.concat(F.lit("what an order is worth cannot be told: "), F.col("told.no_money")),
         F.when((F.col("frequency") > 0) & (F.col("monetary") <= 0), F.lit("the days after the first brought no money")),
         F.lit("the mean of all customers is infinite, and of this one nothing else is known"),
     )
 
 
-def _ddl(names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {CLV[name].type}" for name in names)
-
-
 # -- lifted: Arrow in, Arrow out
 
 
-def _fit_times(batches: Iterator[pa.RecordBatch], unit_days: int) -> Iterator[pa.RecordBatch]:
-    x, t_x, T, customers = _columns(batches, ["frequency", "recency", "age", "customers"])
-    found = bgnbd.fit(distinct_histories(x, t_x / unit_days, T / unit_days, customers))
-    yield _rows("bg_nbd", found, int(customers.sum()))
-
-
-def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    x, mean = _columns(batches, ["frequency", "monetary"])
-    yield _rows("gamma_gamma", gamma_gamma.fit(x, mean), x.size)
-
-
-def _rows(model: str, found: Estimate, customers: int) -> pa.RecordBatch:
-    names = MODELS[model]
-    same = {"log_likelihood": found.log_likelihood, "customers": customers, "reason": found.reason, "model": model}
-    columns = {"parameter": list(names), "value": found.parameters, "standard_error": found.standard_errors}
-    columns |= {name: [value] * len(names) for name, value in same.items()}
-    types = {"customers": pa.int64(), "reason": pa.string(), "model": pa.string(), "parameter": pa.string()}
-    order = [part.split()[0] for part in FITTED.split(", ")]
-    return pa.RecordBatch.from_arrays(
-        [pa.array(columns[name], types.get(name, pa.float64()), from_pandas=True) for name in order], names=order
-    )
-
-
-def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float) -> Iterator[pa.RecordBatch]:
+def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float, margin: float) -> Iterator[pa.RecordBatch]:
+    learned: dict[str, Any] | None = None
     for customers in _gathered(batches):
-        yield from _predicted(customers, horizon, rate).to_batches()
-
-
-def _predicted(customers: pa.Table, horizon: int, rate: float) -> pa.Table:
-    """The histories with what the models, whose parameters stand in the first row, say of them."""
-    x, t_x, T, mean = (_floats(customers, name) for name in HISTORY[1:])
-    told = {name: customers.column(name)[0].as_py() for name in customers.column_names if name not in HISTORY}
-    unit = told["unit_days"] or 1
-    times, money = (
-        np.array([told[f"{model}_{name}"] for name in names], dtype=np.float64) for model, names in MODELS.items()
-    )
-    answers = np.full((len(PREDICTED), x.size), np.nan)
-    if not np.isnan(times).any():
-        of = distinct_histories(x, t_x / unit, T / unit)
-        purchases = partial(bgnbd.expected_purchases, times, of.x, of.t_x, of.T, horizon / unit)
-        answers[0] = bgnbd.probability_alive(times, of.x, of.t_x, of.T)[of.of]
-        answers[1] = purchases()[of.of]
-        answers[2] = purchases(discount=rate * unit)[of.of]
-    if not np.isnan(money).any():
-        answers[3] = np.where((x == 0) | (mean > 0), gamma_gamma.expected_mean(money, x, mean), np.nan)
-    columns = [*customers.select(HISTORY).columns, *[pa.array(answer, from_pandas=True) for answer in answers]]
-    return pa.Table.from_arrays(columns, [*HISTORY, *PREDICTED])
+        learned = learned or customers.column("told")[0].as_py()
+        yield from _predicted(customers, learned, horizon, rate, margin).to_batches()
 
 
 def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -271,13 +202,74 @@ def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _columns(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> list[Floats]:
-    held = list(batches)
-    if not held:
-        return [np.empty(0) for _ in names]
-    table = pa.Table.from_batches(held)
-    return [_floats(table, name) for name in names]
+def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, rate: float, margin: float) -> pa.Table:
+    """The histories with what the models say of them."""
+    x, t_x, T, mean = (
+        np.asarray(customers.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64) for name in HISTORY[1:5]
+    )
+    answers = {name: np.full(x.size, np.nan) for name in PREDICTED}
+    by_month = np.full((x.size, 1), np.nan)
+    buying, money = (_uncertain(learned, kind) for kind in ("buying", "money"))
+    has_worth = (x == 0) | (mean > 0)
+    if money is not None:
+        answers["expected_spend"] = np.where(has_worth, gamma_gamma.expected_mean(money.parameters, x, mean), np.nan)
+    if buying is not None:
+        model, unit = BUYING[learned["model"]], learned["unit_days"]
+        of = distinct(x, t_x / unit, T / unit)
+        alive = model.probability_alive(buying.parameters, of.x, of.t_x, of.T)
+        answers["probability_alive"] = alive[of.of]
+        for share, column in zip(SHARES, _alive_bands(model, buying, of, alive), strict=True):
+            answers[f"probability_alive_{share}"] = column[of.of]
+        ends = np.append(np.arange(MONTH, horizon, MONTH), horizon)
+        times = np.concatenate([HORIZONS, ends]) / unit
+        bought = (alive[:, None] * model.expected_if_alive(buying.parameters, of.x, of.T, times))[of.of]
+        for days, column in zip(HORIZONS, bought.T[: len(HORIZONS)], strict=True):
+            answers[f"expected_purchases_{days}d"] = column
+        answers["expected_purchases"] = bought[:, -1]
+        starts = np.append(0.0, ends[:-1])
+        faded = np.exp(-rate * (starts + ends) / 2)
+        monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
+        by_month = margin * monthly * answers["expected_spend"][:, None]
+        # Without a model of money the purchases are told all the same.
+        spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))
+        asked = Customers(x, t_x / unit, T / unit, np.where(has_worth, x, 0.0), np.where(mean > 0, mean, 1.0))
+        purchases, brought = intervals(model, buying, spending, asked, horizon / unit)
+        is_told = np.isfinite(answers["expected_spend"])
+        for share, count, sum_ in zip(SHARES, purchases.T, brought.T, strict=True):
+            answers[f"purchases_{share}"] = count.astype(np.float64)
+            answers[f"revenue_{share}"] = np.where(is_told, sum_, np.nan)
+    columns = [*customers.select(HISTORY).columns]
+    columns += [pa.array(answers[name], from_pandas=True).cast(_arrow(CLV[name].type)) for name in PREDICTED]
+    names = [*HISTORY, *PREDICTED, "value_by_month"]
+    return pa.Table.from_arrays([*columns, _lists(by_month)], names)
 
 
-def _floats(table: pa.Table, name: str) -> Floats:
-    return np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
+def _uncertain(learned: Mapping[str, Any], kind: str) -> Uncertain | None:
+    """What a model learned, None where it learned nothing."""
+    values, covariances = learned[kind], learned[f"{kind}_covariances"]
+    return Uncertain(np.array(values), np.array(covariances)) if values else None
+
+
+def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) -> Floats:
+    """Quantiles of the probability to be alive by doubts of the parameters alone, (4, n).
+
+    Normal in its log-odds, by the delta method along the principal axes of the parameters' covariance.
+    """
+    with np.errstate(divide="ignore"):
+        sides = special.logit([model.probability_alive(at, of.x, of.t_x, of.T) for at in buying.around().T])
+        odds = special.logit(alive)
+    up, down = np.split(sides, 2)
+    # Where it is 0 or 1 by definition there is no doubt.
+    doubt = np.sqrt((np.where(np.isfinite(up) & np.isfinite(down), up - down, 0.0) ** 2).sum(axis=0)) / 2
+    return np.asarray(special.expit(odds + np.outer(special.ndtri(LEVELS), doubt)), dtype=np.float64)
+
+
+def _lists(rows: Floats) -> pa.Array:
+    """Rows as lists; one that is not told is null."""
+    is_told = np.isfinite(rows).all(axis=1)
+    offsets: NDArray[np.int32] = np.append(0, np.cumsum(is_told * rows.shape[1])).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[is_told].ravel()), mask=pa.array(~is_told))
+
+
+def _arrow(type_: str) -> pa.DataType:
+    return pa.int32() if type_ == "int" else pa.float64()

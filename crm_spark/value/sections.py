@@ -7,14 +7,15 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Rows, Section, newest
-from crm_spark.kernels import bgnbd
-from crm_spark.value.clv import learned
+from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
+from crm_spark.kernels.holdout import WEEK
+from crm_spark.value.models import BUYING, MONEY
 
 BANDS = 10
 FIRST = 20  # customers
 LIKELY = "likely to be customers still"
 MOST = 7  # purchases, and more
+CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD"}
 
 
 def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
@@ -49,8 +50,8 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
         },
         order_by=["band"],
         note=(
-            "BG/NBD tells how often customers buy who may leave without a word, Gamma-Gamma what their orders are "
-            "worth. Money to come is discounted. Who bought once counts as a customer still: the model knows no more."
+            "A model tells how often customers buy who may leave without a word, Gamma-Gamma what their orders are "
+            "worth. Money to come is discounted. By BG/NBD who bought once is a customer still: it knows no more."
         ),
         empty="There is no estimate: too few customers bought again, or all are alike.",
     )
@@ -74,7 +75,8 @@ def _to_come_told(bands: Rows) -> str:
 
 def worth_most(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     """Tell the customers who are worth most, by key: it is what colleagues with access look them up by."""
-    columns = ["customer_id", "value", "probability_alive", "expected_purchases", "expected_spend", "frequency", "age"]
+    columns = ["customer_id", "value", "revenue_p05", "revenue_p95", "probability_alive", "expected_purchases"]
+    columns += ["expected_spend", "frequency", "age"]
     known = newest(clv, clv_parameters).where(F.col("value").isNotNull())
     return Section(
         title="The customers who are worth most",
@@ -85,6 +87,8 @@ def worth_most(clv: DataFrame, clv_parameters: DataFrame) -> Section:
         labels={
             "customer_id": "Customer",
             "value": "Expected to bring [money]",
+            "revenue_p05": "At least, with 95 % [money]",
+            "revenue_p95": "At most, with 95 % [money]",
             "probability_alive": "Probability to be a customer still",
             "expected_purchases": "Days with an order to expect",
             "expected_spend": "Such a day brings [money]",
@@ -112,15 +116,13 @@ def fit_check(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     counted = scored.groupBy("age", F.least("frequency", F.lit(MOST)).alias("purchases")).agg(
         F.count("*").alias("customers")
     )
-    wide = (
-        newest(clv_parameters, clv_parameters)
-        .agg(
-            *[learned("value", "bg_nbd", name).alias(name) for name in bgnbd.NAMES],
-            F.max("unit_days").alias("unit_days"),
-        )
-        .where(F.col("r").isNotNull())
+    chosen = newest(clv_parameters, clv_parameters).where(F.col("is_chosen") & (F.col("model") != MONEY))
+    told = chosen.where(F.col("value").isNotNull()).agg(
+        F.max("model").alias("model"),
+        F.max("unit_days").alias("unit_days"),
+        F.sort_array(F.collect_list(F.struct("position", "value")))["value"].alias("parameters"),
     )
-    checked = counted.crossJoin(F.broadcast(wide)).repartition(1)
+    checked = counted.crossJoin(F.broadcast(told.where(F.col("model").isNotNull()))).repartition(1)
     return Section(
         title="How well the model describes what was bought",
         chapter=Chapter.VALUE,
@@ -143,9 +145,9 @@ def _expected(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if not table:
         return
     age, purchases, customers = (table.column(name).to_numpy() for name in ("age", "purchases", "customers"))
-    parameters = np.array([table.column(name)[0].as_py() for name in bgnbd.NAMES])
+    model, unit, parameters = (table.column(name)[0].as_py() for name in ("model", "unit_days", "parameters"))
     ages, of = np.unique(age, return_inverse=True)
-    shares = bgnbd.purchase_shares(parameters, ages / table.column("unit_days")[0].as_py(), MOST)
+    shares = BUYING[model].purchase_shares(np.array(parameters), ages / unit, MOST)
     expected = np.bincount(of, weights=customers) @ shares
     observed = np.bincount(purchases, weights=customers, minlength=MOST + 1).astype(int)
     names = [*[str(x) for x in range(MOST)], f"{MOST} or more"]
@@ -161,4 +163,96 @@ def _fit_told(rows: Rows) -> str:
     )
 
 
-SECTIONS = (to_come, worth_most, fit_check)
+def foretold(clv_holdout: DataFrame, clv_models: DataFrame) -> Section:
+    """Hold what the chosen model foretold for each week against what came."""
+    chosen = newest(clv_models, clv_models).where("is_chosen AND NOT is_baseline").select("model", "held_out")
+    told = newest(clv_holdout, clv_models).where("by = 'week'").join(F.broadcast(chosen), "model")
+    # The day on which a week ends; the last one may be cut short.
+    after = F.least(F.col("at") * WEEK, F.col("held_out")) - F.col("held_out")
+    return Section(
+        title="What was foretold, and what came",
+        chapter=Chapter.VALUE,
+        rows=told.select(
+            F.date_add("as_of", after).alias("until"),
+            "actual",
+            "expected",
+            (F.col("at") > 0).alias("is_held_out"),
+            "model",
+        ),
+        sentence=_foretold_told,
+        picture=Lines("until", ["actual", "expected"]),
+        labels={
+            "until": "Week until",
+            "actual": "Days with an order that came",
+            "expected": "Days with an order by the model",
+            "is_held_out": "Held out",
+            "model": "Model",
+        },
+        order_by=["until"],
+        note=(
+            "The model learned from the days before the held-out ones alone. Counted are orders of customers who came "
+            "before those days, after their first one."
+        ),
+        empty="No model could be judged: too few customers bought again before the days that are held out.",
+    )
+
+
+def _foretold_told(weeks: Rows) -> str:
+    held = [week for week in weeks if week["is_held_out"]]
+    came, expected = (sum(week[name] for week in held) for name in ("actual", "expected"))
+    off = "" if not came else f", {abs(expected / came - 1) * 100:,.1f} % {'more' if expected > came else 'less'}"
+    model = CALLED[weeks[0]["model"]]
+    return (
+        f"In the {len(held)} weeks that were held out customers ordered on {came:,.0f} days; {model} had foretold "
+        f"{expected:,.0f}{off}."
+    )
+
+
+def choice(clv_models: DataFrame) -> Section:
+    """Tell how far each model, and each plain rule, was from what came, and which one is used."""
+    return Section(
+        title="Which model foretells best",
+        chapter=Chapter.VALUE,
+        rows=newest(clv_models, clv_models).where("root_mean_squared_error IS NOT NULL").drop("as_of", "reason"),
+        sentence=_choice_told,
+        picture=Bars("model", "root_mean_squared_error", horizontal=True),
+        labels={
+            "model": "Model",
+            "is_baseline": "Plain rule",
+            "held_out": "Days held out",
+            "customers": "Customers",
+            "expected": "Days with an order expected",
+            "actual": "Days with an order that came",
+            "mean_absolute_error": "Mean absolute error of a customer [day]",
+            "root_mean_squared_error": "Root mean squared error of a customer [day]",
+            "log_likelihood": "Log-likelihood on all days",
+            "is_chosen": "Used",
+        },
+        order_by=["root_mean_squared_error", "model"],
+        note=(
+            "Models learned from the days before the held-out ones. Used is, of those within 1 % of the least error, "
+            "the one with the highest likelihood. last_period expects of each customer what came in as many days "
+            "before, status_quo the pace since the first order."
+        ),
+        empty="No model could be judged: too few customers bought again before the days that are held out.",
+    )
+
+
+def _choice_told(models: Rows) -> str:
+    used = [row for row in models if row["is_chosen"]]
+    rules = [row["root_mean_squared_error"] for row in models if row["is_baseline"]]
+    if not used or not rules:
+        return "No model could be judged against the plain rules."
+    model, error, least = CALLED[used[0]["model"]], used[0]["root_mean_squared_error"], min(rules)
+    if error >= least:
+        return (
+            f"No model foretold better than the better of the two plain rules, which was off by {least:,.2f} days with "
+            f"an order for a customer; {model} was off by {error:,.2f}."
+        )
+    return (
+        f"{model} is used: in the {used[0]['held_out']} days held out it was off by {error:,.2f} days with an order "
+        f"for a customer, {(1 - error / least) * 100:,.0f} % less than the better of the two plain rules."
+    )
+
+
+SECTIONS = (to_come, worth_most, foretold, choice, fit_check)

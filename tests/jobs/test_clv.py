@@ -10,7 +10,8 @@ from crm_spark.core.config import Place
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.value.clv import CLV, PARAMETERS
+from crm_spark.value.clv import CLV
+from crm_spark.value.models import HOLDOUT, PARAMETERS, SCORES
 from jobs.clv import clv
 from tests.value.test_clv import drawn
 
@@ -26,7 +27,10 @@ def fill(lake: Lake) -> None:
 
 
 def tables(lake: Lake) -> list[list[tuple]]:
-    return [sorted((tuple(row) for row in lake.current(table).collect()), key=str) for table in (CLV, PARAMETERS)]
+    return [
+        sorted((tuple(row) for row in lake.current(table).collect()), key=str)
+        for table in (CLV, PARAMETERS, SCORES, HOLDOUT)
+    ]
 
 
 def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
@@ -35,7 +39,7 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
     before = tables(lake)
     runner.run(clv, lake, place, AS_OF)
     once = tables(lake)
-    assert runner.run(clv, lake, place, AS_OF).rows["clv_parameters"] == 7
+    assert runner.run(clv, lake, place, AS_OF).rows["clv_parameters"] == 15
     for ours, theirs in zip(once, tables(lake), strict=True):
         assert [row[:2] for row in ours] == [row[:2] for row in theirs]
         for one, other in zip(ours, theirs, strict=True):

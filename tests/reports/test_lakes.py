@@ -33,7 +33,13 @@ def valued(*customers: str) -> dict[str, list[dict[str, Any]]]:
     reason = "the likelihood has no maximum"
     learned = {"as_of": DAY, "model": "bg_nbd", "parameter": "r", "customers": 1, "unit_days": 7, "reason": reason}
     row = {"as_of": DAY, "frequency": 0, "recency": 0, "age": 0, "horizon": 365, "reason": reason}
-    return {"clv": [row | {"customer_id": name} for name in customers], "clv_parameters": [learned]}
+    score = {"as_of": DAY, "model": "bg_nbd", "is_baseline": False, "held_out": 90, "customers": 0, "is_chosen": False}
+    return {
+        "clv": [row | {"customer_id": name} for name in customers],
+        "clv_parameters": [learned],
+        "clv_models": [score | {"reason": reason}],
+        "clv_holdout": [],
+    }
 
 
 LAKES = {
@@ -55,6 +61,7 @@ LAKES = {
             "One customer brought all",
             "ann, brought 6 EUR",
             "There is no estimate: too few customers bought again, or all are alike.",
+            "No model could be judged: too few customers bought again before the days that are held out.",
         ],
     ),
     "all alike": (

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.value import clv
+from crm_spark.value import clv, models
 
 AS_OF = date(1997, 9, 30)
 Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
@@ -24,8 +24,8 @@ def days_of(spark: SparkSession, days: Days) -> DataFrame:
 
 def valued(spark: SparkSession, days: Days, **settings: float) -> tuple[list[Row], list[Row]]:
     """Values and parameters, ordered."""
-    histories = clv.histories(days_of(spark, days), AS_OF)
-    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    histories = models.histories(days_of(spark, days), AS_OF)
+    parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
     values = clv.predict(histories, parameters, AS_OF, **{"horizon": 90, **settings})
     return values.orderBy("customer_id").collect(), parameters.orderBy("model", "parameter").collect()
 
@@ -40,8 +40,8 @@ def cdnow(spark: SparkSession, cdnow_sample: Path) -> DataFrame:
 
 
 def test_cdnow_gives_the_published_parameters_and_expectations(cdnow: DataFrame) -> None:
-    histories = clv.histories(cdnow, AS_OF).localCheckpoint()
-    parameters = clv.fit(histories, AS_OF).localCheckpoint()
+    histories = models.histories(cdnow, AS_OF).localCheckpoint()
+    parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
     found = {(row["model"], row["parameter"]): row for row in parameters.collect()}
     published = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
     for name, value in published.items():
@@ -60,9 +60,10 @@ def test_cdnow_gives_the_published_parameters_and_expectations(cdnow: DataFrame)
 
 def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: DataFrame) -> None:
     until = cdnow.where(cdnow["day"] <= AS_OF)
-    few = [clv.histories(days, AS_OF).where("customer_id < '1200'").localCheckpoint() for days in (cdnow, until)]
+    few = [models.histories(days, AS_OF).where("customer_id < '1200'").localCheckpoint() for days in (cdnow, until)]
     assert sorted(few[0].collect()) == sorted(few[1].collect())
-    weeks, days = (clv.fit(few[0], AS_OF, unit_days=unit).localCheckpoint() for unit in (7, 1))
+    fitted = [models.fit(few[0], AS_OF, unit_days=unit, models=["bg_nbd"]) for unit in (7, 1)]
+    weeks, days = (models.parameters(learned).localCheckpoint() for learned in fitted)
     values = [
         sorted(clv.predict(few[0], parameters, AS_OF, horizon=90).select("customer_id", "value").collect())
         for parameters in (weeks, days)
@@ -74,8 +75,8 @@ def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: Data
 def test_the_rows_are_the_same_however_they_lie(cdnow: DataFrame) -> None:
     answers = []
     for partitions in (1, 2, 7):
-        histories = clv.histories(cdnow.repartition(partitions, "day"), AS_OF)
-        parameters = clv.fit(histories, AS_OF).localCheckpoint()
+        histories = models.histories(cdnow.repartition(partitions, "day"), AS_OF)
+        parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
         values = clv.predict(histories.repartition(partitions), parameters, AS_OF, horizon=90)
         answers.append((sorted(parameters.collect(), key=str), sorted(values.collect())))
     for others in answers[1:]:
@@ -95,8 +96,8 @@ def test_purchases_of_a_day_are_one_and_returns_alone_are_none(spark: SparkSessi
         ("b", day, 1, 5.0),
         ("c", day, 0, 0.0),
     ]
-    rows = clv.histories(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
-    assert [tuple(row) for row in rows] == [("a", 2, 20, 40, 30.0), ("b", 0, 0, 40, None)]
+    rows = models.histories(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
+    assert [tuple(row)[:6] for row in rows] == [("a", 2, 20, 40, 30.0, 90.0), ("b", 0, 0, 40, None, 5.0)]
 
 
 def _many(customers: int, times: int, sales: float) -> Days:
@@ -166,7 +167,19 @@ def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> N
     plain, _ = valued(spark, days, discount=0.0)
     half, _ = valued(spark, days, discount=0.0, margin=0.5)
     less, _ = valued(spark, days, discount=0.2, horizon=90)
+    for row in plain:
+        assert len(row["value_by_month"]) == 3
+        assert row["value"] == pytest.approx(sum(row["value_by_month"]))
+        assert row["value"] == pytest.approx(row["expected_revenue"])
+        assert row["lifetime_revenue"] == pytest.approx(row["revenue"] + row["expected_revenue"])
+        assert row["expected_purchases_90d"] == pytest.approx(row["expected_purchases"])
+        assert row["expected_purchases_30d"] <= row["expected_purchases_90d"] <= row["expected_purchases_365d"]
+        for name in ("probability_alive", "purchases", "revenue"):
+            shares = [row[f"{name}_{share}"] for share in clv.SHARES]
+            assert shares == sorted(shares)
+        assert row["probability_alive_p25"] <= row["probability_alive"] <= row["probability_alive_p75"]
     for one, other, last in zip(plain, half, less, strict=True):
+        assert one["revenue_p95"] == other["revenue_p95"], "money of an interval is before cost"
         assert one["value"] == pytest.approx(2 * other["value"])
         assert one["value"] * 1.2 ** (-90 / 365.25) < last["value"] < one["value"]
         assert one["expected_purchases"] == last["expected_purchases"]

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.sections import Rows, Section
 from crm_spark.kernels import bgnbd
-from crm_spark.value import clv, sections
+from crm_spark.value import clv, models, sections
 
 BEFORE, NOW = date(2026, 1, 24), date(2026, 1, 31)
 LEARNED = {"r": 0.6, "alpha": 5.0, "a": 0.8, "b": 2.5}
@@ -36,8 +36,36 @@ def customers(day: date) -> list[dict[str, Any]]:
 
 
 def parameters(day: date, is_known: bool = True) -> list[dict[str, Any]]:
-    row = {"as_of": day, "model": "bg_nbd", "customers": 40, "unit_days": 7}
-    return [row | {"parameter": name, "value": value if is_known else None} for name, value in LEARNED.items()]
+    row = {"as_of": day, "model": "bg_nbd", "customers": 40, "unit_days": 7, "is_chosen": is_known}
+    return [
+        row | {"parameter": name, "position": at, "value": value if is_known else None}
+        for at, (name, value) in enumerate(LEARNED.items())
+    ]
+
+
+def scores(day: date, chosen: str = "pareto_nbd", error: float = 0.8) -> list[dict[str, Any]]:
+    told = {"bg_nbd": error, "pareto_nbd": error, "last_period": 1.0, "status_quo": 1.6}
+    return [
+        {
+            "as_of": day,
+            "model": model,
+            "is_baseline": model in models.BASELINES,
+            "held_out": 10,
+            "customers": 40,
+            "expected": 90.0,
+            "actual": 100.0,
+            "mean_absolute_error": 0.5,
+            "root_mean_squared_error": off,
+            "is_chosen": model == chosen,
+        }
+        for model, off in told.items()
+    ]
+
+
+def weeks(day: date) -> list[dict[str, Any]]:
+    row = {"as_of": day, "by": "week"}
+    told = [row | {"model": "pareto_nbd", "at": at, "expected": 10.0 + at, "actual": 12.0} for at in range(-2, 3)]
+    return [*told, row | {"model": "bg_nbd", "at": 0, "expected": 1.0, "actual": 12.0}]
 
 
 def frame(spark: SparkSession, table: Any, rows: list[dict[str, Any]]) -> DataFrame:
@@ -46,7 +74,7 @@ def frame(spark: SparkSession, table: Any, rows: list[dict[str, Any]]) -> DataFr
 
 def shown(spark: SparkSession, make: Any, known: bool = True) -> tuple[Section, Rows]:
     values = frame(spark, clv.CLV, customers(BEFORE) + customers(NOW))
-    learned = frame(spark, clv.PARAMETERS, parameters(BEFORE) + parameters(NOW, known))
+    learned = frame(spark, models.PARAMETERS, parameters(BEFORE) + parameters(NOW, known))
     section = make(values, learned)
     columns = [name.lstrip("-") for name in section.order_by]
     rows = [
@@ -99,3 +127,33 @@ def test_without_an_estimate_there_is_nothing_to_hold_against(spark: SparkSessio
     section, rows = shown(spark, sections.fit_check, known=False)
     assert rows == []
     assert section.empty
+
+
+def test_what_was_foretold_stands_beside_what_came_and_the_last_week_may_be_short(spark: SparkSession) -> None:
+    told = frame(spark, models.HOLDOUT, weeks(BEFORE) + weeks(NOW)), frame(spark, models.SCORES, scores(NOW))
+    section = sections.foretold(*told)
+    rows = [row.asDict() for row in section.rows.orderBy("until").collect()]
+    # Ten days are held out: the fourth week ends with the seventh of them, the fifth with the tenth.
+    assert [str(row["until"]) for row in rows] == [
+        "2026-01-07", "2026-01-14", "2026-01-21", "2026-01-28", "2026-01-31",
+    ]  # fmt: skip
+    assert [row["is_held_out"] for row in rows] == [False, False, False, True, True]
+    assert section.sentence(rows) == (
+        "In the 2 weeks that were held out customers ordered on 24 days; Pareto/NBD had foretold 23, 4.2 % less."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (0.8, "Pareto/NBD is used: in the 10 days held out it was off by 0.80 days with an order for a customer, 20 % less than the better of the two plain rules."),
+        (1.2, "No model foretold better than the better of the two plain rules, which was off by 1.00 days with an order for a customer; Pareto/NBD was off by 1.20."),
+    ],
+)  # fmt: skip
+def test_the_choice_is_told_and_where_plain_rules_foretell_better_that_too(
+    spark: SparkSession, error: float, sentence: str
+) -> None:
+    section = sections.choice(frame(spark, models.SCORES, scores(BEFORE) + scores(NOW, error=error)))
+    rows = [row.asDict() for row in section.rows.orderBy("root_mean_squared_error", "model").collect()]
+    assert len(rows) == 4
+    assert section.sentence(rows) == sentence

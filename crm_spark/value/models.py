@@ -1,0 +1,406 @@
+"""Models of lifetime value: fitted, judged on held-out time, and chosen.
+
+How often customers buy who may leave without a word is told by BG/NBD, MBG/NBD or Pareto/NBD, what their orders are
+worth by Gamma-Gamma. A purchase is a day with an order: several orders of a day are one, and the first is no repeat.
+
+Each model of buying learns from the days until `held_out` days before `as_of` and is asked about those that came
+then, beside two plain baselines. Chosen is, of the models whose root mean squared error of a customer is within 1 %
+of the least, the one with the highest likelihood on all days: errors so near each other tell no models apart, the
+likelihood does. Where no time can be held out, the likelihood alone decides.
+
+References
+----------
+Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). "Counting Your Customers" the Easy Way. Marketing Science 24(2).
+Batislam, E. P., Denizel, M., Filiztekin, A. (2007). Empirical Validation and Comparison of Models for Customer Base
+Analysis. International Journal of Research in Marketing 24(3).
+Schmittlein, D. C., Morrison, D. G., Colombo, R. (1987). Counting Your Customers. Management Science 33(1).
+Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.kernels import bgnbd, gamma_gamma, holdout, mbgnbd, pareto_nbd
+from crm_spark.kernels.histories import histories as distinct
+from crm_spark.kernels.holdout import HeldOut
+from crm_spark.kernels.likelihood import Estimate, Floats
+
+BUYING: dict[str, ModuleType] = {"bg_nbd": bgnbd, "mbg_nbd": mbgnbd, "pareto_nbd": pareto_nbd}
+MONEY = "gamma_gamma"
+NAMES = {**{name: model.NAMES for name, model in BUYING.items()}, MONEY: gamma_gamma.NAMES}
+BASELINES = {"last_period": holdout.last_period, "status_quo": holdout.status_quo}
+WEEKS = 52  # before the held-out ones that are told
+CLOSE = 0.01  # of an error: what is nearer tells no models apart
+
+PARAMETERS = Table(
+    "clv_parameters",
+    "What the models of lifetime value learned, as of a day.",
+    owns="as_of",
+    key=["as_of", "model", "parameter"],
+    columns=[
+        Field("as_of", "date", "the day the estimates speak for"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or gamma_gamma"),
+        Field("parameter", "string", "as the papers call it: r, alpha, a, b; r, alpha, s, beta; p, q, v"),
+        Field("value", "double", "its estimate; alpha and beta are in `unit_days`, v in money", nullable=True),
+        Field("standard_error", "double", "of the estimate", nullable=True),
+        Field("log_likelihood", "double", "of the model at its estimates", nullable=True),
+        Field("customers", "bigint", "customers that the model was fitted on", unit="customer"),
+        Field("unit_days", "int", "days of one unit of the model's time", unit="day"),
+        Field("reason", "string", "why there is no estimate", nullable=True),
+        Field("position", "int", "its place among the model's parameters, from 0", nullable=True),
+        Field("covariances", "array<double>", "with each of the model's parameters, in their order", nullable=True),
+        Field("is_chosen", "boolean", "whether lifetime value comes from this model", nullable=True),
+    ],
+)
+
+SCORES = Table(
+    "clv_models",
+    "How well each model of buying, and each baseline, foretold the days that were held out, as of a day.",
+    owns="as_of",
+    key=["as_of", "model"],
+    columns=[
+        Field("as_of", "date", "the last day that was held out"),
+        Field("model", "string", "bg_nbd, mbg_nbd or pareto_nbd; last_period or status_quo, the baselines"),
+        Field("is_baseline", "boolean", "whether it is a plain rule, which is never chosen"),
+        Field("held_out", "int", "days that were held out", unit="day"),
+        Field("customers", "bigint", "who had bought before these days", unit="customer"),
+        Field("expected", "double", "days with an order that it expected of them", unit="day", nullable=True),
+        Field("actual", "double", "days with an order that came", unit="day", nullable=True),
+        Field("mean_absolute_error", "double", "of a customer", unit="day", nullable=True),
+        Field("root_mean_squared_error", "double", "of a customer", unit="day", nullable=True),
+        Field("log_likelihood", "double", "on all days", nullable=True),
+        Field("is_chosen", "boolean", "whether lifetime value comes from it"),
+        Field("reason", "string", "why it could not be judged or fitted", nullable=True),
+    ],
+)
+
+HOLDOUT = Table(
+    "clv_holdout",
+    "Days with an order that each model expected, and those that came, by week and by past frequency, as of a day.",
+    owns="as_of",
+    key=["as_of", "model", "by", "at"],
+    columns=[
+        Field("as_of", "date", "the last day that was held out"),
+        Field("model", "string", "bg_nbd, mbg_nbd or pareto_nbd"),
+        Field("by", "string", "week or frequency"),
+        Field(
+            "at",
+            "int",
+            f"the week, where 0 is the last one before the held-out days; or repeat purchases before them, "
+            f"{holdout.MOST} or more together",
+        ),
+        Field("customers", "bigint", "with that frequency", unit="customer", nullable=True),
+        Field("expected", "double", "repeat purchases that the model expected", unit="day"),
+        Field("actual", "double", "repeat purchases that came", unit="day"),
+    ],
+)
+
+FITTED = (
+    "what string, model string, parameter string, at int, value double, standard_error double, "
+    "covariances array<double>, log_likelihood double, customers bigint, expected double, actual double, "
+    "mean_absolute_error double, root_mean_squared_error double, reason string"
+)
+TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
+TYPES["array<double>"] = pa.list_(pa.float64())
+ROW = ["kind", "x", "t_x", "T", "before", "held", "customers"]  # what a worker is handed
+
+
+def histories(customer_days: DataFrame, as_of: date, net: bool = False, held_out: int = 0) -> DataFrame:
+    """Sum up what each customer bought on or before a day.
+
+    Parameters
+    ----------
+    customer_days : DataFrame of CUSTOMER_DAYS
+        Days after `as_of` and days without an order are ignored.
+    net : bool, default False
+        Whether returns are taken off the money, on days with an order. They never take a purchase away.
+    held_out : int, default 0
+        The last days, which models are judged by.
+
+    Returns
+    -------
+    DataFrame
+        `customer_id`, `frequency`, `recency` [day], `age` [day], `monetary` [money], `revenue` [money] as CLV has
+        them, and `known`: `x`, `t_x`, `T` as they were before the held-out days, `before` and `held`, the purchases
+        in as many days before and in these; null of a customer who came later. One shuffle by customer.
+    """
+    money = F.col("sales") - F.col("returns") if net else F.col("sales")
+    until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
+    is_known, is_before = F.col("day") <= until, F.col("day") <= longer
+    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0))
+    sums = bought.groupBy("customer_id").agg(
+        F.min("day").alias("first"),
+        F.max("day").alias("last"),
+        (F.count("*") - 1).cast("int").alias("frequency"),
+        F.sum(money).alias("all"),
+        F.min_by(money, "day").alias("of_first"),
+        F.max(F.when(is_known, F.col("day"))).alias("last_known"),
+        F.count_if(is_known).alias("until"),
+        F.count_if(is_known & ~is_before).alias("before"),
+    )
+    later = (F.col("all") - F.col("of_first")).cast("double")
+    known = {
+        "x": F.col("until") - 1,
+        "t_x": F.date_diff("last_known", F.col("first")),
+        "T": F.date_diff(until, F.col("first")),
+        "before": F.col("before"),
+        "held": F.col("frequency") + 1 - F.col("until"),
+    }
+    is_there = (F.col("until") > 0) & F.lit(held_out > 0)
+    return sums.select(
+        "customer_id",
+        "frequency",
+        F.date_diff("last", "first").alias("recency"),
+        F.date_diff(F.lit(as_of), F.col("first")).alias("age"),
+        F.try_divide(later, F.col("frequency")).alias("monetary"),
+        F.col("all").cast("double").alias("revenue"),
+        F.when(is_there, F.struct(*[column.cast("int").alias(name) for name, column in known.items()])).alias("known"),
+    )
+
+
+def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:
+    """Count the repeat purchases of each week, of customers who came before the held-out days.
+
+    Parameters
+    ----------
+    customer_days : DataFrame of CUSTOMER_DAYS
+    among : DataFrame
+        As `histories` gives it.
+
+    Returns
+    -------
+    DataFrame
+        `at` as HOLDOUT has it, `actual`. Two passes over `customer_days`, one shuffle of the held-out days by customer.
+    """
+    until = as_of - timedelta(days=held_out)
+    known = among.where(F.col("known").isNotNull())
+    at = F.ceil(F.date_diff("day", F.lit(until)) / holdout.WEEK).cast("int").alias("at")
+    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0)).select(
+        "customer_id", "day", at
+    )
+    then = bought.where((F.col("day") <= F.lit(until)) & (F.col("at") > -WEEKS)).groupBy("at").agg(_count(1))
+    # In the weeks before all purchases are counted, so the first ones are taken off.
+    came = F.ceil(-F.col("known.T") / holdout.WEEK).cast("int").alias("at")
+    firsts = known.select(came).where(F.col("at") > -WEEKS).groupBy("at").agg(_count(-1))
+    since = bought.where(F.col("day") > F.lit(until)).join(known.select("customer_id"), "customer_id", "left_semi")
+    counted = then.unionByName(firsts).unionByName(since.groupBy("at").agg(_count(1)))
+    return counted.groupBy("at").agg(F.sum("actual").alias("actual"))
+
+
+def _count(sign: int) -> Column:
+    return (F.count("*") * sign).alias("actual")
+
+
+def fit(
+    among: DataFrame,
+    as_of: date,
+    unit_days: int = 7,
+    models: Sequence[str] = tuple(BUYING),
+    held_out: int = 0,
+    by_week: DataFrame | None = None,
+) -> DataFrame:
+    """Fit Gamma-Gamma and models of buying; judge the latter where time is held out.
+
+    Parameters
+    ----------
+    among : DataFrame
+        As `histories` gives it; read several times: best persisted.
+    unit_days : int, default 7
+        Days of one unit of the models' time: only alpha and beta depend on it.
+    models : sequence of str, default all of BUYING
+    held_out : int, default 0
+        As `histories` was told.
+    by_week : DataFrame, optional
+        As `weeks` gives it.
+
+    Returns
+    -------
+    DataFrame
+        All that was learned; `parameters`, `scores` and `expectations` make tables of it. Each model is fitted on the
+        distinct histories with their counts, in a worker of its own; Gamma-Gamma on 12 bytes for each customer who
+        bought again and spent money. One shuffle each.
+    """
+    handed = _handed(among, by_week).repartition(1)
+    money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
+    nobody = among.sparkSession.createDataFrame([(0, 0.0)], "frequency int, monetary double")
+    fitted = money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED)
+    for name in models:
+        learn = partial(_fit_buying, name=name, unit=unit_days, days=held_out)
+        fitted = fitted.unionByName(handed.mapInArrow(learn, FITTED))
+    if held_out:
+        fitted = fitted.unionByName(handed.mapInArrow(partial(_baselines, days=held_out), FITTED))
+    all_rows = Window.partitionBy(F.lit(0))
+    error, is_able = F.col("root_mean_squared_error"), F.col("log_likelihood").isNotNull() & (F.col("what") == "model")
+    least = F.min(F.when(is_able, error)).over(all_rows)
+    is_near = is_able & (least.isNull() | (error <= least * (1 + CLOSE)))
+    chosen = F.max_by("model", F.when(is_near, F.col("log_likelihood"))).over(all_rows)
+    is_chosen = (F.col("model") == chosen) | (F.col("model") == MONEY)
+    return fitted.select(
+        "*",
+        F.coalesce(is_chosen, F.lit(False)).alias("is_chosen"),
+        F.lit(as_of).alias("as_of"),
+        F.lit(unit_days).alias("unit_days"),
+        F.lit(held_out).alias("held_out"),
+    )
+
+
+def parameters(fitted: DataFrame) -> DataFrame:
+    """Give what `fit` learned as rows of PARAMETERS."""
+    rows = fitted.where("what = 'parameter'").withColumn("position", F.col("at"))
+    return rows.select(*PARAMETERS.names)
+
+
+def scores(fitted: DataFrame) -> DataFrame:
+    """Give how well models and baselines foretold the held-out days, as rows of SCORES."""
+    is_baseline = F.col("model").isin(list(BASELINES)).alias("is_baseline")
+    rows = fitted.where("what = 'model'")
+    return rows.select("*", is_baseline).select(*SCORES.names)
+
+
+def expectations(fitted: DataFrame) -> DataFrame:
+    """Give what models expected and what came, as rows of HOLDOUT."""
+    rows = fitted.where("what IN ('week', 'frequency')").withColumn("by", F.col("what"))
+    return rows.select(*HOLDOUT.names)
+
+
+def learned(column: str, model: str, name: str) -> Column:
+    """An aggregate over PARAMETERS of one day: what one column says of one parameter."""
+    return F.max(F.when((F.col("model") == model) & (F.col("parameter") == name), F.col(column)))
+
+
+def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
+    """What a worker is handed: distinct histories on all days, before the held-out ones, and what came by week.
+
+    There is one row at least, as a worker without any may not be asked at all.
+    """
+    none, customers = F.lit(0), F.count("*").alias("customers")
+    whole = among.groupBy("frequency", "recency", "age").agg(customers)
+    parts = [
+        among.sparkSession.createDataFrame([tuple([-1.0] + [0.0] * 6)], ", ".join(f"{name} double" for name in ROW)),
+        _doubles(whole, 0, "frequency", "recency", "age", none, none, "customers"),
+        _doubles(
+            among.where(F.col("known").isNotNull()).groupBy("known").agg(customers),
+            1, *[f"known.{name}" for name in ROW[1:-1]], "customers",
+        ),
+    ]  # fmt: skip
+    if by_week is not None:
+        parts.append(_doubles(by_week, 2, "at", none, none, none, "actual", none))
+    handed = parts[0]
+    for part in parts[1:]:
+        handed = handed.unionByName(part)
+    return handed
+
+
+def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:
+    named = [F.col(column) if isinstance(column, str) else column for column in columns]
+    return rows.select(
+        *[column.cast("double").alias(name) for name, column in zip(ROW, [F.lit(kind), *named], strict=True)]
+    )
+
+
+# -- lifted: Arrow in, Arrow out
+
+
+def _fit_buying(batches: Iterator[pa.RecordBatch], name: str, unit: int, days: int) -> Iterator[pa.RecordBatch]:
+    """Fit one model before the held-out days and judge it there, then fit it on all days from where that ended."""
+    whole, known, by_week = _told(batches, days)
+    model = BUYING[name]
+    before = model.fit(distinct(known.x, known.t_x / unit, known.T / unit, known.customers))
+    found = model.fit(
+        distinct(whole.x, whole.t_x / unit, whole.T / unit, whole.customers),
+        start=None if before.reason else before.parameters,
+    )
+    customers = int(whole.customers.sum())
+    yield _batch(_learned(name, found, customers))
+    score = {"model": name, "what": "model", "customers": int(known.customers.sum())}
+    score |= {"log_likelihood": found.log_likelihood, "reason": found.reason if customers else "there is no customer"}
+    if not days or before.reason:
+        why = before.reason if days and customers and not found.reason else None
+        told = f"it could not be judged: before the held-out days {why}" if why else score["reason"]
+        yield _batch([{**score, "reason": told}])
+        return
+    by = holdout.expected(model, before.parameters, known, unit)
+    yield _batch([{**score, **_errors(known, by)}])
+    yield _batch(
+        [
+            {"what": "frequency", "model": name, "at": at, "customers": int(n), "expected": one, "actual": other}
+            for at, (n, one, other) in enumerate(zip(*holdout.by_frequency(known, by), strict=True))
+        ]
+    )
+    expected = holdout.by_week(model, before.parameters, known, by_week[0], unit)
+    yield _batch(
+        [
+            {"what": "week", "model": name, "at": int(at), "expected": one, "actual": other}
+            for at, one, other in zip(by_week[0], expected, by_week[1], strict=True)
+        ]
+    )
+
+
+def _baselines(batches: Iterator[pa.RecordBatch], days: int) -> Iterator[pa.RecordBatch]:
+    """Judge the baselines."""
+    _, known, _ = _told(batches, days)
+    customers = int(known.customers.sum())
+    for name, expect in BASELINES.items():
+        errors = _errors(known, expect(known)) if customers else {"reason": "no customer came before the held-out days"}
+        yield _batch([{"what": "model", "model": name, "customers": customers, **errors}])
+
+
+def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    table = pa.Table.from_batches(list(batches))
+    x, mean = (np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ("frequency", "monetary"))
+    yield _batch(_learned(MONEY, gamma_gamma.fit(x[x > 0], mean[x > 0]), int((x > 0).sum())))
+
+
+def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[HeldOut, HeldOut, tuple[Any, Floats]]:
+    """Histories on all days, those before the held-out ones, and weeks with what came in them; each in order."""
+    table = pa.Table.from_batches(list(batches))
+    rows = np.stack([np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW])
+    # In one order, whatever the order given: sums of floats depend on it.
+    rows = rows[:, np.lexsort(rows)]
+    of_kind = [rows[1:, rows[0] == kind] for kind in range(3)]
+    whole, known = (HeldOut(x, t_x, T, before, held, n, days) for x, t_x, T, before, held, n in of_kind[:2])
+    at = of_kind[2][0].astype(np.int64)
+    # A week in which nobody bought has no row.
+    weeks = np.arange(at.min(initial=1), -(-days // holdout.WEEK) + 1)
+    came = np.zeros(weeks.size)
+    came[at - weeks[:1]] = of_kind[2][4]
+    return whole, known, (weeks, came)
+
+
+def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:
+    found = holdout.errors(known, by)
+    return {
+        "expected": found.expected,
+        "actual": found.actual,
+        "mean_absolute_error": found.mean_absolute,
+        "root_mean_squared_error": found.root_mean_squared,
+    }
+
+
+def _learned(model: str, found: Estimate, customers: int) -> list[dict[str, Any]]:
+    reason = found.reason if customers or model == MONEY else "there is no customer"
+    same = {"what": "parameter", "model": model, "customers": customers, "reason": reason}
+    if reason:
+        return [{**same, "parameter": name, "at": at} for at, name in enumerate(NAMES[model])]
+    same["log_likelihood"] = found.log_likelihood
+    each = zip(NAMES[model], found.parameters, found.standard_errors, found.covariance.tolist(), strict=True)
+    return [
+        {**same, "parameter": name, "at": at, "value": value, "standard_error": error, "covariances": covariances}
+        for at, (name, value, error, covariances) in enumerate(each)
+    ]
+
+
+def _batch(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
+    """Rows of FITTED; what is not told is null, and so is what is no number."""
+    fields = [part.split(" ", 1) for part in FITTED.split(", ")]
+    columns = [pa.array([row.get(name) for row in rows], TYPES[kind], from_pandas=True) for name, kind in fields]
+    return pa.RecordBatch.from_arrays(columns, [name for name, _ in fields])
