@@ -17,7 +17,7 @@ class Config(Settings):
     models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd"]] = Field(
         ["bg_nbd", "mbg_nbd", "pareto_nbd"], min_length=1, description="Models of buying to choose from."
     )
-    held_out: int = Field(90, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
+    held_out: int = Field(42, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
     unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the models' time: alpha, beta are in it.")
     discount: float = Field(0.1, ge=0, le=10, description="By which share money loses worth in a year.")
     margin: float = Field(1.0, gt=0, le=1, description="Share of the money that counts as value.")

@@ -78,8 +78,8 @@ def last_period(among: HeldOut) -> Floats:
 
 
 def status_quo(among: HeldOut) -> Floats:
-    """Expect that each customer goes on at the pace since the first purchase, (n,)."""
-    return (among.x + 1) / np.maximum(among.T, 1.0) * among.days
+    """Expect that each customer goes on at the pace of repeat purchases so far, (n,)."""
+    return among.x / np.maximum(among.T, 1.0) * among.days
 
 
 def errors(among: HeldOut, by: Floats) -> Errors:

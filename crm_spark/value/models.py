@@ -225,19 +225,15 @@ def fit(
     Returns
     -------
     DataFrame
-        All that was learned; `parameters`, `scores` and `expectations` make tables of it. Each model is fitted on the
-        distinct histories with their counts, in a worker of its own; Gamma-Gamma on 12 bytes for each customer who
-        bought again and spent money. One shuffle each.
+        All that was learned; `parameters`, `scores` and `expectations` make tables of it. Models of buying are fitted
+        on the distinct histories with their counts, in one worker; Gamma-Gamma on 12 bytes for each customer who
+        bought again and spent money, in another. One shuffle each.
     """
-    handed = _handed(among, by_week).repartition(1)
     money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
     nobody = among.sparkSession.createDataFrame([(0, 0.0)], "frequency int, monetary double")
-    fitted = money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED)
-    for name in models:
-        learn = partial(_fit_buying, name=name, unit=unit_days, days=held_out)
-        fitted = fitted.unionByName(handed.mapInArrow(learn, FITTED))
-    if held_out:
-        fitted = fitted.unionByName(handed.mapInArrow(partial(_baselines, days=held_out), FITTED))
+    learn = partial(_fit_buying, models=models, unit=unit_days, days=held_out)
+    bought = _handed(among, by_week).repartition(1).mapInArrow(learn, FITTED)
+    fitted = bought.unionByName(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
     all_rows = Window.partitionBy(F.lit(0))
     error, is_able = F.col("root_mean_squared_error"), F.col("log_likelihood").isNotNull() & (F.col("what") == "model")
     least = F.min(F.when(is_able, error)).over(all_rows)
@@ -310,25 +306,37 @@ def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:
 # -- lifted: Arrow in, Arrow out
 
 
-def _fit_buying(batches: Iterator[pa.RecordBatch], name: str, unit: int, days: int) -> Iterator[pa.RecordBatch]:
-    """Fit one model before the held-out days and judge it there, then fit it on all days from where that ended."""
+def _fit_buying(
+    batches: Iterator[pa.RecordBatch], models: Sequence[str], unit: int, days: int
+) -> Iterator[pa.RecordBatch]:
+    """Fit models before the held-out days and judge them there, then fit them on all days from where that ended."""
     whole, known, by_week = _told(batches, days)
-    model = BUYING[name]
-    before = model.fit(distinct(known.x, known.t_x / unit, known.T / unit, known.customers))
-    found = model.fit(
-        distinct(whole.x, whole.t_x / unit, whole.T / unit, whole.customers),
-        start=None if before.reason else before.parameters,
-    )
-    customers = int(whole.customers.sum())
-    yield _batch(_learned(name, found, customers))
-    score = {"model": name, "what": "model", "customers": int(known.customers.sum())}
-    score |= {"log_likelihood": found.log_likelihood, "reason": found.reason if customers else "there is no customer"}
-    if not days or before.reason:
-        why = before.reason if days and customers and not found.reason else None
-        told = f"it could not be judged: before the held-out days {why}" if why else score["reason"]
-        yield _batch([{**score, "reason": told}])
-        return
-    by = holdout.expected(model, before.parameters, known, unit)
+    before, everything = (distinct(rows.x, rows.t_x / unit, rows.T / unit, rows.customers) for rows in (known, whole))
+    for name in models:
+        first = BUYING[name].fit(before)
+        found = BUYING[name].fit(everything, start=None if first.reason else first.parameters)
+        learned = _learned(name, found, int(whole.customers.sum()))
+        score: dict[str, Any] = {"what": "model", "model": name, "customers": int(known.customers.sum())}
+        score |= {"log_likelihood": found.log_likelihood, "reason": learned[0]["reason"]}
+        yield _batch(learned)
+        if first.reason:
+            told = f"it could not be judged: before the held-out days {first.reason}"
+            yield _batch([{**score, "reason": score["reason"] or (told if days else None)}])
+        else:
+            yield from _judged(name, first.parameters, known, by_week, unit, score)
+    customers = int(known.customers.sum())
+    for name, expect in BASELINES.items() if days else ():
+        told_of = (
+            _errors(known, expect(known)) if customers else {"reason": "no customer came before the held-out days"}
+        )
+        yield _batch([{"what": "model", "model": name, "customers": customers, **told_of}])
+
+
+def _judged(
+    name: str, parameters: Floats, known: HeldOut, by_week: tuple[Any, Floats], unit: int, score: dict[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """How well a model foretold the held-out days, in all, by past frequency and by week."""
+    by = holdout.expected(BUYING[name], parameters, known, unit)
     yield _batch([{**score, **_errors(known, by)}])
     yield _batch(
         [
@@ -336,22 +344,13 @@ def _fit_buying(batches: Iterator[pa.RecordBatch], name: str, unit: int, days: i
             for at, (n, one, other) in enumerate(zip(*holdout.by_frequency(known, by), strict=True))
         ]
     )
-    expected = holdout.by_week(model, before.parameters, known, by_week[0], unit)
+    expected = holdout.by_week(BUYING[name], parameters, known, by_week[0], unit)
     yield _batch(
         [
             {"what": "week", "model": name, "at": int(at), "expected": one, "actual": other}
             for at, one, other in zip(by_week[0], expected, by_week[1], strict=True)
         ]
     )
-
-
-def _baselines(batches: Iterator[pa.RecordBatch], days: int) -> Iterator[pa.RecordBatch]:
-    """Judge the baselines."""
-    _, known, _ = _told(batches, days)
-    customers = int(known.customers.sum())
-    for name, expect in BASELINES.items():
-        errors = _errors(known, expect(known)) if customers else {"reason": "no customer came before the held-out days"}
-        yield _batch([{"what": "model", "model": name, "customers": customers, **errors}])
 
 
 def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

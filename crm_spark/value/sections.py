@@ -16,6 +16,7 @@ FIRST = 20  # customers
 LIKELY = "likely to be customers still"
 MOST = 7  # purchases, and more
 CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD"}
+CALLED |= {"last_period": "As in as many days before", "status_quo": "At the customer's pace so far"}
 
 
 def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
@@ -210,10 +211,12 @@ def _foretold_told(weeks: Rows) -> str:
 
 def choice(clv_models: DataFrame) -> Section:
     """Tell how far each model, and each plain rule, was from what came, and which one is used."""
+    called = F.create_map(*[F.lit(word) for pair in CALLED.items() for word in pair])
+    judged = newest(clv_models, clv_models).where("root_mean_squared_error IS NOT NULL").drop("as_of", "reason")
     return Section(
         title="Which model foretells best",
         chapter=Chapter.VALUE,
-        rows=newest(clv_models, clv_models).where("root_mean_squared_error IS NOT NULL").drop("as_of", "reason"),
+        rows=judged.withColumn("model", called[F.col("model")]),
         sentence=_choice_told,
         picture=Bars("model", "root_mean_squared_error", horizontal=True),
         labels={
@@ -231,8 +234,7 @@ def choice(clv_models: DataFrame) -> Section:
         order_by=["root_mean_squared_error", "model"],
         note=(
             "Models learned from the days before the held-out ones. Used is, of those within 1 % of the least error, "
-            "the one with the highest likelihood. last_period expects of each customer what came in as many days "
-            "before, status_quo the pace since the first order."
+            "the one with the highest likelihood. Two plain rules stand beside them."
         ),
         empty="No model could be judged: too few customers bought again before the days that are held out.",
     )
@@ -243,7 +245,7 @@ def _choice_told(models: Rows) -> str:
     rules = [row["root_mean_squared_error"] for row in models if row["is_baseline"]]
     if not used or not rules:
         return "No model could be judged against the plain rules."
-    model, error, least = CALLED[used[0]["model"]], used[0]["root_mean_squared_error"], min(rules)
+    model, error, least = used[0]["model"], used[0]["root_mean_squared_error"], min(rules)
     if error >= least:
         return (
             f"No model foretold better than the better of the two plain rules, which was off by {least:,.2f} days with "
