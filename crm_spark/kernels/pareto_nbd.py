@@ -167,7 +167,7 @@ class _Nodes(NamedTuple):
     value: Floats  # (n,), the logarithm of the integral
 
 
-def _nodes(parameters: Floats, a: Floats, b: float, t: Floats) -> Iterator[_Nodes]:
+def _nodes(parameters: Floats, a: Floats, b: Floats | float, t: Floats) -> Iterator[_Nodes]:
     """Take the integrals from t of (alpha + y)^-a * (beta + y)^-b.
 
     With m the lesser and M the greater of alpha + t and beta + t, and m * exp(w) the lesser of alpha + y and beta + y,
@@ -176,8 +176,9 @@ def _nodes(parameters: Floats, a: Floats, b: float, t: Floats) -> Iterator[_Node
     parameters: Gauss-Legendre up to where it is nothing or a mere exponential, Gauss-Laguerre from there on.
     """
     _, alpha, _, beta = parameters
-    log_m, d = np.log(min(alpha, beta) + t), abs(alpha - beta) / (min(alpha, beta) + t)
-    c, f = a + b - 1, a if alpha > beta else np.full_like(a, b)
+    lesser = np.minimum(alpha, beta) + t
+    log_m, d = np.log(lesser), np.abs(alpha - beta) / lesser
+    c, f = a + b - 1, np.where(alpha > beta, a, b)
     top = np.log(np.maximum(d * (f - c) / c, 1.0))
     peak = -c * top - f * np.log1p(d * np.exp(-top))
     end = (NOTHING - peak) / c
@@ -216,8 +217,23 @@ def _needed(c: Floats, d: Floats, end: Floats) -> NDArray[np.int64]:
 
 
 def probability_alive(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:
-    """Give the probability that a customer has not left."""
+    """Give the probability that a customer has not left.
+
+    Parameters
+    ----------
+    parameters : (4,) array, or (4, n) with those of each row
+    x, t_x, T : (n,) arrays
+    """
     r, alpha, s, beta = parameters
+    if parameters.ndim > 1:
+        # Who buys at this moment is there; no two rows have an integral in common.
+        alive, waits = np.ones(x.size), t_x < T
+        own, x, t_x, T = parameters[:, waits], x[waits], t_x[waits], T[waits]
+        stayed = -(own[0] + x) * np.log(own[1] + T) - own[2] * np.log(own[3] + T)
+        late_one = _values(own, own[0] + x + 1, own[2], T) + np.log(own[0] + x)
+        early_one = _values(own, own[0] + x, own[2] + 1, t_x) + np.log(own[2])
+        alive[waits] = np.minimum(np.exp(stayed - np.logaddexp(late_one, early_one)), 1.0)
+        return alive
     late, early = (histories(x, np.zeros_like(time), time) for time in (T, t_x))
     stayed = -(r + x) * np.log(alpha + T) - s * np.log(beta + T)
     later = _values(parameters, r + late.x + 1, s, late.T) + np.log(r + late.x)
@@ -226,7 +242,7 @@ def probability_alive(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> 
     return np.asarray(np.minimum(alive, 1.0), dtype=np.float64)
 
 
-def _values(parameters: Floats, a: Floats, b: float, t: Floats) -> Floats:
+def _values(parameters: Floats, a: Floats, b: Floats | float, t: Floats) -> Floats:
     values = np.empty(t.size)
     for nodes in _nodes(parameters, a, b, t):
         values[nodes.rows] = nodes.value
@@ -316,6 +332,8 @@ def draw(
     parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float, random: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draw for each customer the purchases in the time `horizon` after T, given the history.
+
+    Parameters may be (4, n), those of each row.
 
     Who is alive has lambda ~ Gamma(r + x, alpha + T) and mu ~ Gamma(s, beta + T), independent of each other.
 

@@ -58,6 +58,17 @@ def test_expectations_are_those_of_who_is_alive_times_the_probability_to_be(mode
 
 
 @of_each_model
+def test_each_row_may_have_parameters_of_its_own(model, at) -> None:
+    x, t_x, T = np.array([0.0, 2.0, 7.0, 3.0]), np.array([0.0, 20.0, 38.0, 52.0]), np.array([39.0, 39.0, 52.0, 52.0])
+    own = np.stack([at, 2 * at, at[::-1], at], axis=1)
+    alive = model.probability_alive(own, x, t_x, T)
+    for row in range(4):
+        one = slice(row, row + 1)
+        assert alive[row] == pytest.approx(model.probability_alive(own[:, row], x[one], t_x[one], T[one])[0], rel=1e-9)
+    assert model.draw(own, x, t_x, T, 26.0, np.random.default_rng(1)).shape == (4,)
+
+
+@of_each_model
 def test_planted_parameters_are_found(model, at) -> None:
     T = np.random.default_rng(1).integers(100, 400, 20_000) / 7
     x, t_x, _ = lived(model, at, T, 0.0, seed=2)

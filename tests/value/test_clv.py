@@ -183,3 +183,27 @@ def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> N
         assert one["value"] == pytest.approx(2 * other["value"])
         assert one["value"] * 1.2 ** (-90 / 365.25) < last["value"] < one["value"]
         assert one["expected_purchases"] == last["expected_purchases"]
+
+
+@pytest.mark.parametrize("model", models.BUYING)
+def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSession, model: str) -> None:
+    histories = models.histories(days_of(spark, drawn(400)), AS_OF).localCheckpoint()
+    parameters = models.parameters(models.fit(histories, AS_OF, models=[model])).localCheckpoint()
+    rows = clv.predict(histories, parameters, AS_OF, horizon=90).orderBy("customer_id").collect()
+    learned = {row["position"]: row["value"] for row in parameters.collect() if row["model"] == model}
+    at, kernel = np.array([learned[position] for position in range(4)]), models.BUYING[model]
+    history = [
+        np.array([row[name] / unit for row in rows]) for name, unit in (("frequency", 1), ("recency", 7), ("age", 7))
+    ]
+    for name, days in (("expected_purchases", 90), ("expected_purchases_365d", 365)):
+        expected = kernel.expected_purchases(at, *history, days / 7)
+        assert [row[name] for row in rows] == pytest.approx(list(expected), rel=1e-9)
+    assert {row["model"] for row in rows} == {model}
+
+    # Futures of each customer at the estimates; quantiles are wider, as the estimates are in doubt.
+    random = np.random.default_rng(3)
+    futures = np.stack([kernel.draw(at, *history, 90 / 7, random) for _ in range(400)])
+    for share in clv.SHARES:
+        quantile = np.array([row[f"purchases_{share}"] for row in rows])
+        assert (futures <= quantile).mean() >= int(share[1:]) / 100 - 0.03
+        assert (futures < quantile).mean() <= int(share[1:]) / 100 + 0.03
