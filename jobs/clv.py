@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pyspark.sql import DataFrame
 
 from crm_spark.core.config import Settings
@@ -22,6 +22,13 @@ class Config(Settings):
     discount: float = Field(0.1, ge=0, le=10, description="By which share money loses worth in a year.")
     margin: float = Field(1.0, gt=0, le=1, description="Share of the money that counts as value.")
     net: bool = Field(False, description="Whether returns are taken off the money.")
+
+    @field_validator("models")
+    @classmethod
+    def _differ(cls, models: list[str]) -> list[str]:
+        if len(set(models)) < len(models):
+            raise ValueError("each may be named once")
+        return models
 
 
 @job(

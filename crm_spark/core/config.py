@@ -143,6 +143,8 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
         return f"unknown key '{where}'{near(where, model.model_fields)}"
+    if found["type"] == "too_short":
+        return f"{where} must have {found['ctx']['min_length']} or more, got {len(found['input'])}"
     is_hidden = SECRET.search(where) or PASSWORD.search(str(found["input"])) or isinstance(found["input"], dict)
     given = "" if is_hidden else f", got {found['input']!r}"
     said = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

@@ -62,8 +62,11 @@ def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
 
 
 def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
-    settings = {"horizon": 0, "margin": 2, "discout": 0.1}
+    settings = {"horizon": 0, "margin": 2, "discout": 0.1, "models": ["bg_nbd", "bg_nbd"]}
     with pytest.raises(ConfigError) as told:
         runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
-    for name in ("horizon", "margin", "discout"):
+    for name in ("horizon", "margin", "discout", "models: each may be named once"):
         assert name in str(told.value)
+    for models, said in (([], "models must have 1 or more, got 0"), (["bgnbd"], "must be 'bg_nbd', 'mbg_nbd' or")):
+        with pytest.raises(ConfigError, match=said):
+            runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": {"models": models}}}), AS_OF)
