@@ -15,6 +15,7 @@ Journal of Marketing Research 42(4), 415-430.
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import partial
@@ -93,6 +94,7 @@ PREDICTED = [
     *[f"purchases_{share}" for share in SHARES],
     "expected_spend",
     *[f"revenue_{share}" for share in SHARES],
+    "value",
 ]
 HISTORY = ["customer_id", "frequency", "recency", "age", "monetary", "revenue"]
 
@@ -118,27 +120,30 @@ def predict(
     Returns
     -------
     DataFrame of CLV
-        One pass, no shuffle.
+        One shuffle by frequency and age, one pass.
     """
     told = F.broadcast(_told(parameters))
     # The first row of each partition tells its worker what was learned: to tell it in each would cost more than to ask.
     is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
-    asked = among.select(*HISTORY).crossJoin(told).select(*HISTORY, F.when(is_first, F.col("told")).alias("told"))
+    # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
+    # Their number is told, as by their bytes Spark would give them all to one.
+    parts = int(among.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+    alike = among.select(*HISTORY).repartition(parts, "frequency", "age").sortWithinPartitions("age", "frequency")
+    # As text: Spark measures a list in Arrow anew, from its begin, at each row that it adds.
+    asked = alike.crossJoin(told).select(*HISTORY, F.when(is_first, F.to_json("told")).alias("told"))
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED, "value_by_month"]]
     rate = log(1 + discount) / DAYS_A_YEAR
     predicted = asked.mapInArrow(
         partial(_predict, horizon=horizon, rate=rate, margin=float(margin)), ", ".join(types)
     ).crossJoin(told)
-    value = F.when(F.col("value_by_month").isNotNull(), F.aggregate("value_by_month", F.lit(0.0), lambda a, b: a + b))
     revenue = F.col("expected_purchases") * F.col("expected_spend")
     columns = {
         "as_of": F.lit(as_of),
         "horizon": F.lit(horizon),
         "model": F.col("told.model"),
-        "value": value,
         "expected_revenue": revenue,
         "lifetime_revenue": F.col("revenue") + revenue,
-        "reason": F.when(value.isNull(), _reason()),
+        "reason": F.when(F.col("value").isNull(), _reason()),
     }
     return predicted.withColumns(columns).select(*CLV.names)
 
@@ -186,7 +191,7 @@ def _reason() -> Column:
 def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float, margin: float) -> Iterator[pa.RecordBatch]:
     learned: dict[str, Any] | None = None
     for customers in _gathered(batches):
-        learned = learned or customers.column("told")[0].as_py()
+        learned = learned or json.loads(customers.column("told")[0].as_py())
         yield from _predicted(customers, learned, horizon, rate, margin).to_batches()
 
 
@@ -230,6 +235,7 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
         faded = np.exp(-rate * (starts + ends) / 2)
         monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
         by_month = margin * monthly * answers["expected_spend"][:, None]
+        answers["value"] = by_month.sum(axis=1)
         # Without a model of money the purchases are told all the same.
         spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))
         asked = Customers(x, t_x / unit, T / unit, np.where(has_worth, x, 0.0), np.where(mean > 0, mean, 1.0))
@@ -246,7 +252,7 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
 
 def _uncertain(learned: Mapping[str, Any], kind: str) -> Uncertain | None:
     """What a model learned, None where it learned nothing."""
-    values, covariances = learned[kind], learned[f"{kind}_covariances"]
+    values, covariances = learned.get(kind), learned.get(f"{kind}_covariances")
     return Uncertain(np.array(values), np.array(covariances)) if values else None
 
 
@@ -255,12 +261,13 @@ def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) ->
 
     Normal in its log-odds, by the delta method along the principal axes of the parameters' covariance.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         sides = special.logit([model.probability_alive(at, of.x, of.t_x, of.T) for at in buying.around().T])
         odds = special.logit(alive)
-    up, down = np.split(sides, 2)
-    # Where it is 0 or 1 by definition there is no doubt.
-    doubt = np.sqrt((np.where(np.isfinite(up) & np.isfinite(down), up - down, 0.0) ** 2).sum(axis=0)) / 2
+        up, down = np.split(sides, 2)
+        # Where it is 0 or 1 by definition there is no doubt.
+        apart = np.where(np.isfinite(up) & np.isfinite(down), up - down, 0.0)
+    doubt = np.sqrt((apart**2).sum(axis=0)) / 2
     return np.asarray(special.expit(odds + np.outer(special.ndtri(LEVELS), doubt)), dtype=np.float64)
 
 
