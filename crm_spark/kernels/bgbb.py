@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import sbg
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, nothing
-from crm_spark.kernels.starts import best
+from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 FEW = 20_000  # histories on which the search begins

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from crm_spark.kernels.histories import Histories, histories
-from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, maximise, nothing
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, best, nothing
 
 
 class Model(Protocol):
@@ -124,8 +124,7 @@ def fit(model: Model, groups: Groups, start: Floats | None = None) -> Estimate:
     starts = [np.append(pooled.parameters, np.zeros(gammas))]
     if start is not None:
         starts.append(_moved(model, start, spread, middle)[0])
-    tried = [maximise(derive, called, one, float(n.sum()), any_sign=gammas) for one in starts]
-    found = max(tried, key=lambda one: -np.inf if one.reason else one.log_likelihood)
+    found = best(derive, called, starts, float(n.sum()), any_sign=gammas)
     if found.reason:
         return found
     parameters, slopes = _moved(model, found.parameters, 1 / spread, -middle / spread)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crm_spark.kernels.likelihood import Derive, Estimate, Floats, maximise, nothing
+from crm_spark.kernels.likelihood import Derive, Estimate, Floats, best, nothing
 
 FEW, MANY = 500, 20_000  # histories on which the search begins and goes on
 
@@ -70,17 +70,10 @@ def search(
     for most in (FEW, MANY):
         step = among.x.size // most
         if step > 1:
-            found = _best(likelihood, _every(among, step), names, starts)
+            few = _every(among, step)
+            found = best(likelihood(few), names, starts, float(few.customers.sum()))
             starts = starts if found.reason else [found.parameters]
-    return _best(likelihood, among, names, starts)
-
-
-def _best(
-    likelihood: Callable[[Histories], Derive], among: Histories, names: Sequence[str], starts: Sequence[Floats]
-) -> Estimate:
-    derive, customers = likelihood(among), float(among.customers.sum())
-    found = [maximise(derive, names, start, customers) for start in starts]
-    return max(found, key=lambda one: -np.inf if one.reason else one.log_likelihood)
+    return best(likelihood(among), names, starts, float(among.customers.sum()))
 
 
 def _every(among: Histories, step: int) -> Histories:
@@ -105,7 +98,4 @@ def begin(
     starts = [np.asarray(guess, dtype=np.float64) * unit for guess in guesses]
     if start is None:
         return starts
-    former = np.asarray(start, dtype=np.float64)
-    if former.shape != unit.shape or not (np.isfinite(former) & (former > 0)).all():
-        raise ValueError(f"start must be {unit.size} positive numbers, one for each parameter")
-    return [former, *starts]
+    return [np.asarray(start, dtype=np.float64), *starts]

@@ -19,6 +19,7 @@ Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and He
 
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
 LAST_STEPS = 6  # of Newton's method, where one or two are enough
+HIGHER = 1e-6  # of a log-likelihood, in units of one observation: what is above that is higher
 FLAT = 1e-7  # gradient of the mean log-likelihood at which Newton's last step makes it exact
 
 
@@ -52,6 +53,48 @@ class Estimate:
 def nothing(parameters: int, reason: str) -> Estimate:
     """Say that there is no estimate, and why."""
     return Estimate(np.full(parameters, np.nan), np.full((parameters, parameters), np.nan), reason=reason)
+
+
+def best(
+    derive: Derive, names: Sequence[str], starts: Sequence[Floats], observations: float, any_sign: int = 0
+) -> Estimate:
+    """Find the highest of the maxima that searches from several starts end in; see `maximise`.
+
+    A search that runs to a boundary counts by the highest point that it saw: where that is above all maxima, the
+    likelihood has none.
+
+    Parameters
+    ----------
+    starts : sequence of (k,) arrays
+
+    Raises
+    ------
+    ValueError
+        A start is not one finite number for each parameter, positive but for the last `any_sign`.
+    """
+    found = []
+    for start in starts:
+        is_one = start.shape == (len(names),) and np.isfinite(start).all()
+        if not is_one or (start[: len(names) - any_sign] <= 0).any():
+            raise ValueError(f"start must be {len(names)} positive numbers, one for each parameter")
+        seen = _Seen(derive)
+        one = maximise(seen, names, start, observations, any_sign)
+        found.append((seen.highest if one.reason else one.log_likelihood + HIGHER * observations, one))
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+class _Seen:
+    """A log-likelihood that keeps the highest value that it gave."""
+
+    def __init__(self, derive: Derive) -> None:
+        self.derive, self.highest = derive, -np.inf
+
+    def __call__(self, parameters: Floats) -> Derivatives:
+        # Far out sums and quotients may leave the range of floats: the search steps back from there.
+        with np.errstate(all="ignore"):
+            told = self.derive(parameters)
+        self.highest = max(self.highest, told[0])
+        return told
 
 
 def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: float, any_sign: int = 0) -> Estimate:

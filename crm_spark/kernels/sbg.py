@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, nothing
-from crm_spark.kernels.starts import best
+from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta")
 
@@ -71,9 +70,9 @@ def fit(among: Lifetimes, start: Floats | None = None) -> Estimate:
     if left + renewed == 0:
         return nothing(len(NAMES), "no customer has come to a renewal")
     if left == 0:
-        return nothing(len(NAMES), "the likelihood has no maximum: nobody has left, so it rises with alpha towards 0")
+        return nothing(len(NAMES), "the likelihood has no maximum: nobody has left, so alpha falls to 0")
     if renewed == 0:
-        return nothing(len(NAMES), "the likelihood has no maximum: nobody renewed, so it rises with beta towards 0")
+        return nothing(len(NAMES), "the likelihood has no maximum: nobody renewed, so beta falls to 0")
     share = left / (left + renewed)
     starts = [strength * np.array([share, 1 - share]) for strength in (1.0, 10.0)]
     customers = among.left[0] + among.renewed[0]

@@ -171,11 +171,11 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
     ("left", "renewed", "reason"),
     [
         ([], [], "no customer has come to a renewal"),
-        ([0, 0], [9, 9], "nobody has left, so it rises with alpha towards 0"),
-        ([9], [0], "nobody renewed, so it rises with beta towards 0"),
-        ([100, 0, 0], [900, 900, 900], "it rises with alpha and beta towards 0"),
-        ([100, 90, 81], [900, 810, 729], "it rises with alpha and beta towards infinity"),
-        ([100, 100, 100], [900, 800, 700], "it rises with alpha and beta towards infinity"),
+        ([0, 0], [9, 9], "nobody has left, so alpha falls to 0"),
+        ([9], [0], "nobody renewed, so beta falls to 0"),
+        ([100, 0, 0], [900, 900, 900], "alpha and beta fall to 0"),
+        ([100, 90, 81], [900, 810, 729], "alpha and beta grow without end"),
+        ([100, 100, 100], [900, 800, 700], "alpha and beta grow without end"),
         ([3], [7], "do not tell alpha and beta"),
     ],
 )
