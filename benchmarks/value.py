@@ -27,6 +27,7 @@ from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.kernels import bgnbd, gamma_gamma
 from crm_spark.kernels.histories import histories
 from crm_spark.value import models
+from crm_spark.value.histories import gather
 
 FIRST, AS_OF, DAYS, HORIZON = date(2024, 1, 1), date(2025, 12, 30), 729, 365
 CHUNK = 100_000
@@ -67,7 +68,7 @@ def clv_1m_intervals(spark: SparkSession, folder: Path, share: float) -> Figure:
 def _job(name: str, spark: SparkSession, folder: Path, share: float, settings: dict[str, Any]) -> Figure:
     customers = int(1_000_000 * share)
     lake = _lake(spark, folder, customers)
-    histories = models.histories(lake.current(CUSTOMER_DAYS), AS_OF).toPandas()
+    histories = gather(lake.current(CUSTOMER_DAYS), AS_OF).toPandas()
     x, t_x, T, mean = (histories[name].to_numpy(float) for name in ("frequency", "recency", "age", "monetary"))
     place = Place(lake=lake.location, jobs={"clv": {"unit_days": 1, **settings}})
 

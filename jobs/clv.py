@@ -9,7 +9,7 @@ from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv as value
-from crm_spark.value import models, sections
+from crm_spark.value import histories, models, sections
 
 
 class Config(Settings):
@@ -39,11 +39,11 @@ class Config(Settings):
 def clv(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of, held_out = config.as_of, config.held_out
     # Both are used several times: they are computed once.
-    histories = models.histories(customer_days, as_of, config.net, held_out).localCheckpoint()
-    weeks = models.weeks(customer_days, histories, as_of, held_out) if held_out else None
-    fitted = models.fit(histories, as_of, config.unit_days, config.models, held_out, weeks).localCheckpoint()
+    customers = histories.gather(customer_days, as_of, config.net, held_out).localCheckpoint()
+    weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
+    fitted = models.fit(customers, as_of, config.unit_days, config.models, held_out, weeks).localCheckpoint()
     parameters = models.parameters(fitted)
-    values = value.predict(histories, parameters, as_of, config.horizon, config.discount, config.margin)
+    values = value.predict(customers, parameters, as_of, config.horizon, config.discount, config.margin)
     return values, parameters, models.scores(fitted), models.expectations(fitted)
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
 from crm_spark.value import clv, models
+from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
 from tests.value.test_clv import days_of, drawn
@@ -23,8 +24,8 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     days = days_of(spark, drawn(400)).localCheckpoint()
     measures = rfm.measure(days, AS_OF)
     cuts = rfm.cut_points(measures, 5).localCheckpoint()
-    histories = models.histories(days, AS_OF, held_out=60).localCheckpoint()
-    by_week = models.weeks(days, histories, AS_OF, 60)
+    histories = gather(days, AS_OF, held_out=60).localCheckpoint()
+    by_week = weeks(days, histories, AS_OF, 60)
     fitted = models.fit(histories, AS_OF, held_out=60, by_week=by_week).localCheckpoint()
     parameters = models.parameters(fitted)
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())

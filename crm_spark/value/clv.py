@@ -107,7 +107,7 @@ def predict(
     Parameters
     ----------
     among : DataFrame
-        As `models.histories` gives it.
+        As `histories.gather` gives it.
     parameters : DataFrame of PARAMETERS
         Of one day.
     horizon : int
@@ -126,9 +126,7 @@ def predict(
     # The first row of each partition tells its worker what was learned: to tell it in each would cost more than to ask.
     is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
-    # Their number is told, as by their bytes Spark would give them all to one.
-    parts = int(among.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
-    alike = among.select(*HISTORY).repartition(parts, "frequency", "age").sortWithinPartitions("age", "frequency")
+    alike = among.select(*HISTORY).repartition("frequency", "age").sortWithinPartitions("age", "frequency")
     # As text: Spark measures a list in Arrow anew, from its begin, at each row that it adds.
     asked = alike.crossJoin(told).select(*HISTORY, F.when(is_first, F.to_json("told")).alias("told"))
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED, "value_by_month"]]

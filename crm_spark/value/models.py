@@ -18,8 +18,8 @@ Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. 
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
-from functools import partial
+from datetime import date
+from functools import partial, reduce
 from types import ModuleType
 from typing import Any
 
@@ -38,7 +38,6 @@ BUYING: dict[str, ModuleType] = {"bg_nbd": bgnbd, "mbg_nbd": mbgnbd, "pareto_nbd
 MONEY = "gamma_gamma"
 NAMES = {**{name: model.NAMES for name, model in BUYING.items()}, MONEY: gamma_gamma.NAMES}
 BASELINES = {"last_period": holdout.last_period, "status_quo": holdout.status_quo}
-WEEKS = 52  # before the held-out ones that are told
 CLOSE = 0.01  # of an error: what is nearer tells no models apart
 
 PARAMETERS = Table(
@@ -114,92 +113,6 @@ TYPES["array<double>"] = pa.list_(pa.float64())
 ROW = ["kind", "x", "t_x", "T", "before", "held", "customers"]  # what a worker is handed
 
 
-def histories(customer_days: DataFrame, as_of: date, net: bool = False, held_out: int = 0) -> DataFrame:
-    """Sum up what each customer bought on or before a day.
-
-    Parameters
-    ----------
-    customer_days : DataFrame of CUSTOMER_DAYS
-        Days after `as_of` and days without an order are ignored.
-    net : bool, default False
-        Whether returns are taken off the money, on days with an order. They never take a purchase away.
-    held_out : int, default 0
-        The last days, which models are judged by.
-
-    Returns
-    -------
-    DataFrame
-        `customer_id`, `frequency`, `recency` [day], `age` [day], `monetary` [money], `revenue` [money] as CLV has
-        them, and `known`: `x`, `t_x`, `T` as they were before the held-out days, `before` and `held`, the purchases
-        in as many days before and in these; null of a customer who came later. One shuffle by customer.
-    """
-    money = F.col("sales") - F.col("returns") if net else F.col("sales")
-    until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
-    is_known, is_before = F.col("day") <= until, F.col("day") <= longer
-    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0))
-    sums = bought.groupBy("customer_id").agg(
-        F.min("day").alias("first"),
-        F.max("day").alias("last"),
-        (F.count("*") - 1).cast("int").alias("frequency"),
-        F.sum(money).alias("all"),
-        F.min_by(money, "day").alias("of_first"),
-        F.max(F.when(is_known, F.col("day"))).alias("last_known"),
-        F.count_if(is_known).alias("until"),
-        F.count_if(is_known & ~is_before).alias("before"),
-    )
-    later = (F.col("all") - F.col("of_first")).cast("double")
-    known = {
-        "x": F.col("until") - 1,
-        "t_x": F.date_diff("last_known", F.col("first")),
-        "T": F.date_diff(until, F.col("first")),
-        "before": F.col("before"),
-        "held": F.col("frequency") + 1 - F.col("until"),
-    }
-    is_there = (F.col("until") > 0) & F.lit(held_out > 0)
-    return sums.select(
-        "customer_id",
-        "frequency",
-        F.date_diff("last", "first").alias("recency"),
-        F.date_diff(F.lit(as_of), F.col("first")).alias("age"),
-        F.try_divide(later, F.col("frequency")).alias("monetary"),
-        F.col("all").cast("double").alias("revenue"),
-        F.when(is_there, F.struct(*[column.cast("int").alias(name) for name, column in known.items()])).alias("known"),
-    )
-
-
-def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:
-    """Count the repeat purchases of each week, of customers who came before the held-out days.
-
-    Parameters
-    ----------
-    customer_days : DataFrame of CUSTOMER_DAYS
-    among : DataFrame
-        As `histories` gives it.
-
-    Returns
-    -------
-    DataFrame
-        `at` as HOLDOUT has it, `actual`. Two passes over `customer_days`, one shuffle of the held-out days by customer.
-    """
-    until = as_of - timedelta(days=held_out)
-    known = among.where(F.col("known").isNotNull())
-    at = F.ceil(F.date_diff("day", F.lit(until)) / holdout.WEEK).cast("int").alias("at")
-    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0)).select(
-        "customer_id", "day", at
-    )
-    then = bought.where((F.col("day") <= F.lit(until)) & (F.col("at") > -WEEKS)).groupBy("at").agg(_count(1))
-    # In the weeks before all purchases are counted, so the first ones are taken off.
-    came = F.ceil(-F.col("known.T") / holdout.WEEK).cast("int").alias("at")
-    firsts = known.select(came).where(F.col("at") > -WEEKS).groupBy("at").agg(_count(-1))
-    since = bought.where(F.col("day") > F.lit(until)).join(known.select("customer_id"), "customer_id", "left_semi")
-    counted = then.unionByName(firsts).unionByName(since.groupBy("at").agg(_count(1)))
-    return counted.groupBy("at").agg(F.sum("actual").alias("actual"))
-
-
-def _count(sign: int) -> Column:
-    return (F.count("*") * sign).alias("actual")
-
-
 def fit(
     among: DataFrame,
     as_of: date,
@@ -213,14 +126,14 @@ def fit(
     Parameters
     ----------
     among : DataFrame
-        As `histories` gives it; read several times: best persisted.
+        As `histories.gather` gives it; read several times: best persisted.
     unit_days : int, default 7
         Days of one unit of the models' time: only alpha and beta depend on it.
     models : sequence of str, default all of BUYING
     held_out : int, default 0
-        As `histories` was told.
+        As `histories.gather` was told.
     by_week : DataFrame, optional
-        As `weeks` gives it.
+        As `histories.weeks` gives it.
 
     Returns
     -------
@@ -268,11 +181,6 @@ def expectations(fitted: DataFrame) -> DataFrame:
     return rows.select(*HOLDOUT.names)
 
 
-def learned(column: str, model: str, name: str) -> Column:
-    """An aggregate over PARAMETERS of one day: what one column says of one parameter."""
-    return F.max(F.when((F.col("model") == model) & (F.col("parameter") == name), F.col(column)))
-
-
 def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
     """What a worker is handed: distinct histories on all days, before the held-out ones, and what came by week.
 
@@ -290,10 +198,7 @@ def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
     ]  # fmt: skip
     if by_week is not None:
         parts.append(_doubles(by_week, 2, "at", none, none, none, "actual", none))
-    handed = parts[0]
-    for part in parts[1:]:
-        handed = handed.unionByName(part)
-    return handed
+    return reduce(DataFrame.unionByName, parts)
 
 
 def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:

@@ -8,13 +8,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
-from crm_spark.kernels.holdout import WEEK
+from crm_spark.kernels.holdout import MOST, WEEK
 from crm_spark.value.models import BUYING, MONEY
 
 BANDS = 10
 FIRST = 20  # customers
 LIKELY = "likely to be customers still"
-MOST = 7  # purchases, and more
 CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD"}
 CALLED |= {"last_period": "As in as many days before", "status_quo": "At the customer's pace so far"}
 
@@ -166,7 +165,7 @@ def _fit_told(rows: Rows) -> str:
 
 def foretold(clv_holdout: DataFrame, clv_models: DataFrame) -> Section:
     """Hold what the chosen model foretold for each week against what came."""
-    chosen = newest(clv_models, clv_models).where("is_chosen AND NOT is_baseline").select("model", "held_out")
+    chosen = newest(clv_models, clv_models).where("is_chosen").select("model", "held_out")
     told = newest(clv_holdout, clv_models).where("by = 'week'").join(F.broadcast(chosen), "model")
     # The day on which a week ends; the last one may be cut short.
     after = F.least(F.col("at") * WEEK, F.col("held_out")) - F.col("held_out")

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv, models
+from crm_spark.value.histories import gather
 
 AS_OF = date(1997, 9, 30)
 Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
@@ -24,7 +25,7 @@ def days_of(spark: SparkSession, days: Days) -> DataFrame:
 
 def valued(spark: SparkSession, days: Days, **settings: float) -> tuple[list[Row], list[Row]]:
     """Values and parameters, ordered."""
-    histories = models.histories(days_of(spark, days), AS_OF)
+    histories = gather(days_of(spark, days), AS_OF)
     parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
     values = clv.predict(histories, parameters, AS_OF, **{"horizon": 90, **settings})
     return values.orderBy("customer_id").collect(), parameters.orderBy("model", "parameter").collect()
@@ -40,7 +41,7 @@ def cdnow(spark: SparkSession, cdnow_sample: Path) -> DataFrame:
 
 
 def test_cdnow_gives_the_published_parameters_and_expectations(cdnow: DataFrame) -> None:
-    histories = models.histories(cdnow, AS_OF).localCheckpoint()
+    histories = gather(cdnow, AS_OF).localCheckpoint()
     parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
     found = {(row["model"], row["parameter"]): row for row in parameters.collect()}
     published = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
@@ -60,7 +61,7 @@ def test_cdnow_gives_the_published_parameters_and_expectations(cdnow: DataFrame)
 
 def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: DataFrame) -> None:
     until = cdnow.where(cdnow["day"] <= AS_OF)
-    few = [models.histories(days, AS_OF).where("customer_id < '1200'").localCheckpoint() for days in (cdnow, until)]
+    few = [gather(days, AS_OF).where("customer_id < '1200'").localCheckpoint() for days in (cdnow, until)]
     assert sorted(few[0].collect()) == sorted(few[1].collect())
     fitted = [models.fit(few[0], AS_OF, unit_days=unit, models=["bg_nbd"]) for unit in (7, 1)]
     weeks, days = (models.parameters(learned).localCheckpoint() for learned in fitted)
@@ -75,7 +76,7 @@ def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: Data
 def test_the_rows_are_the_same_however_they_lie(cdnow: DataFrame) -> None:
     answers = []
     for partitions in (1, 2, 7):
-        histories = models.histories(cdnow.repartition(partitions, "day"), AS_OF)
+        histories = gather(cdnow.repartition(partitions, "day"), AS_OF)
         parameters = models.parameters(models.fit(histories, AS_OF, models=["bg_nbd"])).localCheckpoint()
         values = clv.predict(histories.repartition(partitions), parameters, AS_OF, horizon=90)
         answers.append((sorted(parameters.collect(), key=str), sorted(values.collect())))
@@ -96,7 +97,7 @@ def test_purchases_of_a_day_are_one_and_returns_alone_are_none(spark: SparkSessi
         ("b", day, 1, 5.0),
         ("c", day, 0, 0.0),
     ]
-    rows = models.histories(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
+    rows = gather(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
     assert [tuple(row)[:6] for row in rows] == [("a", 2, 20, 40, 30.0, 90.0), ("b", 0, 0, 40, None, 5.0)]
 
 
@@ -187,7 +188,7 @@ def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> N
 
 @pytest.mark.parametrize("model", models.BUYING)
 def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSession, model: str) -> None:
-    histories = models.histories(days_of(spark, drawn(400)), AS_OF).localCheckpoint()
+    histories = gather(days_of(spark, drawn(400)), AS_OF).localCheckpoint()
     parameters = models.parameters(models.fit(histories, AS_OF, models=[model])).localCheckpoint()
     rows = clv.predict(histories, parameters, AS_OF, horizon=90).orderBy("customer_id").collect()
     learned = {row["position"]: row["value"] for row in parameters.collect() if row["model"] == model}

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.kernels import pareto_nbd
 from crm_spark.value import models
+from crm_spark.value.histories import gather, weeks
 from tests.value.test_clv import days_of, drawn
 
 AS_OF, HELD_OUT = date(1998, 6, 30), 273
@@ -25,8 +26,8 @@ PUBLISHED = {
 
 def learned(days: DataFrame, as_of: date, held_out: int, **told: object) -> tuple[list[Row], list[Row], list[Row]]:
     """Parameters, scores and expectations."""
-    histories = models.histories(days, as_of, held_out=held_out).localCheckpoint()
-    by_week = models.weeks(days, histories, as_of, held_out) if held_out else None
+    histories = gather(days, as_of, held_out=held_out).localCheckpoint()
+    by_week = weeks(days, histories, as_of, held_out) if held_out else None
     fitted = models.fit(histories, as_of, held_out=held_out, by_week=by_week, **told).localCheckpoint()  # type: ignore[arg-type]
     tables = models.parameters(fitted), models.scores(fitted), models.expectations(fitted)
     return tables[0].collect(), tables[1].collect(), tables[2].orderBy("model", "by", "at").collect()
@@ -143,7 +144,7 @@ def test_returns_lower_money_and_never_take_a_purchase_away(spark: SparkSession)
         ("a", day + timedelta(days=20), 0, Decimal(0), Decimal(5), 1, None, None),
     ]
     days = spark.createDataFrame(rows, CUSTOMER_DAYS.nullable_ddl)
-    gross, net = (models.histories(days, date(1997, 2, 10), net).first() for net in (False, True))
+    gross, net = (gather(days, date(1997, 2, 10), net).first() for net in (False, True))
     assert gross is not None
     assert net is not None
     assert (gross["frequency"], gross["monetary"], gross["revenue"]) == (1, 50.0, 80.0)
