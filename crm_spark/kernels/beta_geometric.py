@@ -112,8 +112,13 @@ class Model:
 
     def expected_by(self, parameters: Floats, times: Floats) -> Floats:
         """Give the repeat purchases to expect of a new customer until each time after the first purchase."""
+        r, alpha, _, _ = parameters
         none = np.zeros(1)
-        return np.array([self.expected_purchases(parameters, none, none, none, time)[0] for time in times])
+        p, share = self._nodes(parameters, 0.0, float(_stretch(np.max(times, initial=0.0) / alpha)))
+        bought = -np.expm1(-r * np.log1p(np.outer(times / alpha, p)))
+        return np.asarray(
+            self.probability_alive(parameters, none, none, none) * (bought @ (share / p)), dtype=np.float64
+        )
 
     def purchase_shares(self, parameters: Floats, T: Floats, most: int) -> Floats:
         """Give the probabilities of 0, 1, ... purchases in the time T since the first one, equation (8) of BG/NBD.
@@ -161,23 +166,33 @@ class Model:
 
         Computed once for each distinct (x, T); (n, k).
         """
-        r, alpha, a, b = parameters
+        r, alpha, _, _ = parameters
         found = histories(x, np.zeros_like(x), T)
         rate = 1 / (alpha + found.T)
         expected = np.zeros((found.x.size, weights.shape[1]))
         # A customer's answer must not depend on who else is asked about: nodes are counted for the nearest power of
         # two above their own case, and each row is summed by itself, which a product of matrices does not promise.
-        stretch = np.ceil(np.log2(np.clip(times.max() * rate, 2.0**-3, 2.0**30)))
+        stretch = _stretch(times.max() * rate)
         is_first = np.append(True, (np.diff(found.x) != 0) | (np.diff(stretch) != 0))[: found.x.size]
         firsts = np.flatnonzero(is_first)
         for first, end in zip(firsts, [*firsts[1:], found.x.size], strict=True):
-            power, chances = r + found.x[first], found.x[first] + self.leaves_at_first
-            p, share = of_beta(a, b + chances, power, 2.0 ** stretch[first])
+            power = r + found.x[first]
+            p, share = self._nodes(parameters, found.x[first], stretch[first])
             faded = np.outer(rate[first:end], p)
             for time, weight in zip(times, weights, strict=True):
                 bought = -np.expm1(-power * np.log1p(time * faded))
                 expected[first:end] += np.outer((bought * (share / p)).sum(axis=1), weight)
         return expected[found.of]
+
+    def _nodes(self, parameters: Floats, x: float, stretch: float) -> tuple[Floats, Floats]:
+        """Where p is looked at of customers with x purchases who are alive, and with which shares."""
+        r, _, a, b = parameters
+        return of_beta(a, b + x + self.leaves_at_first, r + x, stretch)
+
+
+def _stretch(times: Floats) -> Floats:
+    """The power of two above times in units of alpha + T."""
+    return np.asarray(2.0 ** np.ceil(np.log2(np.clip(times, 2.0**-3, 2.0**30))), dtype=np.float64)
 
 
 class _Likelihood:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crm_spark.kernels.likelihood import Derive, Estimate, Floats, best, nothing
 
-FEW, MANY = 500, 20_000  # histories on which the search begins and goes on
+FEW, MANY = 2_000, 20_000  # histories on which the search begins and goes on
 
 
 @dataclass(frozen=True)

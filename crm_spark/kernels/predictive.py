@@ -7,9 +7,10 @@ drawn from their asymptotic distribution, normal in their logarithms.
 Customers: once a customer is still one, what they do next depends on x and T alone, in all models of this kind; t_x
 only says how likely they are one. So for each (x, T) one pool of futures is drawn, of who bought at the last moment,
 each future with parameters of its own; of another customer the share rho = E(x, t_x, T) / E(x, T, T) lives such a
-future, the others buy nothing. Money is Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q)
-over v + x mean, which is a scale. Quantiles follow from the sorted pool. Nothing is drawn for single customers: who
-has the same history gets the same answer, whoever else is asked about.
+future, the others buy nothing. T alike in their first BITS bits share a pool, which moves a future by less than
+chance does. Money is Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean,
+which is a scale. Quantiles follow from the sorted pool. Nothing is drawn for single customers: who has the same
+history gets the same answer, whoever else is asked about.
 
 Groups: in each of DRAWS draws each customer picks a future from the pool of their (x, T), by a hash of their key; a
 group's total is the sum. The draw's parameters, the same for all customers and groups, move the totals by as much as
@@ -37,6 +38,7 @@ LEVELS = (0.05, 0.25, 0.75, 0.95)
 DRAWS = 200  # of a group's total
 POOL = 512  # futures of each (x, T)
 POOLS = 256  # in memory at once
+BITS = 7  # of T that pools tell apart: it is taken for at most 1 / 64 longer
 CHUNK = 16_384  # customers whose draws stay in the cache
 
 Ints = NDArray[np.int64]
@@ -137,7 +139,7 @@ def intervals(
     purchases : (n, 4) array of int
         At LEVELS: the least number that is not exceeded with that probability.
     money : (n, 4) array
-        One pool is drawn for each distinct (x, T). Memory is that of the answer, of POOLS pools and of CHUNK customers.
+        One pool is drawn for each (x, T). Memory is that of the answer, of POOLS pools and of CHUNK customers.
     """
     purchases = np.zeros((customers.x.size, len(LEVELS)), dtype=np.int64)
     money = np.zeros((customers.x.size, len(LEVELS)))
@@ -238,7 +240,10 @@ def intervals_of_groups(sums: Floats) -> Floats:
 
 def _blocks(customers: Customers) -> Iterator[tuple[Ints, Ints, Customers]]:
     """Customers by (x, T): their rows, for each row the place of its pool, and the pools' best customers."""
-    columns = np.stack([customers.T, customers.x, customers.paid]).astype(np.float64)
+    # Upwards: x must not become more than fits into T, where opportunities are counted.
+    fraction, exponent = np.frexp(customers.T)
+    nearly = np.ldexp(np.ceil(fraction * 2**BITS), exponent - BITS)
+    columns = np.stack([nearly, customers.x, customers.paid]).astype(np.float64)
     order = np.lexsort(columns)
     columns = columns[:, order]
     starts = np.flatnonzero(np.append(True, (np.diff(columns) != 0).any(axis=0))[: order.size])

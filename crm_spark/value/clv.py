@@ -39,6 +39,7 @@ from crm_spark.value.models import BUYING, MONEY
 
 DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
+TOGETHER = 64  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
 HORIZONS = (30, 90, 365)  # days, which column names tell
 SHARES = ("p05", "p25", "p75", "p95")
@@ -126,7 +127,8 @@ def predict(
     # The first row of each partition tells its worker what was learned: to tell it in each would cost more than to ask.
     is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
-    alike = among.select(*HISTORY).repartition("frequency", "age").sortWithinPartitions("age", "frequency")
+    of_age = F.floor(F.col("age") / TOGETHER)
+    alike = among.select(*HISTORY).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
     # As text: Spark measures a list in Arrow anew, from its begin, at each row that it adds.
     asked = alike.crossJoin(told).select(*HISTORY, F.when(is_first, F.to_json("told")).alias("told"))
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED, "value_by_month"]]

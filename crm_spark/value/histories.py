@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from crm_spark.kernels.holdout import WEEK
 
 WEEKS = 52  # before the held-out ones that are told
+BITS = 3  # that hold the days with an order of one week
+PACKED = 63 // BITS  # weeks of which one bigint holds the days with an order
 
 
 def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: int = 0) -> DataFrame:
@@ -30,7 +32,8 @@ def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: i
     DataFrame
         `customer_id`, `frequency`, `recency` [day], `age` [day], `monetary` [money], `revenue` [money] as CLV has
         them, and `known`: `x`, `t_x`, `T` as they were before the held-out days, `before` and `held`, the purchases
-        in as many days before and in these; null of a customer who came later. One shuffle by customer.
+        in as many days before and in these; null of a customer who came later. `held_weeks`: days with an order of
+        each held-out week, PACKED weeks a number. One shuffle by customer.
     """
     money = F.col("sales") - F.col("returns") if net else F.col("sales")
     until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
@@ -45,6 +48,7 @@ def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: i
         F.max(F.when(is_known, F.col("day"))).alias("last_known"),
         F.count_if(is_known).alias("until"),
         F.count_if(is_known & ~is_before).alias("before"),
+        F.array(*[F.sum(_packed(until, first)) for first in range(0, _weeks(held_out), PACKED)]).alias("held_weeks"),
     )
     later = (F.col("all") - F.col("of_first")).cast("double")
     known = {
@@ -63,7 +67,21 @@ def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: i
         F.try_divide(later, F.col("frequency")).alias("monetary"),
         F.col("all").cast("double").alias("revenue"),
         F.when(is_there, F.struct(*[column.cast("int").alias(name) for name, column in known.items()])).alias("known"),
+        "held_weeks",
     )
+
+
+def _packed(until: Column, first: int) -> Column:
+    """A day with an order as 1 at the place of its held-out week, of PACKED weeks after the first ones; else 0."""
+    # There are no more than seven of them in a week: sums of different weeks do not run into each other.
+    week = F.floor((F.date_diff("day", until) - 1) / WEEK) - first
+    one = F.call_function("shiftleft", F.lit(1).cast("bigint"), (week * BITS).cast("int"))
+    return F.when(week.between(0, PACKED - 1), one).otherwise(F.lit(0).cast("bigint"))
+
+
+def _weeks(held_out: int) -> int:
+    """How many there are; the last may be cut short."""
+    return -(-held_out // WEEK)
 
 
 def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:
@@ -78,21 +96,26 @@ def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int
     Returns
     -------
     DataFrame
-        `at` as HOLDOUT has it, `actual`. Two passes over `customer_days`, one shuffle of the held-out days by customer.
+        `at` as HOLDOUT has it, `actual`. One pass over `customer_days`, no shuffle of them.
     """
     until = as_of - timedelta(days=held_out)
     known = among.where(F.col("known").isNotNull())
     at = F.ceil(F.date_diff("day", F.lit(until)) / WEEK).cast("int").alias("at")
-    bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0)).select(
-        "customer_id", "day", at
-    )
-    then = bought.where((F.col("day") <= F.lit(until)) & (F.col("at") > -WEEKS)).groupBy("at").agg(_count(1))
+    bought = customer_days.where((F.col("day") <= F.lit(until)) & (F.col("orders") > 0)).select(at)
+    then = bought.where(F.col("at") > -WEEKS).groupBy("at").agg(_count(1))
     # In the weeks before all purchases are counted, so the first ones are taken off.
     came = F.ceil(-F.col("known.T") / WEEK).cast("int").alias("at")
     firsts = known.select(came).where(F.col("at") > -WEEKS).groupBy("at").agg(_count(-1))
-    since = bought.where(F.col("day") > F.lit(until)).join(known.select("customer_id"), "customer_id", "left_semi")
-    counted = then.unionByName(firsts).unionByName(since.groupBy("at").agg(_count(1)))
+    held = known.agg(F.array(*[F.sum(_unpacked(week)) for week in range(_weeks(held_out))]).alias("held"))
+    since = held.select(F.posexplode("held").alias("week", "actual")).select((F.col("week") + 1).alias("at"), "actual")
+    counted = then.unionByName(firsts).unionByName(since.where("actual > 0"))
     return counted.groupBy("at").agg(F.sum("actual").alias("actual"))
+
+
+def _unpacked(week: int) -> Column:
+    """Days with an order of a held-out week, the first of which is 0."""
+    number = F.col("held_weeks")[week // PACKED]
+    return F.shiftright(number, week % PACKED * BITS).bitwiseAND(2**BITS - 1)
 
 
 def _count(sign: int) -> Column:
