@@ -77,6 +77,7 @@ def test_online_retail_gives_the_figures_of_its_readme(
     assert faults(page) == []
 
 
+@pytest.mark.slow
 def test_complete_journey_fills_the_tables_and_its_references_hold(spark: SparkSession, tmp_path: Path) -> None:
     place = Place(lake=str(tmp_path / "lake"), zone="America/New_York", currency="USD")
     lake = Lake(spark, place.lake)

@@ -177,6 +177,7 @@ def test_data_whose_commit_failed_are_in_no_version_and_go_with_the_next_clean(f
     assert len(version) == 2, "what older versions need is kept"
 
 
+@pytest.mark.slow
 def test_upkeep_that_died_is_done_again(fresh: Lake) -> None:
     run(fresh, *JOBS)
     steps = [(what, GUESTS.name, 1) for what in ("compacting", "compacted", "sweeping", "vacuuming", "vacuumed")]

@@ -86,6 +86,7 @@ def test_a_replacement_must_be_a_file_of_the_source(raw: Raw) -> None:
         raw.load(replace=["orders/9.csv"])
 
 
+@pytest.mark.slow
 def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: Raw) -> None:
     json_ = {**priced(ORDERS), "files": "json/*", "format": "jsonl"}
     parquet = {**priced(ORDERS), "files": "parquet/*", "format": "parquet"}
@@ -186,6 +187,7 @@ def test_a_rule_that_fails_stops_the_batch_and_what_is_mended_loads(raw: Raw) ->
     assert len(raw.rows(LOOKUPS, "row_key")) == 1
 
 
+@pytest.mark.slow
 def test_a_table_fed_with_and_without_ids_of_its_own_takes_both_when_files_are_replaced(raw: Raw) -> None:
     columns = {**ORDERS["tables"]["order_lines"]["columns"], "line_id": "concat(order, '-', line)"}
     web = {**ORDERS, "files": "web/*", "tables": {"order_lines": {"columns": columns}}}
@@ -202,6 +204,7 @@ def test_a_table_fed_with_and_without_ids_of_its_own_takes_both_when_files_are_r
     assert found[1][2] == "2-1"
 
 
+@pytest.mark.slow
 def test_a_replaced_file_takes_no_row_of_another_file_or_feed_along(raw: Raw) -> None:
     raw.feeds = {"orders": ORDERS, "web": {**ORDERS, "files": "web/*"}}
     first = raw.orders("1.csv", FIRST).read_bytes()

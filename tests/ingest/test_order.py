@@ -88,6 +88,7 @@ def lakes(spark: SparkSession, tmp_path: Path) -> Callable[[str], Raw]:
     return make
 
 
+@pytest.mark.slow
 def test_any_order_and_any_number_of_runs_on_any_clock_give_equal_tables(
     lakes: Callable[[str], Raw], same: Same, spark: SparkSession
 ) -> None:

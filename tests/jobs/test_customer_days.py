@@ -129,6 +129,7 @@ def test_versions_no_longer_readable_mean_a_full_recomputation_said_in_a_line(
     assert is_as_recomputed(lake)
 
 
+@pytest.mark.slow
 def test_rows_read_grow_with_the_touched_days_and_not_with_the_history(lake: Lake, place: Place) -> None:
     """Three looks at the lines of the touched days, and two at the one file of customer-days."""
     history, per_day = 40, 50
