@@ -14,8 +14,8 @@ from crm_spark.value import histories, models, sections
 
 class Config(Settings):
     horizon: int = Field(365, ge=1, le=3650, description="Days after the day the answers speak for.")
-    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd"]] = Field(
-        ["bg_nbd", "mbg_nbd", "pareto_nbd"], min_length=1, description="Models of buying to choose from."
+    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"]] = Field(
+        ["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"], min_length=1, description="Models of buying to choose from."
     )
     held_out: int = Field(42, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
     unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the models' time: alpha, beta are in it.")

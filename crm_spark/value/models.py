@@ -1,12 +1,13 @@
 """Models of lifetime value: fitted, judged on held-out time, and chosen.
 
-How often customers buy who may leave without a word is told by BG/NBD, MBG/NBD or Pareto/NBD, what their orders are
-worth by Gamma-Gamma. A purchase is a day with an order: several orders of a day are one, and the first is no repeat.
+How often customers buy who may leave without a word is told by BG/NBD, MBG/NBD or Pareto/NBD, by NBD where nobody
+seems to leave, what their orders are worth by Gamma-Gamma. A purchase is a day with an order: several orders of a day
+are one, and the first is no repeat.
 
 Each model of buying learns from the days until `held_out` days before `as_of` and is asked about those that came
 then, beside two plain baselines. Chosen is, of the models whose root mean squared error of a customer is within 1 %
-of the least, the one with the highest likelihood on all days: errors so near each other tell no models apart, the
-likelihood does. Where no time can be held out, the likelihood alone decides.
+of the least, the one with the least Akaike information criterion on all days: errors so near each other tell no models
+apart, the likelihood does. Where no time can be held out, the criterion alone decides.
 
 References
 ----------
@@ -14,6 +15,8 @@ Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). "Counting Your Customers" the
 Batislam, E. P., Denizel, M., Filiztekin, A. (2007). Empirical Validation and Comparison of Models for Customer Base
 Analysis. International Journal of Research in Marketing 24(3).
 Schmittlein, D. C., Morrison, D. G., Colombo, R. (1987). Counting Your Customers. Management Science 33(1).
+Ehrenberg, A. S. C. (1959). The Pattern of Consumer Purchases. Applied Statistics 8(1), 26-41.
+Akaike, H. (1974). A New Look at the Statistical Model Identification. IEEE Transactions on Automatic Control 19(6).
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
@@ -29,12 +32,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.kernels import bgnbd, gamma_gamma, holdout, mbgnbd, pareto_nbd
+from crm_spark.kernels import bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.holdout import HeldOut
 from crm_spark.kernels.likelihood import Estimate, Floats
 
-BUYING: dict[str, ModuleType] = {"bg_nbd": bgnbd, "mbg_nbd": mbgnbd, "pareto_nbd": pareto_nbd}
+BUYING: dict[str, ModuleType] = {"bg_nbd": bgnbd, "mbg_nbd": mbgnbd, "pareto_nbd": pareto_nbd, "nbd": nbd}
 MONEY = "gamma_gamma"
 NAMES = {**{name: model.NAMES for name, model in BUYING.items()}, MONEY: gamma_gamma.NAMES}
 BASELINES = {"last_period": holdout.last_period, "status_quo": holdout.status_quo}
@@ -47,7 +50,7 @@ PARAMETERS = Table(
     key=["as_of", "model", "parameter"],
     columns=[
         Field("as_of", "date", "the day the estimates speak for"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or gamma_gamma"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or gamma_gamma"),
         Field("parameter", "string", "as the papers call it: r, alpha, a, b; r, alpha, s, beta; p, q, v"),
         Field("value", "double", "its estimate; alpha and beta are in `unit_days`, v in money", nullable=True),
         Field("standard_error", "double", "of the estimate", nullable=True),
@@ -68,7 +71,7 @@ SCORES = Table(
     key=["as_of", "model"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd or pareto_nbd; last_period or status_quo, the baselines"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or nbd; last_period or status_quo, the baselines"),
         Field("is_baseline", "boolean", "whether it is a plain rule, which is never chosen"),
         Field("held_out", "int", "days that were held out", unit="day"),
         Field("customers", "bigint", "who had bought before these days", unit="customer"),
@@ -79,6 +82,7 @@ SCORES = Table(
         Field("log_likelihood", "double", "on all days", nullable=True),
         Field("is_chosen", "boolean", "whether lifetime value comes from it"),
         Field("reason", "string", "why it could not be judged or fitted", nullable=True),
+        Field("aic", "double", "Akaike's criterion on all days: 2 * (parameters - log_likelihood)", nullable=True),
     ],
 )
 
@@ -89,7 +93,7 @@ HOLDOUT = Table(
     key=["as_of", "model", "by", "at"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd or pareto_nbd"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or nbd"),
         Field("by", "string", "week or frequency"),
         Field(
             "at",
@@ -106,7 +110,7 @@ HOLDOUT = Table(
 FITTED = (
     "what string, model string, parameter string, at int, value double, standard_error double, "
     "covariances array<double>, log_likelihood double, customers bigint, expected double, actual double, "
-    "mean_absolute_error double, root_mean_squared_error double, reason string"
+    "mean_absolute_error double, root_mean_squared_error double, reason string, aic double"
 )
 TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 TYPES["array<double>"] = pa.list_(pa.float64())
@@ -148,10 +152,10 @@ def fit(
     bought = _handed(among, by_week).repartition(1).mapInArrow(learn, FITTED)
     fitted = bought.unionByName(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
     all_rows = Window.partitionBy(F.lit(0))
-    error, is_able = F.col("root_mean_squared_error"), F.col("log_likelihood").isNotNull() & (F.col("what") == "model")
+    error, is_able = F.col("root_mean_squared_error"), F.col("aic").isNotNull()
     least = F.min(F.when(is_able, error)).over(all_rows)
     is_near = is_able & (least.isNull() | (error <= least * (1 + CLOSE)))
-    chosen = F.max_by("model", F.when(is_near, F.col("log_likelihood"))).over(all_rows)
+    chosen = F.min_by("model", F.when(is_near, F.col("aic"))).over(all_rows)
     is_chosen = (F.col("model") == chosen) | (F.col("model") == MONEY)
     return fitted.select(
         "*",
@@ -223,6 +227,7 @@ def _fit_buying(
         learned = _learned(name, found, int(whole.customers.sum()))
         score: dict[str, Any] = {"what": "model", "model": name, "customers": int(known.customers.sum())}
         score |= {"log_likelihood": found.log_likelihood, "reason": learned[0]["reason"]}
+        score["aic"] = 2 * (found.parameters.size - found.log_likelihood)
         yield _batch(learned)
         if first.reason:
             told = f"it could not be judged: before the held-out days {first.reason}"

@@ -39,7 +39,7 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
     before = tables(lake)
     runner.run(clv, lake, place, AS_OF)
     once = tables(lake)
-    assert runner.run(clv, lake, place, AS_OF).rows["clv_parameters"] == 15
+    assert runner.run(clv, lake, place, AS_OF).rows["clv_parameters"] == 17
     for ours, theirs in zip(once, tables(lake), strict=True):
         assert [row[:2] for row in ours] == [row[:2] for row in theirs]
         for one, other in zip(ours, theirs, strict=True):
@@ -67,6 +67,9 @@ def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
         runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
     for name in ("horizon", "margin", "discout", "models: each may be named once"):
         assert name in str(told.value)
-    for models, said in (([], "models must have 1 or more, got 0"), (["bgnbd"], "must be 'bg_nbd', 'mbg_nbd' or")):
+    for models, said in (
+        ([], "models must have 1 or more, got 0"),
+        (["bgnbd"], "must be 'bg_nbd', 'mbg_nbd', 'pareto_nbd' or 'nbd'"),
+    ):
         with pytest.raises(ConfigError, match=said):
             runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": {"models": models}}}), AS_OF)

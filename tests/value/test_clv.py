@@ -192,7 +192,7 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
     parameters = models.parameters(models.fit(histories, AS_OF, models=[model])).localCheckpoint()
     rows = clv.predict(histories, parameters, AS_OF, horizon=90).orderBy("customer_id").collect()
     learned = {row["position"]: row["value"] for row in parameters.collect() if row["model"] == model}
-    at, kernel = np.array([learned[position] for position in range(4)]), models.BUYING[model]
+    at, kernel = np.array([learned[position] for position in sorted(learned)]), models.BUYING[model]
     history = [
         np.array([row[name] / unit for row in rows]) for name, unit in (("frequency", 1), ("recency", 7), ("age", 7))
     ]

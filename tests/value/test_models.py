@@ -63,10 +63,10 @@ def test_cdnow_gives_the_published_parameters_of_all_models(cdnow: DataFrame) ->
     assert [found["pareto_nbd", name]["standard_error"] for name in PUBLISHED["pareto_nbd"]] == pytest.approx(
         [0.0476264, 0.8427222, 0.1872594, 6.2105448], rel=1e-3
     )
-    # Nothing was held out: the likelihood alone decides.
-    highest = max(scores, key=lambda row: row["log_likelihood"])
-    assert [row["model"] for row in scores if row["is_chosen"]] == [highest["model"]]
-    assert {row["model"] for row in parameters if row["is_chosen"]} == {highest["model"], "gamma_gamma"}
+    # Nothing was held out: Akaike's criterion alone decides.
+    least = min(scores, key=lambda row: 2 * (len(models.NAMES[row["model"]]) - row["log_likelihood"]))
+    assert [row["model"] for row in scores if row["is_chosen"]] == [least["model"]]
+    assert {row["model"] for row in parameters if row["is_chosen"]} == {least["model"], "gamma_gamma"}
     assert {row["root_mean_squared_error"] for row in scores} == {None}
     assert expectations == []
 
@@ -83,7 +83,7 @@ def test_cdnow_is_expected_to_buy_as_published_in_the_days_held_out(judged: tupl
     assert chosen["root_mean_squared_error"] < min(rules)
     errors = {name: row["root_mean_squared_error"] for name, row in scores.items() if not row["is_baseline"]}
     near = [scores[name] for name, error in errors.items() if error <= min(errors.values()) * 1.01]
-    assert chosen == max(near, key=lambda row: row["log_likelihood"])
+    assert chosen == min(near, key=lambda row: row["aic"])
 
 
 def test_what_came_is_told_by_week_and_by_frequency_as_a_plain_loop_counts_it(
@@ -134,6 +134,22 @@ def test_a_shop_too_young_to_hold_time_out_has_reasons_and_a_choice(spark: Spark
     assert told["status_quo"]["reason"] == "no customer came before the held-out days"
     assert sum(row["is_chosen"] for row in scores) == 1
     assert all(row["value"] is not None for row in parameters)
+
+
+def test_where_nobody_leaves_nbd_is_chosen_and_why_others_are_not_is_told(spark: SparkSession) -> None:
+    random, start = np.random.default_rng(5), date(1997, 1, 1)
+    rates = random.gamma(1.0, 1 / 40, 300)
+    bought = [
+        (f"c{who}", int(day)) for who, rate in enumerate(rates) for day in np.flatnonzero(random.random(270) < rate)
+    ]
+    days = days_of(spark, [(who, start + timedelta(days=day), 1, 5.0) for who, day in bought])
+    _, scores, _ = learned(days, start + timedelta(days=269), 90)
+    told = {row["model"]: row for row in scores}
+    assert [name for name, row in told.items() if row["is_chosen"]] == ["nbd"]
+    assert told["nbd"]["root_mean_squared_error"] < min(
+        told[name]["root_mean_squared_error"] for name in models.BASELINES
+    )
+    assert "the likelihood has no maximum: beta grows without end" in told["pareto_nbd"]["reason"]
 
 
 def test_returns_lower_money_and_never_take_a_purchase_away(spark: SparkSession) -> None:
