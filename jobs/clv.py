@@ -4,12 +4,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv as value
 from crm_spark.value import histories, models, sections
+from crm_spark.value.margins import MARGINS
 
 
 class Config(Settings):
@@ -20,8 +22,12 @@ class Config(Settings):
     held_out: int = Field(42, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
     unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the models' time: alpha, beta are in it.")
     discount: float = Field(0.1, ge=0, le=10, description="By which share money loses worth in a year.")
-    margin: float = Field(1.0, gt=0, le=1, description="Share of the money that counts as value.")
-    net: bool = Field(False, description="Whether returns are taken off the money.")
+    margin: float = Field(
+        1.0, gt=0, le=1, description="Share of the money that counts as value where customer_margins tells none."
+    )
+    net: bool = Field(
+        False, description="Whether returns are taken off the money; customer_margins, which does so too, is not read."
+    )
 
     @field_validator("models")
     @classmethod
@@ -32,14 +38,17 @@ class Config(Settings):
 
 
 @job(
-    reads=[CUSTOMER_DAYS],
+    reads=[CUSTOMER_DAYS, MARGINS],
     writes=[value.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
     sections=sections.SECTIONS,
 )
-def clv(customer_days: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+def clv(
+    customer_days: DataFrame, customer_margins: DataFrame, config: Config
+) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of, held_out = config.as_of, config.held_out
+    margins = None if config.net else customer_margins.where(F.col("as_of") == F.lit(as_of))
     # Both are used several times: they are computed once.
-    customers = histories.gather(customer_days, as_of, config.net, held_out).localCheckpoint()
+    customers = histories.gather(customer_days, as_of, config.net, held_out, margins).localCheckpoint()
     weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
     fitted = models.fit(customers, as_of, config.unit_days, config.models, held_out, weeks).localCheckpoint()
     parameters = models.parameters(fitted)

@@ -9,10 +9,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv, models
+from crm_spark.value import clv, margins, models
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
+from tests.value import test_margins
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -30,6 +31,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     parameters = models.parameters(fitted)
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
+    sold = margins.gather(**test_margins.frames(spark, test_margins.some_shop(Random(1))), as_of=test_margins.AS_OF)
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
     return {
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
@@ -39,6 +41,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "clv_models": models.scores(fitted),
         "clv_holdout": models.expectations(fitted),
         "customer_features": snapshot.take(**shop, as_of=test_snapshot.AS_OF),
+        "customer_margins": margins.expect(sold.localCheckpoint(), test_margins.AS_OF),
         "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
         "segment_model": model,
     }

@@ -24,6 +24,7 @@ KEYS = {
     "clv_models": ["model"],
     "clv_holdout": ["model", "by", "at"],
     "customer_features": ["customer_id"],
+    "customer_margins": ["customer_id"],
     "customer_segments": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],
 }

@@ -280,6 +280,12 @@ def expected_if_alive(parameters: Floats, x: Floats, T: Floats, times: Floats) -
     return _while_alive(parameters, x, T, times, np.eye(times.size))
 
 
+def discounted_if_alive(parameters: Floats, x: Floats, T: Floats, discount: float) -> Floats:
+    """Give all purchases to come of a customer who is alive at T, each discounted: see `expected_purchases`."""
+    times, weights = discounted(np.inf, discount)
+    return _while_alive(parameters, x, T, times, weights[:, None])[:, 0]
+
+
 def _while_alive(parameters: Floats, x: Floats, T: Floats, times: Floats, weights: Floats) -> Floats:
     """The purchases to expect of who is alive at T until each of the times, summed by (times, k) weights; (n, k)."""
     r, alpha, s, beta = parameters

@@ -2,7 +2,11 @@
 
 The chosen model of buying and Gamma-Gamma (see `models`) are asked about each customer. Value is what the purchases of
 the horizon are expected to bring, month by month, each month discounted to `as_of` from its middle:
-`margin * expected_spend * sum over months of exp(-rate * middle) * expected purchases of the month`.
+`margin * expected_spend * sum over months of exp(-rate * middle) * expected purchases of the month`. The margin is the
+customer's own share by `customer_margins`, where costs are known, else what is set.
+
+By Pareto/NBD all purchases that will ever come have a discounted sum too (DERT): from it comes the lifetime value. The
+other models would take as long for it as for everything else, and tell none.
 
 Who is expected to buy 0.4 times will most likely not buy at all. So beside expected values stand quantiles of what
 will really happen, by chance and by how well the parameters are known: with a probability of one half it lies between
@@ -30,7 +34,7 @@ from pyspark.sql import functions as F
 from scipy import special
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.kernels import gamma_gamma
+from crm_spark.kernels import gamma_gamma, pareto_nbd
 from crm_spark.kernels.histories import Histories
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.likelihood import Floats
@@ -84,6 +88,8 @@ CLV = Table(
         *_shares("probability_alive", "double", "that the customer has not left for good"),
         *_shares("purchases", "int", "days with an order in the horizon", "day"),
         *_shares("revenue", "double", "what they bring", "money"),
+        Field("expected_margin", "double", "what of `expected_revenue` stays", unit="money", nullable=True),
+        Field("lifetime_value", "double", "the value of all days to come, by Pareto/NBD", unit="money", nullable=True),
     ],
 )  # fmt: skip
 
@@ -96,8 +102,10 @@ PREDICTED = [
     "expected_spend",
     *[f"revenue_{share}" for share in SHARES],
     "value",
+    "lifetime_value",
 ]
 HISTORY = ["customer_id", "frequency", "recency", "age", "monetary", "revenue"]
+GIVEN = [*HISTORY, "margin_share"]
 
 
 def predict(
@@ -116,7 +124,7 @@ def predict(
     discount : float, default 0.1
         By which share money loses worth in a year.
     margin : float, default 1
-        Share of the money that counts as value.
+        Share of the money that counts as value, of customers whose own is not known.
 
     Returns
     -------
@@ -128,10 +136,11 @@ def predict(
     is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
     of_age = F.floor(F.col("age") / TOGETHER)
-    alike = among.select(*HISTORY).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
+    alike = among.select(*GIVEN).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
     # As text: Spark measures a list in Arrow anew, from its begin, at each row that it adds.
-    asked = alike.crossJoin(told).select(*HISTORY, F.when(is_first, F.to_json("told")).alias("told"))
-    types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED, "value_by_month"]]
+    asked = alike.crossJoin(told).select(*GIVEN, F.when(is_first, F.to_json("told")).alias("told"))
+    types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED]]
+    types += ["margin_share double", f"value_by_month {CLV['value_by_month'].type}"]
     rate = log(1 + discount) / DAYS_A_YEAR
     predicted = asked.mapInArrow(
         partial(_predict, horizon=horizon, rate=rate, margin=float(margin)), ", ".join(types)
@@ -142,6 +151,7 @@ def predict(
         "horizon": F.lit(horizon),
         "model": F.col("told.model"),
         "expected_revenue": revenue,
+        "expected_margin": revenue * F.col("margin_share"),
         "lifetime_revenue": F.col("revenue") + revenue,
         "reason": F.when(F.col("value").isNull(), _reason()),
     }
@@ -214,6 +224,8 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
     )
     answers = {name: np.full(x.size, np.nan) for name in PREDICTED}
     by_month = np.full((x.size, 1), np.nan)
+    own = np.asarray(customers.column("margin_share").to_numpy(), dtype=np.float64)
+    kept = np.where(np.isfinite(own), own, margin)
     buying, money = (_uncertain(learned, kind) for kind in ("buying", "money"))
     has_worth = (x == 0) | (mean > 0)
     if money is not None:
@@ -234,8 +246,11 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
         starts = np.append(0.0, ends[:-1])
         faded = np.exp(-rate * (starts + ends) / 2)
         monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
-        by_month = margin * monthly * answers["expected_spend"][:, None]
+        by_month = (kept * answers["expected_spend"])[:, None] * monthly
         answers["value"] = by_month.sum(axis=1)
+        if learned["model"] == "pareto_nbd" and rate > 0:
+            ever = alive * pareto_nbd.discounted_if_alive(buying.parameters, of.x, of.T, rate * unit)
+            answers["lifetime_value"] = kept * answers["expected_spend"] * ever[of.of]
         # Without a model of money the purchases are told all the same.
         spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))
         asked = Customers(x, t_x / unit, T / unit, np.where(has_worth, x, 0.0), np.where(mean > 0, mean, 1.0))
@@ -246,8 +261,8 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
             answers[f"revenue_{share}"] = np.where(is_told, sum_, np.nan)
     columns = [*customers.select(HISTORY).columns]
     columns += [pa.array(answers[name], from_pandas=True).cast(_arrow(CLV[name].type)) for name in PREDICTED]
-    names = [*HISTORY, *PREDICTED, "value_by_month"]
-    return pa.Table.from_arrays([*columns, _lists(by_month)], names)
+    names = [*HISTORY, *PREDICTED, "margin_share", "value_by_month"]
+    return pa.Table.from_arrays([*columns, customers.column("margin_share"), _lists(by_month)], names)
 
 
 def _uncertain(learned: Mapping[str, Any], kind: str) -> Uncertain | None:

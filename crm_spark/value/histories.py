@@ -15,7 +15,13 @@ BITS = 3  # that hold the days with an order of one week
 PACKED = 63 // BITS  # weeks of which one bigint holds the days with an order
 
 
-def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: int = 0) -> DataFrame:
+def gather(
+    customer_days: DataFrame,
+    as_of: date,
+    net: bool = False,
+    held_out: int = 0,
+    customer_margins: DataFrame | None = None,
+) -> DataFrame:
     """Sum up what each customer bought on or before a day.
 
     Parameters
@@ -26,14 +32,17 @@ def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: i
         Whether returns are taken off the money, on days with an order. They never take a purchase away.
     held_out : int, default 0
         The last days, which models are judged by.
+    customer_margins : DataFrame of MARGINS, optional
+        Of `as_of`. Its shares are of money before returns: with `net` these would be taken off twice.
 
     Returns
     -------
     DataFrame
         `customer_id`, `frequency`, `recency` [day], `age` [day], `monetary` [money], `revenue` [money] as CLV has
-        them, and `known`: `x`, `t_x`, `T` as they were before the held-out days, `before` and `held`, the purchases
-        in as many days before and in these; null of a customer who came later. `held_weeks`: days with an order of
-        each held-out week, PACKED weeks a number. One shuffle by customer.
+        them, `margin_share` as MARGINS has it, and `known`: `x`, `t_x`, `T` as they were before the held-out days,
+        `before` and `held`, the purchases in as many days before and in these; null of a customer who came later.
+        `held_weeks`: days with an order of each held-out week, PACKED weeks a number. One shuffle by customer, with
+        margins two.
     """
     money = F.col("sales") - F.col("returns") if net else F.col("sales")
     until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
@@ -59,13 +68,14 @@ def gather(customer_days: DataFrame, as_of: date, net: bool = False, held_out: i
         "held": F.col("frequency") + 1 - F.col("until"),
     }
     is_there = (F.col("until") > 0) & F.lit(held_out > 0)
-    return sums.select(
+    return _with_margins(sums, customer_margins).select(
         "customer_id",
         "frequency",
         F.date_diff("last", "first").alias("recency"),
         F.date_diff(F.lit(as_of), F.col("first")).alias("age"),
         F.try_divide(later, F.col("frequency")).alias("monetary"),
         F.col("all").cast("double").alias("revenue"),
+        "margin_share",
         F.when(is_there, F.struct(*[column.cast("int").alias(name) for name, column in known.items()])).alias("known"),
         "held_weeks",
     )
@@ -82,6 +92,12 @@ def _packed(until: Column, first: int) -> Column:
 def _weeks(held_out: int) -> int:
     """How many there are; the last may be cut short."""
     return -(-held_out // WEEK)
+
+
+def _with_margins(sums: DataFrame, customer_margins: DataFrame | None) -> DataFrame:
+    if customer_margins is None:
+        return sums.withColumn("margin_share", F.lit(None).cast("double"))
+    return sums.join(customer_margins.select("customer_id", "margin_share"), "customer_id", "left")
 
 
 def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:

@@ -19,7 +19,7 @@ CALLED |= {"last_period": "As in as many days before", "status_quo": "At the cus
 
 
 def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
-    """Tell what customers are expected to bring, by how likely they are still customers. One pass."""
+    """Tell what customers are worth in the days to come, by how likely they are still customers. One pass."""
     band = F.least(F.floor(F.col("probability_alive") * BANDS), F.lit(BANDS - 1)).cast("int")
     known = newest(clv, clv_parameters).where(F.col("probability_alive").isNotNull())
     bands = known.groupBy(band.alias("at")).agg(
@@ -45,13 +45,14 @@ def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
             "band": "How likely they are still customers",
             "customers": "Customers",
             "expected_purchases": "Days with an order to expect",
-            "value": "They are expected to bring [money]",
+            "value": "They are worth [money]",
             "horizon": "Days ahead",
         },
         order_by=["band"],
         note=(
             "A model tells how often customers buy who may leave without a word, Gamma-Gamma what their orders are "
-            "worth. Money to come is discounted. By BG/NBD who bought once is a customer still: it knows no more."
+            "worth. Money to come is discounted; where costs are known, it is the margin. By BG/NBD who bought once is "
+            "a customer still: it knows no more."
         ),
         empty="There is no estimate: too few customers bought again, or all are alike.",
     )
@@ -65,10 +66,12 @@ def _to_come_told(bands: Rows) -> str:
         f"In the next {bands[0]['horizon']:,} days {customers:,} customers are expected to order on {purchases:,.0f} "
         f"days"
     )
-    if value <= 0:
+    if value == 0:
         return f"{told}; what that is worth cannot be told."
+    if value < 0:
+        return f"{told}; that costs {-value:,.0f} ¤ more than it brings."
     return (
-        f"{told} and to bring {value:,.0f} ¤, {likely / value * 100:,.0f} % of it from those who are more likely "
+        f"{told}, which is worth {value:,.0f} ¤, {likely / value * 100:,.0f} % of it from those who are more likely "
         f"than not customers still."
     )
 
@@ -86,9 +89,9 @@ def worth_most(clv: DataFrame, clv_parameters: DataFrame) -> Section:
         picture=Bars("customer_id", "value", horizontal=True),
         labels={
             "customer_id": "Customer",
-            "value": "Expected to bring [money]",
-            "revenue_p05": "At least, with 95 % [money]",
-            "revenue_p95": "At most, with 95 % [money]",
+            "value": "Worth [money]",
+            "revenue_p05": "Will bring at least, with 95 % [money]",
+            "revenue_p95": "Will bring at most, with 95 % [money]",
             "probability_alive": "Probability to be a customer still",
             "expected_purchases": "Days with an order to expect",
             "expected_spend": "Such a day brings [money]",

@@ -11,11 +11,13 @@ from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value.clv import CLV
+from crm_spark.value.margins import MARGINS
 from crm_spark.value.models import HOLDOUT, PARAMETERS, SCORES
 from jobs.clv import clv
 from tests.value.test_clv import drawn
 
 FIRST, AS_OF = date(1997, 7, 31), date(1997, 9, 30)
+OWN = ("c001", "c003")  # customers whose own margin is known
 
 
 def fill(lake: Lake) -> None:
@@ -24,6 +26,20 @@ def fill(lake: Lake) -> None:
     days = lake.spark.createDataFrame(rows, CUSTOMER_DAYS.nullable_ddl)
     lake.prepare(CUSTOMER_DAYS)
     lake.overwrite(CUSTOMER_DAYS, days.selectExpr(*CUSTOMER_DAYS.names[:-2], f"{at} first_at", f"{at} last_at"), "fill")
+
+
+def fill_margins(lake: Lake) -> None:
+    """Of two days; on the one that is asked about, a tenth of the money stays."""
+    blank = {"decimal(18,4)": Decimal(0), "bigint": 0}
+    empty = {field.name: None if field.nullable else blank.get(field.type) for field in MARGINS.columns}
+    told = [
+        empty | {"customer_id": who, "as_of": day, "margin_share": share}
+        for who in OWN
+        for day, share in ((FIRST, 0.9), (AS_OF, 0.1))
+    ]
+    lake.prepare(MARGINS)
+    rows = [tuple(row.values()) for row in told]
+    lake.append(MARGINS, lake.spark.createDataFrame(rows, MARGINS.nullable_ddl), "fill")
 
 
 def tables(lake: Lake) -> list[list[tuple]]:
@@ -52,12 +68,17 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
 
 def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
     fill(lake)
-    settings = {"horizon": 30, "unit_days": 1, "discount": 0, "margin": 0.5}
-    runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
-    first = lake.current(CLV).where("value IS NOT NULL").first()
-    assert first is not None
-    assert first["horizon"] == 30
-    assert first["value"] == pytest.approx(first["expected_purchases"] * first["expected_spend"] / 2)
+    fill_margins(lake)
+    settings = {"horizon": 30, "unit_days": 1, "discount": 0, "margin": 0.5, "held_out": 0, "models": ["bg_nbd"]}
+    for net, own in ((True, 0.5), (False, 0.1)):
+        told = settings | {"net": net}
+        runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": told}}), AS_OF)
+        rows = lake.current(CLV).where("value IS NOT NULL").collect()
+        assert {row["horizon"] for row in rows} == {30}
+        for row in rows:
+            margin = own if row["customer_id"] in OWN else 0.5
+            assert row["value"] == pytest.approx(row["expected_purchases"] * row["expected_spend"] * margin)
+        assert sum(row["expected_margin"] is not None for row in rows) == (0 if net else 2)
     assert lake.current(PARAMETERS).select("unit_days").distinct().collect() == [(1,)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from scipy import special
 
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv, models
@@ -188,9 +189,16 @@ def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> N
 
 @pytest.mark.parametrize("model", models.BUYING)
 def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSession, model: str) -> None:
-    histories = gather(days_of(spark, drawn(400)), AS_OF).localCheckpoint()
+    days = days_of(spark, drawn(400))
+    shares = (
+        days.select("customer_id")
+        .distinct()
+        .where("customer_id < 'c2'")
+        .selectExpr("customer_id", "-0.25D margin_share")
+    )
+    histories = gather(days, AS_OF, customer_margins=shares).localCheckpoint()
     parameters = models.parameters(models.fit(histories, AS_OF, models=[model])).localCheckpoint()
-    rows = clv.predict(histories, parameters, AS_OF, horizon=90).orderBy("customer_id").collect()
+    rows = clv.predict(histories, parameters, AS_OF, horizon=90, margin=0.5).orderBy("customer_id").collect()
     learned = {row["position"]: row["value"] for row in parameters.collect() if row["model"] == model}
     at, kernel = np.array([learned[position] for position in sorted(learned)]), models.BUYING[model]
     history = [
@@ -200,6 +208,11 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
         expected = kernel.expected_purchases(at, *history, days / 7)
         assert [row[name] for row in rows] == pytest.approx(list(expected), rel=1e-9)
     assert {row["model"] for row in rows} == {model}
+    assert_margins(rows)
+    if model == "pareto_nbd":
+        assert_lifetimes(at, history, rows)
+    else:
+        assert {row["lifetime_value"] for row in rows} == {None}
 
     # Futures of each customer at the estimates; quantiles are wider, as the estimates are in doubt.
     random = np.random.default_rng(3)
@@ -208,3 +221,25 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
         quantile = np.array([row[f"purchases_{share}"] for row in rows])
         assert (futures <= quantile).mean() >= int(share[1:]) / 100 - 0.03
         assert (futures < quantile).mean() <= int(share[1:]) / 100 + 0.03
+
+
+def assert_margins(rows: list[Row]) -> None:
+    """Where a customer's own share is known it takes the place of what is set: here it is a loss."""
+    assert {row["customer_id"] < "c2" for row in rows} == {True, False}
+    for row in rows:
+        share = -0.25 if row["customer_id"] < "c2" else 0.5
+        told = None if share > 0 else pytest.approx(share * row["expected_revenue"])
+        assert row["expected_margin"] == told
+        assert row["value"] == pytest.approx(sum(row["value_by_month"]))
+        assert 1.1 ** (-90 / 365.25) < row["value"] / (share * row["expected_revenue"]) < 1
+
+
+def assert_lifetimes(at: np.ndarray, history: list[np.ndarray], rows: list[Row]) -> None:
+    """By the closed form of the discounted expected residual transactions, Fader, Hardie and Lee (2005)."""
+    (r, alpha, s, beta), (x, _, T), rate = at, history, math.log(1.1) / 365.25 * 7
+    if_alive = (r + x) / (alpha + T) * (beta + T) ** s * rate ** (s - 1) * special.hyperu(s, s, rate * (beta + T))
+    for row, purchases in zip(rows, if_alive, strict=True):
+        share = -0.25 if row["customer_id"] < "c2" else 0.5
+        expected = share * row["expected_spend"] * row["probability_alive"] * purchases
+        assert row["lifetime_value"] == pytest.approx(expected, rel=1e-6)
+        assert abs(row["lifetime_value"]) > abs(row["value"])

@@ -94,7 +94,7 @@ def test_money_to_come_is_summed_by_how_likely_customers_still_are(spark: SparkS
     value = sum(row["value"] or 0 for row in customers(NOW))
     likely = sum(row["value"] or 0 for row in customers(NOW) if row["probability_alive"] >= 0.5)
     assert section.sentence(rows) == (
-        f"In the next 90 days 40 customers are expected to order on 78 days and to bring {value:,.0f} ¤, "
+        f"In the next 90 days 40 customers are expected to order on 78 days, which is worth {value:,.0f} ¤, "
         f"{100 * likely / value:.0f} % of it from those who are more likely than not customers still."
     )
 
