@@ -134,7 +134,7 @@ FEW = 10
 
 def moves(value_migration: DataFrame) -> Section:
     """Tell what the customers who went from one segment to another were worth and are worth."""
-    newest_ = newest(value_migration, value_migration).where("grouping = 'rfm'")
+    newest_ = newest(value_migration, value_migration).where("grouping = 'rfm' AND since IS NOT NULL")
     is_move = F.col("from_group") != F.col("to_group")
     move = F.when(is_move, F.concat_ws(" → ", "from_group", "to_group"))
     change = F.col("value_after") - F.col("value_before")

@@ -9,6 +9,8 @@ from crm_spark.core.contracts import Field, Table
 from crm_spark.value.groups import UNKNOWN
 
 NEW, GONE = "(new)", "(gone)"
+NO_DAY = "no day before has values: all are new"
+NO_VALUE = "of none of them there is a value on that day"
 GROUPINGS = ("rfm", "kmeans")
 
 MIGRATION = Table(
@@ -18,7 +20,7 @@ MIGRATION = Table(
     key=["as_of", "grouping", "from_group", "to_group"],
     columns=[
         Field("as_of", "date", "the day that is now"),
-        Field("since", "date", "the last day before it that has values"),
+        Field("since", "date", "the last day before it that has values", nullable=True),
         Field("grouping", "string", "by what customers are grouped: rfm or kmeans"),
         Field("from_group", "string", f"the group then; {NEW} who was no customer, {UNKNOWN} who was in none"),
         Field("to_group", "string", f"the group now; {GONE} who is no customer any more"),
@@ -26,7 +28,7 @@ MIGRATION = Table(
         Field("value_before", "double", "what they were worth then; 0 of new ones", unit="money", nullable=True),
         Field("value_after", "double", "what they are worth now; 0 of those gone", unit="money", nullable=True),
         Field("revenue_between", "double", "by how much their revenue grew since then", unit="money"),
-        Field("reason", "string", "why a value is missing", nullable=True),
+        Field("reason", "string", "why something is missing", nullable=True),
     ],
 )
 
@@ -47,7 +49,7 @@ def migrate(
     Returns
     -------
     DataFrame of MIGRATION
-        None where no day before has values. One shuffle by customer of each table's rows of that day.
+        Where no day before has values, all are new. One shuffle by customer of each table's rows of that day.
     """
     # As a subquery the day chooses the files that are opened. A join would do so in some plans only.
     since = clv.where(F.col("as_of") < F.lit(as_of)).agg(F.max("as_of")).scalar()
@@ -75,10 +77,10 @@ def migrate(
         {
             "as_of": F.lit(as_of),
             "since": since,
-            "reason": F.when(is_missing, F.lit("of none of them there is a value on that day")),
+            "reason": F.when(since.isNull(), F.lit(NO_DAY)).when(is_missing, F.lit(NO_VALUE)),
         }
     )
-    return told.where(F.col("since").isNotNull()).select(*MIGRATION.names)
+    return told.select(*MIGRATION.names)
 
 
 def _way(name: str) -> Column:

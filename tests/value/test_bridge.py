@@ -46,7 +46,9 @@ def bought() -> Days:
 def known(days: Days) -> tuple[Days, Days]:
     """Channel and margin share of each customer but the last."""
     who = sorted({row["customer_id"] for row in days})[:-1]
-    features = [{"customer_id": one, "as_of": AS_OF, "channel": "web" if at % 3 else "app"} for at, one in enumerate(who)]
+    features = [
+        {"customer_id": one, "as_of": AS_OF, "channel": "web" if at % 3 else "app"} for at, one in enumerate(who)
+    ]
     margins = [{"customer_id": one, "as_of": AS_OF, "margin_share": 0.2 + 0.01 * at} for at, one in enumerate(who)]
     return features, margins
 
@@ -121,7 +123,9 @@ def test_parts_are_those_of_plain_loops_and_add_up(spark: SparkSession, period: 
             between = sum(amount for part, amount in of.items() if part not in ("before", "now"))
             assert between == pytest.approx(of["now"] - of["before"], rel=1e-9, abs=1e-9)
     parts = {(measure, part) for measure, _, part in amounts}
-    assert parts == {(name, part) for name in ("revenue", "margin") for part in bridge.PARTS} - {("revenue", "margin_share")}
+    assert parts == {(name, part) for name in ("revenue", "margin") for part in bridge.PARTS} - {
+        ("revenue", "margin_share")
+    }
     assert all(sum(abs(amount) for (_, _, of), amount in amounts.items() if of == part) > 1 for part in bridge.PARTS)
 
 

@@ -10,8 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.reports.page import gather
-from crm_spark.value import cohort_sections, cohorts
+from crm_spark.value import cohorts
 from crm_spark.value.margins import MARGINS
 from tests.value.test_bridge import frame
 
@@ -68,9 +67,7 @@ def test_each_cohort_is_followed_month_by_month(spark: SparkSession, net: bool) 
                 pytest.approx(sum(one * part for one, part in money)),
             )
     margins = [{"customer_id": who, "as_of": AS_OF, "margin_share": part} for who, part in share.items()]
-    found = cohorts.follow(
-        frame(spark, CUSTOMER_DAYS, bought()), frame(spark, MARGINS, margins), AS_OF, net
-    ).collect()
+    found = cohorts.follow(frame(spark, CUSTOMER_DAYS, bought()), frame(spark, MARGINS, margins), AS_OF, net).collect()
     told = {
         (row["cohort"], row["months_since"]): tuple(
             row[name] for name in ("customers", "active", "repeated", "revenue", "margin")

@@ -91,10 +91,11 @@ def ranked(customers: DataFrame) -> DataFrame:
     return ranks.rank(ranks.order(concentration.amounts(customers)).localCheckpoint())
 
 
-def parameters(spark: SparkSession, q: float = 4.0, is_known: bool = True) -> DataFrame:
-    rows = [
+def learned(day: date = NOW, q: float = 4.0, is_known: bool = True) -> list[dict[str, Any]]:
+    """What the models learned, or that they learned nothing."""
+    return [
         {
-            "as_of": NOW,
+            "as_of": day,
             "model": model,
             "parameter": name,
             "position": at,
@@ -108,13 +109,18 @@ def parameters(spark: SparkSession, q: float = 4.0, is_known: bool = True) -> Da
         for model, told in LEARNED.items()
         for at, (name, value) in enumerate(told.items())
     ]
-    return frame(spark, PARAMETERS, rows)
+
+
+def parameters(spark: SparkSession, q: float = 4.0, is_known: bool = True) -> DataFrame:
+    return frame(spark, PARAMETERS, learned(NOW, q, is_known))
 
 
 def plain_groups(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Put each customer into one group of each grouping."""
     of = defaultdict(list)
-    known = sorted((row for row in rows if row["value"] is not None), key=lambda row: (-row["value"], row["customer_id"]))
+    known = sorted(
+        (row for row in rows if row["value"] is not None), key=lambda row: (-row["value"], row["customer_id"])
+    )
     tenth = {row["customer_id"]: f"{10 * place // len(known) + 1:02}" for place, row in enumerate(known)}
     for row in rows:
         first = NOW - timedelta(days=row["age"])
@@ -167,7 +173,8 @@ def test_intervals_of_a_group_are_those_of_its_customers_together_however_they_l
         totals = groups.total(parted.repartition(parts, "customer_id"), parameters(spark), NAMED).collect()
         found.append({(row["grouping"], row["group"]): row for row in totals})
     keys = {
-        row["customer_id"]: row["key"] for row in customers.select("customer_id", F.xxhash64("customer_id").alias("key")).collect()
+        row["customer_id"]: row["key"]
+        for row in customers.select("customer_id", F.xxhash64("customer_id").alias("key")).collect()
     }
     buying, money = (
         Uncertain(np.array(list(told.values())), np.diag([(0.05 * value) ** 2 for value in told.values()]))
@@ -299,4 +306,5 @@ def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
     assert {row["since"] for row in found} == {BEFORE}
     assert {row["reason"] is None for row in found if row["value_before"] is not None} == {True}
     assert sum(row["customers"] for row in found if row["grouping"] == "kmeans") == 6
-    assert migration.migrate(customers, clv.where(clv["as_of"] == NOW), scores, segments, NOW).collect() == []
+    first = migration.migrate(customers, clv.where(clv["as_of"] == NOW), scores, segments, NOW).collect()
+    assert {(row["from_group"], row["since"], row["reason"]) for row in first} == {("(new)", None, migration.NO_DAY)}
