@@ -1,5 +1,6 @@
 """A shop with planted truth, all the way: what was planted is what the tables, the accounts and the page say."""
 
+import csv
 import json
 import re
 import uuid
@@ -24,10 +25,12 @@ from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
 from crm_spark.ingest.quarantine import QUARANTINE
-from crm_spark.ingest.tables import CONFORMED, ORDER_LINES
+from crm_spark.ingest.tables import CONFORMED, ORDER_LINES, PRODUCTS
 from crm_spark.sample import shop
+from crm_spark.sample.products import DISCONTINUED
 from crm_spark.sample.setting import Setting
 from crm_spark.segments import rfm
+from crm_spark.value.margins import MARGINS
 
 START, DAYS = date(2025, 1, 20), 20  # feedback changes its columns on the first of February
 REASONS = {
@@ -122,13 +125,41 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     assert lake.current(rfm.SCORES).count() == planted["customers_with_a_purchase"]
     described = lake.current(CUSTOMER_FEATURES).agg(F.sum("orders"), F.count("*"))
     assert tuple(described.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
+    assert_margins(lake, truth)
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
     assert "150 customers fall into 3 segments" in page
     assert "Revenue over time" in page
     assert "Who is late, by their own rhythm" in page
+    assert "What stays of the money: from full prices down to the margin" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []
+
+
+def assert_margins(lake: Lake, truth: Path) -> None:
+    """Margins are those planted, to the cent; the truth lacks returns without a sale, which are of one product."""
+    found = {row["customer_id"]: row for row in lake.current(MARGINS).collect()}
+    back = (
+        lake.current(ORDER_LINES).where(F.col("product_id") == DISCONTINUED).join(lake.current(PRODUCTS), "product_id")
+    )
+    orphans = {row[0]: row[1:] for row in back.groupBy("customer_id").agg(F.sum("amount"), F.sum("cost")).collect()}
+    people = [row for path in (truth / "customers").iterdir() for row in csv.DictReader(path.read_text().splitlines())]
+    planted = {}
+    for row in people:
+        returned, cost = orphans.get(row["customer_no"], (Decimal(0), Decimal(0)))
+        told = [Decimal(row[name]) for name in ("spent", "returned", "product_cost", "contact_cost")]
+        planted[row["customer_no"]] = [told[0], -told[1] - returned, told[2] - cost, told[3]]
+    names = ["revenue", "returns", "product_cost", "contact_cost"]
+    assert {who: [row[name] for name in names] for who, row in found.items()} == {
+        who: planted[who] for who in planted if who in found
+    }
+    assert all(not any(planted[who]) for who in planted.keys() - found.keys())
+    margin = sum(revenue - sum(costs) for revenue, *costs in planted.values())
+    assert sum(row["margin"] for row in found.values()) == margin
+    assert {row["known_share"] for row in found.values()} <= {1.0, None}
+    expected = sum(row["margin_share"] * float(row["revenue"]) for row in found.values())
+    assert expected == pytest.approx(float(margin), rel=0.02), "contacts of who never bought belong to no revenue"
+    assert orphans
 
 
 def test_the_notebook_of_the_readme_runs_as_it_stands_there(

@@ -48,6 +48,8 @@ def customer_table(trade: Trade) -> pd.DataFrame:
             "orders": np.bincount(sales[sales != NOBODY], minlength=size),
             "spent": by_customer(lines[lines["kind"] == SALE], size),
             "returned": by_customer(lines[lines["kind"] == RETURN], size),
+            "product_cost": by_customer(lines, size, "cost"),
+            "contact_cost": by_customer(trade.contacts.assign(cost=100 * trade.contacts["cost"]), size, "cost"),
         }
     )
 
@@ -114,7 +116,7 @@ def product_table(world: World) -> pd.DataFrame:
 
 
 def sold(trade: Trade) -> pd.DataFrame:
-    """Give kind, customer and euros (1e-4 each) of every line."""
+    """Give kind, customer, euros (1e-4 each) and what the pieces cost, as much, of every line."""
     lines = trade.receipts.lines
     orders = trade.receipts.orders.iloc[lines["order"]].reset_index(drop=True)
     return pd.DataFrame(
@@ -122,13 +124,14 @@ def sold(trade: Trade) -> pd.DataFrame:
             "kind": orders["kind"],
             "customer": orders["customer"],
             "euros": receipts.euros(trade.receipts, trade.world.rates),
+            "cost": 100 * lines["quantity"] * trade.world.products["cost"].to_numpy()[lines["product"]],
         }
     )
 
 
-def by_customer(lines: pd.DataFrame, size: int) -> list[str]:
-    """Sum the euros of every customer, those without a line included; buyers without a name fall out."""
-    sums = lines.groupby("customer")["euros"].sum().reindex(range(size), fill_value=0)
+def by_customer(lines: pd.DataFrame, size: int, money: str = "euros") -> list[str]:
+    """Sum the money of every customer, those without a line included; buyers without a name fall out."""
+    sums = lines.groupby("customer")[money].sum().reindex(range(size), fill_value=0)
     return [amount(euros) for euros in sums]
 
 

@@ -263,6 +263,22 @@ def test_customers_bought_and_spent_what_the_truth_says(out: Path, lines: list[R
         assert Decimal(row["spent"]) == spent[row["customer_no"]]
 
 
+def test_customers_cost_what_the_truth_says(out: Path, lines: list[Row]) -> None:
+    catalogue = pq.read_table(sorted((out / "products").iterdir())[-1]).to_pylist()
+    costs = {row["sku"]: row["cost"] for row in catalogue}
+    products, contacts = defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
+    for line in lines:
+        if not line["warned"]:  # the truth is that of the clean shop
+            products[line["customer_no"]] += line["qty"] * costs[line["sku"]]
+    for path in (out / "contacts").iterdir():
+        for row in table(path):
+            contacts[row["customer_no"]] += Decimal(row["cost"])
+    for row in truths(out, "customers"):
+        assert Decimal(row["product_cost"]) == products[row["customer_no"]]
+        assert Decimal(row["contact_cost"]) == contacts[row["customer_no"]]
+    assert sum(contacts.values()) > 0
+
+
 def test_orders_are_numbered_as_they_come(lines: list[Row]) -> None:
     real = [line for line in lines if not line["warned"]]
     first: dict[str, datetime] = {}
