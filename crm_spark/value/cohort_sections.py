@@ -18,6 +18,7 @@ LABELS = {
     "is_over": "Month is over",
 }
 SHOWN = 24  # cohorts, the newest
+ENDS = {2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}
 
 
 def retention(cohorts: DataFrame) -> Section:
@@ -50,7 +51,7 @@ def _retention_told(rows: Rows) -> str:
     last = max(row["months_since"] for row in over)
     late = [row for row in over if row["months_since"] == last]
     share = sum(row["active"] for row in late) / sum(row["customers"] for row in late) * 100
-    later = "" if last == 1 else f", {share:,.1f} % in the {last}th" if last > 3 else ""
+    later = "" if last == 1 else f", {share:,.1f} % in the {last}{ENDS.get(last, 'th')}"
     return f"Of {customers:,} customers {kept} bought again in the month after that of their first purchase{later}."
 
 

@@ -81,7 +81,7 @@ GROUPS = Table(
 )
 
 HISTORY = ("frequency", "recency", "age", "monetary")
-NO_MARGINS = "no margin: customer_margins has none of this day"
+NO_MARGINS = "customer_margins tells none of this day"
 NOTHING = ": all customers together have none"
 SUMS = "grouping string, `group` string, what string, sums array<double>, reason string"
 
@@ -124,7 +124,10 @@ def gather(
         of_day(customer_segments, F.col("segment").alias("kmeans")),
         of_day(customer_features, *attributes),
         of_day(
-            customer_margins, F.col("margin").cast("double").alias("margin"), cost.cast("double").alias("cost_to_serve")
+            customer_margins,
+            F.col("margin").cast("double").alias("margin"),
+            cost.cast("double").alias("cost_to_serve"),
+            F.when(F.col("margin").isNull(), F.col("reason")).alias("no_margin"),
         ),
     ]
     customers = of_day(clv, *told, F.col("reason").alias("no_value"), cohort)
@@ -185,13 +188,14 @@ def describe(customers: DataFrame, totals: DataFrame, as_of: date, groupings: Se
             F.max("horizon").alias("horizon"),
             *[F.sum(name).alias(name) for name in ("expected_purchases", "expected_revenue")],
             F.min("no_value").alias("no_value"),
+            F.min("no_margin").alias("no_margin"),
         )
     )
     shares = {f"share_of_{name}": _share(name) for name in ("customers", "revenue", "margin", "value")}
     why = F.concat_ws(
         "; ",
         F.when(F.col("value").isNull(), F.concat(F.lit("no value: "), "no_value")),
-        F.when(F.col("margin").isNull(), F.lit(NO_MARGINS)),
+        F.when(F.col("margin").isNull(), F.concat(F.lit("no margin: "), F.coalesce("no_margin", F.lit(NO_MARGINS)))),
         *[
             F.when(F.col(name).isNotNull() & F.col(f"share_of_{name}").isNull(), F.lit(f"no share of {name}{NOTHING}"))
             for name in ("revenue", "margin", "value")

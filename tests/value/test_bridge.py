@@ -9,12 +9,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.contracts import Table
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.features.snapshot import CUSTOMER_FEATURES
-from crm_spark.value import bridge
+from crm_spark.reports.page import gather
+from crm_spark.value import bridge, bridge_sections
 from crm_spark.value.margins import MARGINS
 
 AS_OF = date(2026, 3, 31)
@@ -53,7 +54,7 @@ def known(days: Days) -> tuple[Days, Days]:
     return features, margins
 
 
-def compared(spark: SparkSession, days: Days, with_margins: bool = True, **settings: Any) -> list[Row]:
+def compared(spark: SparkSession, days: Days, with_margins: bool = True, **settings: Any) -> DataFrame:
     features, margins = known(days)
     return bridge.compare(
         frame(spark, CUSTOMER_DAYS, days),
@@ -61,7 +62,7 @@ def compared(spark: SparkSession, days: Days, with_margins: bool = True, **setti
         frame(spark, MARGINS, margins if with_margins else []),
         AS_OF,
         **settings,
-    ).collect()
+    )
 
 
 def plain(days: Days, period: int, net: bool) -> dict[tuple[str, str, str], float]:
@@ -110,7 +111,7 @@ def plain(days: Days, period: int, net: bool) -> dict[tuple[str, str, str], floa
 @pytest.mark.parametrize(("period", "net"), [(40, False), (90, True)])
 def test_parts_are_those_of_plain_loops_and_add_up(spark: SparkSession, period: int, net: bool) -> None:
     days = bought()
-    found = compared(spark, days, period=period, net=net)
+    found = compared(spark, days, period=period, net=net).collect()
     is_short = period > 65  # the shop is 130 days old
     assert {row["period"] for row in found} == {65 if is_short else period}
     expected = plain(days, 65 if is_short else period, net)
@@ -130,15 +131,44 @@ def test_parts_are_those_of_plain_loops_and_add_up(spark: SparkSession, period: 
 
 
 def test_without_margins_the_revenue_is_told_and_the_margin_has_a_reason(spark: SparkSession) -> None:
-    found = compared(spark, bought(), with_margins=False)
+    found = compared(spark, bought(), with_margins=False).collect()
     assert {row["reason"] for row in found if row["measure"] == "margin"} == {bridge.NO_MARGIN}
     assert {row["amount"] for row in found if row["measure"] == "margin"} == {None}
     assert all(row["amount"] is not None and row["reason"] is None for row in found if row["measure"] == "revenue")
 
 
 def test_of_nobody_nothing_is_told_and_of_one_day_all_are_new(spark: SparkSession) -> None:
-    assert compared(spark, []) == []
-    found = {row["part"]: row for row in compared(spark, [day("ann", 0, 1, 30)]) if row["measure"] == "revenue"}
+    assert compared(spark, []).collect() == []
+    found = {
+        row["part"]: row for row in compared(spark, [day("ann", 0, 1, 30)]).collect() if row["measure"] == "revenue"
+    }
     told = {part: row["amount"] for part, row in found.items() if row["amount"]}
     assert told == {"won": 30.0, "now": 30.0}
     assert (found["now"]["period"], found["now"]["customers"]) == (1, 1)
+
+
+def test_the_page_leads_from_before_to_now(spark: SparkSession) -> None:
+    told = [("before", 100.0), ("won", 30.0), ("lost", -60.0), ("frequency", 5.0), ("now", 75.0)]
+    rows = [
+        {
+            "as_of": AS_OF, "since": AS_OF - timedelta(days=90), "period": 90, "measure": measure, "group": group,
+            "part": part, "position": bridge.PARTS.index(part), "amount": amount * size / 4, "customers": 2,
+        }
+        for group, size in (("web", 3), ("app", 1))
+        for measure in ("revenue", "margin")
+        for part, amount in [*told, *([("margin_share", 4.0)] if measure == "margin" else [])]
+    ]  # fmt: skip
+    part = gather(bridge_sections.bridge(frame(spark, bridge.BRIDGE, rows)))
+    assert [(row["part"], row["revenue"], row["starts"], row["customers"]) for row in part.rows] == [
+        ("Before", 100.0, 0.0, 4),
+        ("New customers", 30.0, 100.0, 4),
+        ("Customers who stayed away", -60.0, 130.0, 4),
+        ("Who stayed ordered more or less often", 5.0, 70.0, 4),
+        ("More or less of it stayed", None, 75.0, 4),
+        ("Now", 75.0, 0.0, 4),
+    ]
+    assert [row["moves"] for row in part.rows] == [True, True, True, True, False, True]
+    assert part.sentence == (
+        "In the 90 days until 2026-03-31 customers brought 75 ¤, 25 ¤ less than in as many days before; most moved "
+        "“Customers who stayed away”: -60 ¤."
+    )

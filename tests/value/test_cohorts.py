@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.value import cohorts
+from crm_spark.reports.page import gather
+from crm_spark.value import cohort_sections, cohorts
 from crm_spark.value.margins import MARGINS
 from tests.value.test_bridge import frame
 
@@ -33,6 +34,11 @@ def bought() -> list[dict[str, Any]]:
                 "lines": 1,
             }
     return list(days.values())
+
+
+def followed(spark: SparkSession, as_of: date = AS_OF, net: bool = False, has_margins: bool = True) -> DataFrame:
+    margins = [{"customer_id": f"c{n:02}", "as_of": as_of, "margin_share": n / 40} for n in range(30) if has_margins]
+    return cohorts.follow(frame(spark, CUSTOMER_DAYS, bought()), frame(spark, MARGINS, margins), as_of, net)
 
 
 def months_between(first: date, last: date) -> int:
@@ -66,8 +72,7 @@ def test_each_cohort_is_followed_month_by_month(spark: SparkSession, net: bool) 
                 pytest.approx(sum(one for one, _ in money)),
                 pytest.approx(sum(one * part for one, part in money)),
             )
-    margins = [{"customer_id": who, "as_of": AS_OF, "margin_share": part} for who, part in share.items()]
-    found = cohorts.follow(frame(spark, CUSTOMER_DAYS, bought()), frame(spark, MARGINS, margins), AS_OF, net).collect()
+    found = followed(spark, net=net).collect()
     told = {
         (row["cohort"], row["months_since"]): tuple(
             row[name] for name in ("customers", "active", "repeated", "revenue", "margin")
@@ -84,8 +89,41 @@ def test_each_cohort_is_followed_month_by_month(spark: SparkSession, net: bool) 
 
 def test_without_margins_there_is_a_reason_and_a_month_that_goes_on_is_not_over(spark: SparkSession) -> None:
     day = AS_OF - timedelta(days=1)
-    found = cohorts.follow(frame(spark, CUSTOMER_DAYS, bought()), frame(spark, MARGINS, []), day).collect()
+    found = followed(spark, day, has_margins=False).collect()
     assert {(row["margin"], row["reason"]) for row in found} == {(None, cohorts.NO_MARGIN)}
     assert {row["cohort"] for row in found if not row["is_over"]} == {row["cohort"] for row in found}
-    assert all(row["is_over"] for row in found if row["months_since"] + 1 < max(
-        one["months_since"] for one in found if one["cohort"] == row["cohort"]))  # fmt: skip
+    assert all(row["is_over"] == (row["cohort"] < "2026-02" and row["months_since"] < since(row)) for row in found)
+
+
+def since(row: Row) -> int:
+    """Months from a cohort to February 2026."""
+    year, month = map(int, row["cohort"].split("-"))
+    return 12 * (2026 - year) + 2 - month
+
+
+def test_the_page_tells_who_comes_back_and_what_they_brought(spark: SparkSession) -> None:
+    def month(
+        cohort: str, at: int, customers: int, active: int, revenue: float, is_over: bool = True
+    ) -> dict[str, Any]:
+        told = {"as_of": AS_OF, "cohort": cohort, "months_since": at, "is_over": is_over, "customers": customers}
+        share = {"active": active, "retention": active / customers, "repeated": 1, "repeat_share": 0.5}
+        return {**told, **share, "revenue": revenue, "revenue_mean": revenue / customers}
+
+    rows = [
+        month("2025-11", 0, 10, 10, 200), month("2025-11", 1, 10, 5, 300), month("2025-11", 2, 10, 4, 380),
+        month("2025-11", 3, 10, 3, 420), month("2025-12", 0, 30, 30, 500), month("2025-12", 1, 30, 3, 510),
+        month("2025-12", 2, 30, 9, 600, is_over=False), month("2023-01", 0, 1, 1, 1),
+    ]  # fmt: skip
+    told = frame(spark, cohorts.COHORTS, rows)
+    part = gather(cohort_sections.retention(told))
+    assert [(row["cohort"], row["months_since"], row["retention"]) for row in part.rows] == [
+        ("2025-11", 1, 50.0), ("2025-11", 2, 40.0), ("2025-11", 3, 30.0), ("2025-12", 1, 10.0), ("2025-12", 2, 30.0),
+    ]  # fmt: skip
+    assert part.sentence == (
+        "Of 40 customers 20.0 % bought again in the month after that of their first purchase, 30.0 % in the 3rd."
+    )
+    part = gather(cohort_sections.worth(told))
+    assert part.sentence == (
+        "In the month of the first purchase a customer brings 18 ¤ on average; those who came in 2025-11 have brought "
+        "42 ¤ each in 4 months."
+    )

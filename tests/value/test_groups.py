@@ -268,7 +268,8 @@ def test_concentration_is_told_of_each_measure_or_why_not(spark: SparkSession) -
     assert told["nothing", "value", "share", 50]["reason"] == "no interval: one customer has no spread"
 
 
-def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
+def moving(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+    """Give customers of now, and values, scores and segments of some days."""
     rows = [
         # customer, then: segment, value, revenue; now: segment, value, revenue
         ("ann", ("Best", 50.0, 100.0), ("Best", 60.0, 130.0)),
@@ -287,8 +288,13 @@ def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
     older = [{**row, "as_of": BEFORE - timedelta(days=7), "segment": "Old"} for row in told]
     clv, scores, segments = (frame(spark, table, told + older) for table in (CLV, SCORES, SEGMENTS))
     empty = frame(spark, CUSTOMER_FEATURES, []), frame(spark, MARGINS, [])
-    customers = groups.gather(clv, scores, segments.limit(0), *empty, NOW)
-    found = migration.migrate(customers, clv, scores, segments.limit(0), NOW).collect()
+    segments = segments.limit(0)
+    return groups.gather(clv, scores, segments, *empty, NOW), clv, scores, segments
+
+
+def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
+    customers, clv, scores, segments = moving(spark)
+    found = migration.migrate(customers, clv, scores, segments, NOW).collect()
     ways = {
         (row["from_group"], row["to_group"]): (
             row["customers"], row["value_before"], row["value_after"], row["revenue_between"]
