@@ -127,7 +127,8 @@ def test_parts_are_those_of_plain_loops_and_add_up(spark: SparkSession, period: 
     assert parts == {(name, part) for name in ("revenue", "margin") for part in bridge.PARTS} - {
         ("revenue", "margin_share")
     }
-    assert all(sum(abs(amount) for (_, _, of), amount in amounts.items() if of == part) > 1 for part in bridge.PARTS)
+    for part in set(bridge.PARTS) - ({"returned"} if is_short else set()):  # nobody is older than both halves
+        assert sum(abs(amount) for (_, _, of), amount in amounts.items() if of == part) > 1, part
 
 
 def test_without_margins_the_revenue_is_told_and_the_margin_has_a_reason(spark: SparkSession) -> None:

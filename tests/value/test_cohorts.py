@@ -107,7 +107,7 @@ def test_the_page_tells_who_comes_back_and_what_they_brought(spark: SparkSession
     ) -> dict[str, Any]:
         told = {"as_of": AS_OF, "cohort": cohort, "months_since": at, "is_over": is_over, "customers": customers}
         share = {"active": active, "retention": active / customers, "repeated": 1, "repeat_share": 0.5}
-        return {**told, **share, "revenue": revenue, "revenue_mean": revenue / customers}
+        return {**told, **share, "revenue": float(revenue), "revenue_mean": revenue / customers}
 
     rows = [
         month("2025-11", 0, 10, 10, 200), month("2025-11", 1, 10, 5, 300), month("2025-11", 2, 10, 4, 380),

@@ -79,7 +79,11 @@ def test_moves_are_told_by_what_they_changed(spark: SparkSession) -> None:
         told = {"as_of": NOW, "since": BEFORE, "grouping": "rfm", "from_group": was, "to_group": is_}
         return {**told, "customers": customers, "value_before": before, "value_after": after, "revenue_between": 1.0}
 
-    moved = [move("Best", "Best", 9, 50, 60), move("Best", "Lost", 1, 40, 5), move("(new)", "Best", 2, 0, 20)]
+    moved = [
+        move("Best", "Best", 9, 50.0, 60.0),
+        move("Best", "Lost", 1, 40.0, 5.0),
+        move("(new)", "Best", 2, 0.0, 20.0),
+    ]
     rows, sentence = shown(spark, group_sections.moves, moved)
     assert [(row["move"], row["change"]) for row in rows] == [
         ("Best → Lost", -35.0), ("(new) → Best", 20.0), ("Best (stayed)", 10.0),
