@@ -10,7 +10,7 @@ from crm_spark.core.job import job
 from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.segments.kmeans import SEGMENTS
 from crm_spark.segments.rfm import SCORES
-from crm_spark.value import concentration, group_sections, groups, migration, ranks
+from crm_spark.value import concentration, group_sections, groups, migration, ranks, totals
 from crm_spark.value.clv import CLV
 from crm_spark.value.margins import MARGINS
 from crm_spark.value.models import PARAMETERS
@@ -50,10 +50,10 @@ def value_groups(
         clv, rfm_scores, customer_segments, customer_features, customer_margins, as_of, attributes
     ).localCheckpoint()
     ranked = ranks.rank(ranks.order(concentration.amounts(customers)).localCheckpoint())
-    parted = groups.tenth(customers, ranked)
-    totals = groups.total(parted, clv_parameters.where(clv_parameters["as_of"] == as_of), named)
+    parted = groups.add_deciles(customers, ranked)
+    sums = totals.draw(parted, clv_parameters.where(clv_parameters["as_of"] == as_of), named)
     return (
-        groups.describe(parted, totals, as_of, named),
+        groups.describe(parted, sums, as_of, named),
         migration.migrate(customers, clv, rfm_scores, customer_segments, as_of),
         concentration.measure(ranked, customers, as_of),
     )

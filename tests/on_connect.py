@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv, concentration, groups, migration, models, ranks
+from crm_spark.value import clv, concentration, groups, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
@@ -34,11 +34,11 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
     grouped = test_groups.gathered(spark, test_groups.shop()).localCheckpoint()
     ranked = ranks.rank(ranks.order(concentration.amounts(grouped)).localCheckpoint())
-    parted = groups.tenth(grouped, ranked)
+    parted = groups.add_deciles(grouped, ranked)
     named = test_groups.NAMED
-    totals = groups.total(parted, test_groups.parameters(spark), named)
+    sums = totals.draw(parted, test_groups.parameters(spark), named)
     return {
-        "value_groups": groups.describe(parted, totals, test_groups.NOW, named),
+        "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),
         "value_bridge": test_bridge.compared(spark, test_bridge.bought(), period=40),

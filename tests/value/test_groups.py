@@ -18,7 +18,7 @@ from crm_spark.kernels import bgnbd
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 from crm_spark.segments.kmeans import SEGMENTS
 from crm_spark.segments.rfm import SCORES
-from crm_spark.value import concentration, groups, migration, ranks
+from crm_spark.value import concentration, groups, migration, ranks, totals
 from crm_spark.value.clv import CLV
 from crm_spark.value.margins import MARGINS
 from crm_spark.value.models import PARAMETERS
@@ -129,12 +129,12 @@ def plain_groups(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[
 @pytest.fixture(scope="module")
 def parted(spark: SparkSession) -> DataFrame:
     customers = gathered(spark, shop()).localCheckpoint()
-    return groups.tenth(customers, ranked(customers)).localCheckpoint()
+    return groups.add_deciles(customers, ranked(customers)).localCheckpoint()
 
 
 def test_every_grouping_parts_all_customers_and_sums_up_each_group(spark: SparkSession, parted: DataFrame) -> None:
-    totals = groups.total(parted, parameters(spark), NAMED)
-    found = groups.describe(parted, totals, NOW, NAMED).collect()
+    sums = totals.draw(parted, parameters(spark), NAMED)
+    found = groups.describe(parted, sums, NOW, NAMED).collect()
     plain = plain_groups(shop())
     assert {(row["grouping"], row["group"]) for row in found} == set(plain)
     all_ = {"revenue": 0.0, "value": 0.0}
@@ -169,8 +169,8 @@ def test_intervals_of_a_group_are_those_of_its_customers_together_however_they_l
     rows = shop()
     found = []
     for parts in (1, 3):
-        totals = groups.total(parted.repartition(parts, "customer_id"), parameters(spark), NAMED).collect()
-        found.append({(row["grouping"], row["group"]): row for row in totals})
+        drawn = totals.draw(parted.repartition(parts, "customer_id"), parameters(spark), NAMED).collect()
+        found.append({(row["grouping"], row["group"]): row for row in drawn})
     keys = {
         row["customer_id"]: row["key"]
         for row in parted.select("customer_id", F.xxhash64("customer_id").alias("key")).collect()
@@ -202,9 +202,9 @@ def test_intervals_of_a_group_are_those_of_its_customers_together_however_they_l
 
 
 def test_what_a_group_will_bring_is_not_told_where_nothing_was_learned(spark: SparkSession, parted: DataFrame) -> None:
-    nothing = groups.total(parted, parameters(spark, is_known=False), NAMED)
+    nothing = totals.draw(parted, parameters(spark, is_known=False), NAMED)
     assert nothing.collect() == []
-    badly = groups.total(parted, parameters(spark, q=1.1), NAMED)
+    badly = totals.draw(parted, parameters(spark, q=1.1), NAMED)
     for row in groups.describe(parted, badly, NOW, NAMED).where("value IS NOT NULL").collect():
         assert row["purchases_p05"] <= row["purchases_p95"]
         assert row["revenue_p95"] is None
@@ -213,8 +213,8 @@ def test_what_a_group_will_bring_is_not_told_where_nothing_was_learned(spark: Sp
 
 def test_of_nobody_there_is_no_group_and_no_share(spark: SparkSession) -> None:
     customers = gathered(spark, []).localCheckpoint()
-    parted = groups.tenth(customers, ranked(customers))
-    assert groups.describe(parted, groups.total(parted, parameters(spark), NAMED), NOW, NAMED).collect() == []
+    parted = groups.add_deciles(customers, ranked(customers))
+    assert groups.describe(parted, totals.draw(parted, parameters(spark), NAMED), NOW, NAMED).collect() == []
     assert concentration.measure(ranked(customers), customers, NOW).collect() == []
 
 
