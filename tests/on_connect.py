@@ -9,11 +9,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv, margins, models
+from crm_spark.value import clv, concentration, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
-from tests.value import test_margins
+from tests.value import test_bridge, test_cohorts, test_groups, test_margins
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -33,7 +33,17 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
     sold = margins.gather(**test_margins.frames(spark, test_margins.some_shop(Random(1))), as_of=test_margins.AS_OF)
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
+    grouped = test_groups.gathered(spark, test_groups.shop()).localCheckpoint()
+    ranked = ranks.rank(ranks.order(concentration.amounts(grouped)).localCheckpoint())
+    parted = groups.add_deciles(grouped, ranked)
+    named = test_groups.NAMED
+    sums = totals.draw(parted, test_groups.parameters(spark), named)
     return {
+        "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
+        "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
+        "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),
+        "value_bridge": test_bridge.compared(spark, test_bridge.bought(), period=40),
+        "cohorts": test_cohorts.followed(spark),
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),

@@ -17,6 +17,11 @@ ROOT = Path(__file__).parents[1]
 BESIDE = {"cli", "core", "ingest", "kernels", "reports", "sample"}  # no domains
 DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - BESIDE
 KEYS = {
+    "value_groups": ["grouping", "group"],
+    "value_concentration": ["measure", "statistic", "percent"],
+    "value_migration": ["grouping", "from_group", "to_group"],
+    "value_bridge": ["measure", "group", "part"],
+    "cohorts": ["cohort", "months_since"],
     "rfm_scores": ["customer_id"],
     "rfm_cuts": ["measure", "score"],
     "clv": ["customer_id"],

@@ -30,6 +30,8 @@ from crm_spark.sample import shop
 from crm_spark.sample.products import DISCONTINUED
 from crm_spark.sample.setting import Setting
 from crm_spark.segments import rfm
+from crm_spark.value.bridge import BRIDGE, PARTS
+from crm_spark.value.groups import GROUPS
 from crm_spark.value.margins import MARGINS
 
 START, DAYS = date(2025, 1, 20), 20  # feedback changes its columns on the first of February
@@ -120,6 +122,15 @@ def test_every_job_runs_and_the_page_shows_what_it_wrote(
     described = lake.current(CUSTOMER_FEATURES).agg(F.sum("orders"), F.count("*"))
     assert tuple(described.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     assert_margins(lake, truth)
+    customers = lake.current(GROUPS).groupBy("grouping").agg(F.sum("customers")).collect()
+    assert {row[1] for row in customers} == {planted["customers_with_a_purchase"]}
+    assert len(customers) == 6
+    ends = F.when(F.col("part") == "now", F.col("amount")).when(F.col("part") == "before", -F.col("amount"))
+    steps = F.when(F.col("position").between(1, len(PARTS) - 2), F.col("amount"))
+    for row in (
+        lake.current(BRIDGE).groupBy("measure").agg(F.sum(ends).alias("ends"), F.sum(steps).alias("steps")).collect()
+    ):
+        assert row["steps"] == pytest.approx(row["ends"], rel=1e-9), row["measure"]
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
     assert "150 customers fall into 3 segments" in page

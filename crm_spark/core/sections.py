@@ -37,7 +37,8 @@ class Bars:
     """A bar of length `y` for each `x`.
 
     `stack` names a column whose values are stacked, `beside` another column that gets a bar of its own
-    below that of `y`, `only` a column of truth values: where it is false, no bar is drawn.
+    below that of `y`, `only` a column of truth values: where it is false, no bar is drawn. `base` names a column that
+    says where a bar begins, which is else at 0: so bars lead from one number to another.
     """
 
     x: str
@@ -46,6 +47,7 @@ class Bars:
     beside: str | None = None
     only: str | None = None
     horizontal: bool = False
+    base: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from crm_spark.core.sections import Bars, Rows
 from crm_spark.reports.cells import Head, drawn, short, shown
-from crm_spark.reports.look import axis, broken, escaped, is_dated, shared, values
+from crm_spark.reports.look import COLOURS, axis, broken, escaped, is_dated, shared, values
 
 MOST_BARS = 12  # named bars that a reader can take in
 BAR, LINE = 13, 17  # pixels: a bar that lies, a line of text
@@ -23,7 +23,8 @@ def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     """Draw a bar for each name; of more than `MOST_BARS` names the first ones."""
     names = values(rows, picture.x)[: None if is_dated(rows, picture.x) else MOST_BARS]
     layers = _layers(picture, rows, heads)
-    ends = _ends(layers, names, picture.stack is not None)
+    bases = _sums(rows, picture.x, picture.base) if picture.base else {}
+    ends = _ends(layers, names, picture.stack is not None, bases)
     is_one = len(layers) == 1
     figure = go.Figure()
     for layer, lengths in layers.items():
@@ -39,6 +40,11 @@ def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
             cliponaxis=False,
             hovertemplate="%{x}: %{text}" + ("<extra></extra>" if is_one else ""),
         )
+        if bases:
+            figure.data[-1].update(
+                base=[drawn(bases[name]) for name in names],
+                marker_color=[COLOURS[_way(bases[name], lengths.get(name))] for name in names],
+            )
     figure.update_layout(barmode="group" if picture.beside else "relative", bargap=0.3 if len(names) > 3 else 0.7)
     counted = [heads[name] for name in (picture.y, picture.beside) if name]
     figure.update_layout(showlegend=not is_one, title_text=escaped(shared(counted) or counted[0].title))
@@ -100,11 +106,16 @@ def _sums(rows: Rows, name: str, value: str) -> dict[Any, Any]:
     return sums
 
 
-def _ends(layers: Layers, names: list[Any], is_stacked: bool) -> list[float]:
+def _way(base: Any, length: Any) -> int:
+    """Colour what begins at 0, what goes down from elsewhere, and what goes up."""
+    return 0 if not base else 1 if (length or 0) < 0 else 2
+
+
+def _ends(layers: Layers, names: list[Any], is_stacked: bool, bases: Mapping[Any, Any]) -> list[float]:
     """Give the ends of the axis: beyond the longest bars, where their numbers stand."""
     low, high = [0.0], [0.0]
     for name in names:
-        lengths = [float(layer[name]) for layer in layers.values() if name in layer]
+        lengths = [float(layer[name]) + float(bases.get(name, 0)) for layer in layers.values() if name in layer]
         below, above = ([min(length, 0.0) for length in lengths], [max(length, 0.0) for length in lengths])
         low.append(sum(below) if is_stacked else min(below, default=0.0))
         high.append(sum(above) if is_stacked else max(above, default=0.0))

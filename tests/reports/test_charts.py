@@ -54,6 +54,24 @@ def test_bars_of_one_name_are_stacked_and_their_total_is_written():
     assert figure["layout"]["barmode"] == "relative"
 
 
+def test_bars_that_begin_elsewhere_lead_from_one_number_to_another():
+    rows = [
+        {"part": "Before", "money": Decimal(100), "start": Decimal(0)},
+        {"part": "Won", "money": Decimal(30), "start": Decimal(100)},
+        {"part": "Lost", "money": Decimal(-50), "start": Decimal(130)},
+        {"part": "Now", "money": Decimal(80), "start": Decimal(0)},
+    ]
+    figure = drawn(Bars("part", "money", base="start", horizontal=True), rows)
+    assert figure["data"][0]["x"] == [100, 30, -50, 80]
+    assert figure["data"][0]["base"] == [0, 100, 130, 0]
+    colours = figure["data"][0]["marker"]["color"]
+    assert colours[0] == colours[3]
+    assert len(set(colours)) == 3
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert low == 0
+    assert high > 130
+
+
 def test_bars_beside_each_other_have_places_of_their_own_and_a_shared_unit():
     rows = [{"segment": "Best", "money": 48.3, "people": 22.1}, {"segment": "Lost", "money": 5.0, "people": 40.0}]
     labels = {"money": "Share of the money [%]", "people": "Share of the people [%]"}
