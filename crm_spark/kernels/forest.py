@@ -9,11 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
-import numpy as np
-from numpy.typing import NDArray
-
-from crm_spark.kernels.likelihood import Floats
-
 LINE = re.compile(
     r"Tree \d+ \(weight (?P<weight>\S+)\):|(?P<side>If|Else) \(feature (?P<feature>\d+) (?:<=|>) (?P<at>\S+)\)"
     r"|Predict: (?P<value>\S+)"
@@ -31,23 +26,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Forest:
-    """The leaves of all trees. A customer is in one leaf of each tree; the values of those add up."""
+    """The leaves of all trees. A customer is in one leaf of each tree; their values add up to what the forest says."""
 
     leaves: Sequence[Leaf]
     features: int
-
-    def says(self, points: Floats) -> Floats:
-        """Say the value of each customer, (n,), of their features (n, features)."""
-        told = np.zeros(len(points))
-        for leaf in self.leaves:
-            told += leaf.value * inside(leaf, points).all(axis=1)
-        return told
-
-
-def inside(leaf: Leaf, points: Floats) -> NDArray[np.bool_]:
-    """Tell which of a leaf's intervals each customer is in, (n, intervals)."""
-    columns = [(low < points[:, at]) & (points[:, at] <= high) for at, (low, high) in leaf.within.items()]
-    return np.stack(columns, axis=1) if columns else np.ones((len(points), 0), dtype=bool)
 
 
 def read(text: str, features: int) -> Forest:

@@ -104,7 +104,7 @@ def patterns(forest: Forest) -> Patterns:
     return Patterns(thresholds, bits, np.cumsum([0, *(1 << len(leaf.within) for leaf in forest.leaves)]))
 
 
-def contributions(forest: Forest, counts: Ints) -> tuple[Floats, float]:
+def contributions(forest: Forest, counts: Ints | Floats) -> tuple[Floats, float]:
     """Tell what each pattern contributes.
 
     Parameters
@@ -114,13 +114,13 @@ def contributions(forest: Forest, counts: Ints) -> tuple[Floats, float]:
 
     Returns
     -------
-    table : (size, features + 1) array
-        Of each pattern: the contribution of each feature, and what the forest says for it.
+    table : (size, features) array
+        Of each pattern the contribution of each feature.
     mean : float
         Of what the forest says of the background. With the contributions of a customer it adds up to what the forest
         says of them.
     """
-    table = np.zeros((len(counts), forest.features + 1))
+    table = np.zeros((len(counts), forest.features))
     mean, start = 0.0, 0
     for leaf in forest.leaves:
         features, full = list(leaf.within), (1 << len(leaf.within)) - 1
@@ -131,6 +131,5 @@ def contributions(forest: Forest, counts: Ints) -> tuple[Floats, float]:
         holds = (inside[:, None] | ~inside[None]).all(axis=2)  # [pattern, coalition]: the pattern holds the coalition
         others = (shares @ holds)[::-1]  # by coalition: the share whose pattern holds all features that are not in it
         table[rows, features] = leaf.value * (holds * others) @ operator(len(features))
-        table[rows.stop - 1, -1] = leaf.value
         mean += leaf.value * shares[full]
     return table, mean
