@@ -75,3 +75,12 @@ def test_contributions_add_up_and_a_part_that_is_as_it_was_has_none(before: np.n
     most = now.max(axis=0).prod() + 1
     assert np.abs(means[-1] + against.sum(axis=1) - now.prod(axis=1)).max() <= 1e-12 * most
     assert np.abs(against.mean(axis=0)).max() <= 1e-12 * most, "the mean customer is the population's"
+
+
+def test_what_one_part_has_less_of_for_all_and_another_more_changes_no_contribution() -> None:
+    parts = np.random.default_rng(4).gamma(2, size=(9, 5))
+    parts[:, 4] = 1.0  # all have the same margin
+    other = parts * [1, 1, 4, 1, 0.25]
+    found = [shapley.against_population(rows, shapley.products(rows).mean(axis=0)) for rows in (parts, other)]
+    assert found[0] == pytest.approx(found[1], rel=1e-9, abs=1e-12)
+    assert found[0][:, 4] == pytest.approx(np.zeros(9), abs=1e-12 * parts.prod(axis=1).max())
