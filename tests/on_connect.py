@@ -6,13 +6,15 @@ from pathlib import Path
 from random import Random
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv, models
+from crm_spark.value import clv, drivers, forest, models
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
+from tests.value import test_drivers
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -30,6 +32,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     parameters = models.parameters(fitted)
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
+    worth = test_drivers.gathered(spark, test_drivers.drawn(120)).localCheckpoint()
+    learned = forest.learn(worth, test_drivers.FEATURES)
+    explained = drivers.explain(worth, learned).localCheckpoint()
+    by_customer = drivers.by_customer(explained, learned, test_drivers.AS_OF)
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
     return {
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
@@ -41,6 +47,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "customer_features": snapshot.take(**shop, as_of=test_snapshot.AS_OF),
         "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
         "segment_model": model,
+        # Pandas has no maps.
+        "clv_drivers": by_customer.withColumn("contributions", F.map_values("contributions")),
+        "segment_drivers": drivers.by_segment(explained, learned, test_drivers.AS_OF),
+        "driver_model": forest.described(explained, learned, test_drivers.AS_OF),
     }
 
 

@@ -26,6 +26,9 @@ KEYS = {
     "customer_features": ["customer_id"],
     "customer_segments": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],
+    "clv_drivers": ["customer_id"],
+    "segment_drivers": ["grouping", "segment", "level", "driver"],
+    "driver_model": ["feature"],
 }
 
 

@@ -71,13 +71,14 @@ def parts_by_segment(segment_drivers: DataFrame) -> Section:
         rows=told.select(
             "segment",
             _in_words("driver", CALLED).alias("part"),
+            F.array_position(F.array(*[F.lit(part) for part in CALLED]), F.col("driver")).alias("place"),
             *["mean", "low", "high", "customers", "average"],
             (F.col("value") / F.col("customers")).alias("worth"),
         ),
         sentence=_parts_told,
         picture=Heat("part", "segment", "mean"),
-        labels={**LABELS, "part": "By"},
-        order_by=["-worth", "segment", "part"],
+        labels={**LABELS, "part": "By", "place": "Place"},
+        order_by=["-worth", "segment", "place"],
         note=(ROW + "Low and high hold the mean with 95 %, by chance of who is in the segment."),
         empty=NOTHING,
     )
@@ -85,7 +86,7 @@ def parts_by_segment(segment_drivers: DataFrame) -> Section:
 
 LABELS = {
     "segment": "Segment",
-    "mean": "More or less than average, a customer [money]",
+    "mean": "Above average [money]",
     "low": "At least, with 95 % [money]",
     "high": "At most, with 95 % [money]",
     "customers": "Customers",
@@ -203,7 +204,8 @@ def _sum_where(is_of: Column) -> Column:
 
 def _written(name: str) -> Column:
     """The feature's name as words."""
-    return F.concat(F.initcap(F.substring(name, 1, 1)), F.translate(F.substring(name, 2, 100), "_", " "))
+    words = F.translate(F.regexp_replace(name, r"_(\d+)d$", " in $1 days"), "_", " ")
+    return F.concat(F.initcap(F.substring(words, 1, 1)), F.substring(words, 2, 100))
 
 
 def _in_words(name: str, words: Mapping[str, str]) -> Column:
