@@ -6,14 +6,15 @@ from pathlib import Path
 from random import Random
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from crm_spark.features import snapshot
 from crm_spark.segments import kmeans, rfm
-from crm_spark.value import clv, concentration, groups, margins, migration, models, ranks, totals
+from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
-from tests.value import test_bridge, test_cohorts, test_groups, test_margins
+from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -32,6 +33,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
     sold = margins.gather(**test_margins.frames(spark, test_margins.some_shop(Random(1))), as_of=test_margins.AS_OF)
+    worth = test_drivers.gathered(spark, test_drivers.drawn(120)).localCheckpoint()
+    learned = forest.learn(worth, test_drivers.FEATURES)
+    explained = drivers.explain(worth, learned).localCheckpoint()
+    by_customer = drivers.by_customer(explained, learned, test_drivers.AS_OF)
     shop = test_snapshot.frames(spark, test_snapshot.some_shop(Random(1)))
     grouped = test_groups.gathered(spark, test_groups.shop()).localCheckpoint()
     ranked = ranks.rank(ranks.order(concentration.amounts(grouped)).localCheckpoint())
@@ -54,6 +59,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "customer_margins": margins.expect(sold.localCheckpoint(), test_margins.AS_OF),
         "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
         "segment_model": model,
+        # Pandas has no maps.
+        "clv_drivers": by_customer.withColumn("contributions", F.map_values("contributions")),
+        "segment_drivers": drivers.by_segment(explained, learned, test_drivers.AS_OF),
+        "driver_model": forest.described(explained, learned, test_drivers.AS_OF),
     }
 
 

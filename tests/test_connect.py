@@ -32,6 +32,9 @@ KEYS = {
     "customer_margins": ["customer_id"],
     "customer_segments": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],
+    "clv_drivers": ["customer_id"],
+    "segment_drivers": ["grouping", "segment", "level", "driver"],
+    "driver_model": ["feature"],
 }
 
 

@@ -1,0 +1,71 @@
+"""Say why each customer is worth what they are worth, and why that changed since the last time."""
+
+from pydantic import Field, field_validator
+from pyspark.sql import DataFrame
+
+from crm_spark.core.config import Settings
+from crm_spark.core.errors import near
+from crm_spark.core.job import job
+from crm_spark.features.snapshot import CUSTOMER_FEATURES
+from crm_spark.segments.kmeans import SEGMENTS
+from crm_spark.segments.rfm import SCORES
+from crm_spark.value import driver_sections, drivers, forest
+from crm_spark.value.clv import CLV
+from crm_spark.value.models import PARAMETERS
+
+NUMBERS = [
+    column.name
+    for column in CUSTOMER_FEATURES.columns
+    if not column.personal and column.type.startswith(("int", "bigint", "double", "decimal"))
+]
+
+
+class Config(Settings):
+    features: list[str] = Field(
+        list(forest.FEATURES), min_length=1, description="Numbers that may go along with what a customer is worth."
+    )
+    learned_from: int = Field(100_000, ge=1000, description="Customers to learn from; all are explained.")
+
+    @field_validator("features")
+    @classmethod
+    def _are_there(cls, features: list[str]) -> list[str]:
+        strangers = [
+            f"'{name}' is no number of customer_features{near(name, NUMBERS)}"
+            for name in features
+            if name not in NUMBERS
+        ]
+        if strangers:
+            raise ValueError("; ".join(strangers))
+        if len(set(features)) < len(features):
+            raise ValueError("each may be named once")
+        return features
+
+
+@job(
+    reads=[CLV, PARAMETERS, CUSTOMER_FEATURES, SCORES, SEGMENTS],
+    writes=[drivers.DRIVERS, drivers.SEGMENT_DRIVERS, forest.MODEL],
+    sections=driver_sections.SECTIONS,
+)
+def clv_drivers(
+    clv: DataFrame,
+    clv_parameters: DataFrame,
+    customer_features: DataFrame,
+    rfm_scores: DataFrame,
+    customer_segments: DataFrame,
+    config: Config,
+) -> tuple[DataFrame, DataFrame, DataFrame]:
+    as_of, features = config.as_of, config.features
+    segments = {"rfm_scores": rfm_scores, "customer_segments": customer_segments}
+    # Both are used several times: they are computed once.
+    customers = drivers.gather(clv, clv_parameters, customer_features, segments, as_of, features).localCheckpoint()
+    learned = forest.learn(customers, features, config.learned_from)
+    explained = drivers.explain(customers, learned).localCheckpoint()
+    return (
+        drivers.by_customer(explained, learned, as_of),
+        drivers.by_segment(explained, learned, as_of),
+        forest.described(explained, learned, as_of),
+    )
+
+
+if __name__ == "__main__":
+    clv_drivers.run()
