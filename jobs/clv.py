@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,8 +16,11 @@ from crm_spark.value.margins import MARGINS
 
 class Config(Settings):
     horizon: int = Field(365, ge=1, le=3650, description="Days after the day the answers speak for.")
-    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"]] = Field(
+    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd", "bg_bb"]] = Field(
         ["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"], min_length=1, description="Models of buying to choose from."
+    )
+    chance_days: int = Field(
+        1, ge=1, le=366, description="Days of one chance to buy: orders within it are one purchase. For bg_bb."
     )
     held_out: int = Field(42, ge=0, le=3650, description="Last days by which models are judged; 0 for none.")
     unit_days: int = Field(7, ge=1, le=366, description="Days of one unit of the models' time: alpha, beta are in it.")
@@ -36,6 +39,12 @@ class Config(Settings):
             raise ValueError("each may be named once")
         return models
 
+    @model_validator(mode="after")
+    def _hold_out_chances(self) -> "Config":
+        if self.held_out % self.chance_days:
+            raise ValueError(f"held_out must be a multiple of chance_days, got {self.held_out} and {self.chance_days}")
+        return self
+
 
 @job(
     reads=[CUSTOMER_DAYS, MARGINS],
@@ -47,10 +56,13 @@ def clv(
 ) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of, held_out = config.as_of, config.held_out
     margins = None if config.net else customer_margins.where(F.col("as_of") == F.lit(as_of))
+    if config.chance_days > 1:
+        customer_days = histories.chances(customer_days, as_of, config.chance_days)
     # Both are used several times: they are computed once.
     customers = histories.gather(customer_days, as_of, config.net, held_out, margins).localCheckpoint()
     weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
-    fitted = models.fit(customers, as_of, config.unit_days, config.models, held_out, weeks).localCheckpoint()
+    fitted = models.fit(customers, as_of, config.unit_days, config.models, held_out, weeks, config.chance_days)
+    fitted = fitted.localCheckpoint()
     parameters = models.parameters(fitted)
     values = value.predict(customers, parameters, as_of, config.horizon, config.discount, config.margin)
     return values, parameters, models.scores(fitted), models.expectations(fitted)

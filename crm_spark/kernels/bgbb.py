@@ -231,6 +231,25 @@ def expected_purchases(
     return np.asarray(alive * ((alpha + x) / (alpha + beta + T)) * there[of], dtype=np.float64)
 
 
+def expected_if_alive(parameters: Floats, x: Floats, T: Floats, times: Floats) -> Floats:
+    """Give the purchases to expect at the next opportunities, until each of some, of who is one at T.
+
+    Parameters
+    ----------
+    x, T : (n,) arrays
+    times : (k,) array
+        Opportunities after T; of a part of one nothing is expected.
+
+    Returns
+    -------
+    (n, k) array
+    """
+    alpha, beta, gamma, delta = parameters
+    ages, of = np.unique(np.asarray(T, dtype=np.float64), return_inverse=True)
+    there = np.stack([sbg.until_leaving(gamma, delta + ages, time, 0.0) for time in times], axis=1)
+    return np.asarray(((alpha + x) / (alpha + beta + T))[:, None] * there[of], dtype=np.float64)
+
+
 def expected_by(parameters: Floats, times: Floats) -> Floats:
     """Give the purchases to expect of a new customer at the first 0, 1, ... opportunities, equation (8).
 

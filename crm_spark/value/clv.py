@@ -169,7 +169,7 @@ def _told(parameters: DataFrame) -> DataFrame:
     return parameters.agg(
         F.struct(
             F.max(F.when(is_buying, F.col("model"))).alias("model"),
-            F.max("unit_days").alias("unit_days"),
+            F.max(F.when(is_buying, F.col("unit_days"))).alias("unit_days"),
             of(is_buying, "value").alias("buying"),
             of(is_buying, "covariances").alias("buying_covariances"),
             of(F.col("model") == MONEY, "value").alias("money"),

@@ -15,6 +15,28 @@ BITS = 3  # that hold the days with an order of one week
 PACKED = 63 // BITS  # weeks of which one bigint holds the days with an order
 
 
+def chances(customer_days: DataFrame, as_of: date, days: int) -> DataFrame:
+    """Gather days into chances to buy, the last of which ends on `as_of`: orders within one are one purchase.
+
+    Parameters
+    ----------
+    customer_days : DataFrame of CUSTOMER_DAYS
+        Days after `as_of` are left out.
+    days : int
+        Of one chance.
+
+    Returns
+    -------
+    DataFrame
+        `customer_id`, `day`, the last one of the chance, and `orders`, `sales`, `returns` in it. One shuffle by
+        customer.
+    """
+    end = F.date_sub(F.lit(as_of), (F.floor(F.date_diff(F.lit(as_of), "day") / days) * days).cast("int"))
+    until = customer_days.where(F.col("day") <= F.lit(as_of))
+    sums = [F.sum(name).alias(name) for name in ("orders", "sales", "returns")]
+    return until.groupBy("customer_id", end.alias("day")).agg(*sums)
+
+
 def gather(
     customer_days: DataFrame,
     as_of: date,

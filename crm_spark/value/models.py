@@ -1,8 +1,8 @@
 """Models of lifetime value: fitted, judged on held-out time, and chosen.
 
 How often customers buy who may leave without a word is told by BG/NBD, MBG/NBD or Pareto/NBD, by NBD where nobody
-seems to leave, what their orders are worth by Gamma-Gamma. A purchase is a day with an order: several orders of a day
-are one, and the first is no repeat.
+seems to leave, by BG/BB where they can only buy at certain times; what their orders are worth by Gamma-Gamma. A
+purchase is a day with an order: several orders of a day are one, and the first is no repeat.
 
 Each model of buying learns from the days until `held_out` days before `as_of` and is asked about those that came
 then, beside two plain baselines. Chosen is, of the models whose root mean squared error of a customer is within 1 %
@@ -16,11 +16,13 @@ Batislam, E. P., Denizel, M., Filiztekin, A. (2007). Empirical Validation and Co
 Analysis. International Journal of Research in Marketing 24(3).
 Schmittlein, D. C., Morrison, D. G., Colombo, R. (1987). Counting Your Customers. Management Science 33(1).
 Ehrenberg, A. S. C. (1959). The Pattern of Consumer Purchases. Applied Statistics 8(1), 26-41.
+Fader, P. S., Hardie, B. G. S., Shang, J. (2010). Customer-Base Analysis in a Discrete-Time Noncontractual Setting.
+Marketing Science 29(6).
 Akaike, H. (1974). A New Look at the Statistical Model Identification. IEEE Transactions on Automatic Control 19(6).
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial, reduce
 from types import ModuleType
@@ -32,12 +34,19 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.kernels import bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
+from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.holdout import HeldOut
 from crm_spark.kernels.likelihood import Estimate, Floats
 
-BUYING: dict[str, ModuleType] = {"bg_nbd": bgnbd, "mbg_nbd": mbgnbd, "pareto_nbd": pareto_nbd, "nbd": nbd}
+BUYING: dict[str, ModuleType] = {
+    "bg_nbd": bgnbd,
+    "mbg_nbd": mbgnbd,
+    "pareto_nbd": pareto_nbd,
+    "nbd": nbd,
+    "bg_bb": bgbb,
+}
+AT_ANY_TIME = ("bg_nbd", "mbg_nbd", "pareto_nbd", "nbd")  # all but those of discrete chances to buy
 MONEY = "gamma_gamma"
 NAMES = {**{name: model.NAMES for name, model in BUYING.items()}, MONEY: gamma_gamma.NAMES}
 BASELINES = {"last_period": holdout.last_period, "status_quo": holdout.status_quo}
@@ -50,8 +59,8 @@ PARAMETERS = Table(
     key=["as_of", "model", "parameter"],
     columns=[
         Field("as_of", "date", "the day the estimates speak for"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or gamma_gamma"),
-        Field("parameter", "string", "as the papers call it: r, alpha, a, b; r, alpha, s, beta; p, q, v"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd, bg_bb or gamma_gamma"),
+        Field("parameter", "string", "as the papers call it: r, alpha, a, b; alpha, beta, gamma, delta; p, q, v"),
         Field("value", "double", "its estimate; alpha and beta are in `unit_days`, v in money", nullable=True),
         Field("standard_error", "double", "of the estimate", nullable=True),
         Field("log_likelihood", "double", "of the model at its estimates", nullable=True),
@@ -71,7 +80,7 @@ SCORES = Table(
     key=["as_of", "model"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or nbd; last_period or status_quo, the baselines"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or bg_bb; last_period or status_quo, the baselines"),
         Field("is_baseline", "boolean", "whether it is a plain rule, which is never chosen"),
         Field("held_out", "int", "days that were held out", unit="day"),
         Field("customers", "bigint", "who had bought before these days", unit="customer"),
@@ -93,7 +102,7 @@ HOLDOUT = Table(
     key=["as_of", "model", "by", "at"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd or nbd"),
+        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or bg_bb"),
         Field("by", "string", "week or frequency"),
         Field(
             "at",
@@ -121,9 +130,10 @@ def fit(
     among: DataFrame,
     as_of: date,
     unit_days: int = 7,
-    models: Sequence[str] = tuple(BUYING),
+    models: Sequence[str] = AT_ANY_TIME,
     held_out: int = 0,
     by_week: DataFrame | None = None,
+    chance_days: int = 1,
 ) -> DataFrame:
     """Fit Gamma-Gamma and models of buying; judge the latter where time is held out.
 
@@ -133,11 +143,14 @@ def fit(
         As `histories.gather` gives it; read several times: best persisted.
     unit_days : int, default 7
         Days of one unit of the models' time: only alpha and beta depend on it.
-    models : sequence of str, default all of BUYING
+    models : sequence of str, default AT_ANY_TIME
+        Of BUYING.
     held_out : int, default 0
         As `histories.gather` was told.
     by_week : DataFrame, optional
         As `histories.weeks` gives it.
+    chance_days : int, default 1
+        Days of one chance to buy, the unit of BG/BB's time: those of `histories.chances`.
 
     Returns
     -------
@@ -148,7 +161,8 @@ def fit(
     """
     money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
     nobody = among.sparkSession.createDataFrame([(0, 0.0)], "frequency int, monetary double")
-    learn = partial(_fit_buying, models=models, unit=unit_days, days=held_out)
+    units = {model: chance_days if BUYING[model] is bgbb else unit_days for model in models}
+    learn = partial(_fit_buying, units=units, days=held_out)
     bought = _handed(among, by_week).repartition(1).mapInArrow(learn, FITTED)
     fitted = bought.unionByName(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
     all_rows = Window.partitionBy(F.lit(0))
@@ -161,7 +175,7 @@ def fit(
         "*",
         F.coalesce(is_chosen, F.lit(False)).alias("is_chosen"),
         F.lit(as_of).alias("as_of"),
-        F.lit(unit_days).alias("unit_days"),
+        F.when(F.col("model") == "bg_bb", chance_days).otherwise(unit_days).alias("unit_days"),
         F.lit(held_out).alias("held_out"),
     )
 
@@ -215,13 +229,13 @@ def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:
 # -- lifted: Arrow in, Arrow out
 
 
-def _fit_buying(
-    batches: Iterator[pa.RecordBatch], models: Sequence[str], unit: int, days: int
-) -> Iterator[pa.RecordBatch]:
+def _fit_buying(batches: Iterator[pa.RecordBatch], units: Mapping[str, int], days: int) -> Iterator[pa.RecordBatch]:
     """Fit models before the held-out days and judge them there, then fit them on all days from where that ended."""
     whole, known, by_week = _told(batches, days)
-    before, everything = (distinct(rows.x, rows.t_x / unit, rows.T / unit, rows.customers) for rows in (known, whole))
-    for name in models:
+    for name, unit in units.items():
+        before, everything = (
+            distinct(rows.x, rows.t_x / unit, rows.T / unit, rows.customers) for rows in (known, whole)
+        )
         first = BUYING[name].fit(before)
         found = BUYING[name].fit(everything, start=None if first.reason else first.parameters)
         learned = _learned(name, found, int(whole.customers.sum()))

@@ -14,7 +14,7 @@ from crm_spark.value.models import BUYING, MONEY
 BANDS = 10
 FIRST = 20  # customers
 LIKELY = "likely to be customers still"
-CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD", "nbd": "NBD"}
+CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD", "nbd": "NBD", "bg_bb": "BG/BB"}
 CALLED |= {"last_period": "As in as many days before", "status_quo": "At the customer's pace so far"}
 
 

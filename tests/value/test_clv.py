@@ -13,7 +13,7 @@ from scipy import special
 
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv, models
-from crm_spark.value.histories import gather
+from crm_spark.value.histories import chances, gather
 
 AS_OF = date(1997, 9, 30)
 Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
@@ -196,8 +196,10 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
         .where("customer_id < 'c2'")
         .selectExpr("customer_id", "-0.25D margin_share")
     )
-    histories = gather(days, AS_OF, customer_margins=shares).localCheckpoint()
-    parameters = models.parameters(models.fit(histories, AS_OF, models=[model])).localCheckpoint()
+    # Chances of a week, which is the unit of the others' time.
+    bought = chances(days, AS_OF, 7) if model == "bg_bb" else days
+    histories = gather(bought, AS_OF, customer_margins=shares).localCheckpoint()
+    parameters = models.parameters(models.fit(histories, AS_OF, models=[model], chance_days=7)).localCheckpoint()
     rows = clv.predict(histories, parameters, AS_OF, horizon=90, margin=0.5).orderBy("customer_id").collect()
     learned = {row["position"]: row["value"] for row in parameters.collect() if row["model"] == model}
     at, kernel = np.array([learned[position] for position in sorted(learned)]), models.BUYING[model]

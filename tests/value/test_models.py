@@ -11,9 +11,9 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from crm_spark.features.days import CUSTOMER_DAYS
-from crm_spark.kernels import pareto_nbd
-from crm_spark.value import models
-from crm_spark.value.histories import gather, weeks
+from crm_spark.kernels import bgbb, pareto_nbd
+from crm_spark.value import clv, models
+from crm_spark.value.histories import chances, gather, weeks
 from tests.value.test_clv import days_of, drawn
 
 AS_OF, HELD_OUT = date(1998, 6, 30), 273
@@ -128,12 +128,36 @@ def test_a_shop_too_young_to_hold_time_out_has_reasons_and_a_choice(spark: Spark
     days = days_of(spark, drawn(400))
     parameters, scores, _ = learned(days, date(1997, 9, 30), 400)
     told = {row["model"]: row for row in scores}
-    assert set(told) == {*models.BUYING, *models.BASELINES}
+    assert set(told) == {*models.AT_ANY_TIME, *models.BASELINES}
     assert all(row["root_mean_squared_error"] is None for row in scores)
     assert "before the held-out days no customer bought again" in told["bg_nbd"]["reason"]
     assert told["status_quo"]["reason"] == "no customer came before the held-out days"
     assert sum(row["is_chosen"] for row in scores) == 1
     assert all(row["value"] is not None for row in parameters)
+
+
+def test_donors_asked_once_a_year_give_the_published_parameters_of_bg_bb(spark: SparkSession) -> None:
+    path = Path(__file__).parents[3] / "shared/data/donations_bgbb/donations.csv"
+    if not path.is_file():
+        pytest.skip("the published data are not beside the checkout")
+    as_of, rows = date(2001, 12, 31), []
+    for x, t_x, T, donors in pd.read_csv(path).itertuples(index=False):
+        years = [0, *range(1, x), t_x] if x else [0]
+        # Two gifts of one year, on any days of it, are one.
+        given = [as_of - timedelta(days=365 * (T - year) + before) for year in years for before in (0, 364)]
+        rows += [(f"{x} {t_x} {n}", day, 1, 10.0) for n in range(donors) for day in given]
+    by_year = chances(days_of(spark, rows), as_of, 365)
+    histories = gather(by_year, as_of).localCheckpoint()
+    fitted = models.fit(histories, as_of, models=["bg_bb"], chance_days=365).localCheckpoint()
+    found = {row["parameter"]: row for row in models.parameters(fitted).collect() if row["model"] == "bg_bb"}
+    published = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
+    assert {name: row["value"] for name, row in found.items()} == pytest.approx(published, abs=6e-4)
+    assert found["alpha"]["log_likelihood"] == pytest.approx(-33_225.58, abs=0.005)
+    assert found["alpha"]["unit_days"] == 365
+    values = clv.predict(histories, models.parameters(fitted), as_of, 5 * 365).where("customer_id LIKE '6 6 %'")
+    at = np.array([found[name]["value"] for name in published])
+    (expected,) = bgbb.expected_purchases(at, *np.array([[6.0], [6.0], [6.0]]), 5)
+    assert values.selectExpr("avg(expected_purchases)").collect()[0][0] == pytest.approx(expected)
 
 
 def test_where_nobody_leaves_nbd_is_chosen_and_why_others_are_not_is_told(spark: SparkSession) -> None:
