@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
@@ -58,7 +58,12 @@ def migrate(
         return rows.where(F.col("as_of") == since).select("customer_id", *columns)
 
     then = (
-        of_then(clv, F.col("value").alias("value_before"), F.col("revenue").alias("revenue_before"))
+        of_then(
+            clv,
+            F.col("as_of").alias("since"),
+            F.col("value").alias("value_before"),
+            F.col("revenue").alias("revenue_before"),
+        )
         .join(of_then(rfm_scores, F.col("segment").alias("rfm_before")), "customer_id", "left")
         .join(of_then(customer_segments, F.col("segment").alias("kmeans_before")), "customer_id", "left")
         .withColumn("was", F.lit(True))
@@ -68,6 +73,7 @@ def migrate(
     moved = now.join(then, "customer_id", "full").select("*", F.explode(ways).alias("way")).select("*", "way.*")
     sums = moved.groupBy("grouping", "from_group", "to_group").agg(
         F.count("*").alias("customers"),
+        F.max("since").alias("since"),
         F.sum(F.when(F.col("was"), F.col("value_before")).otherwise(0.0)).alias("value_before"),
         F.sum(F.when(F.col("is"), F.col("value")).otherwise(0.0)).alias("value_after"),
         F.sum(F.coalesce("revenue", F.lit(0.0)) - F.coalesce("revenue_before", F.lit(0.0))).alias("revenue_between"),
@@ -76,11 +82,11 @@ def migrate(
     told = sums.withColumns(
         {
             "as_of": F.lit(as_of),
-            "since": since,
-            "reason": F.when(since.isNull(), F.lit(NO_DAY)).when(is_missing, F.lit(NO_VALUE)),
+            "since": F.max("since").over(Window.partitionBy(F.lit(0))),  # there are few ways
         }
     )
-    return told.select(*MIGRATION.names)
+    why = F.when(F.col("since").isNull(), F.lit(NO_DAY)).when(is_missing, F.lit(NO_VALUE))
+    return told.withColumn("reason", why).select(*MIGRATION.names)
 
 
 def _way(name: str) -> Column:

@@ -24,17 +24,14 @@ def fill(lake: Lake) -> None:
     lake.overwrite(CUSTOMER_DAYS, days.selectExpr(*CUSTOMER_DAYS.names[:-2], f"{at} first_at", f"{at} last_at"), "fill")
 
 
-def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
+def test_a_run_owns_one_day_and_settings_reach_the_parts(lake: Lake, place: Place) -> None:
     fill(lake)
     told = place.model_copy(update={"jobs": {"value_bridge": {"period": 30, "net": True}}})
     runs = []
-    for day in (FIRST, AS_OF, AS_OF):
+    for day in (FIRST, AS_OF):
         runner.run(value_bridge, lake, told, day)
-        runs.append(sorted(tuple(row) for row in lake.current(BRIDGE).where("amount IS NOT NULL").collect()))
-    assert len(runs[0]) < len(runs[1])
-    assert set(runs[0]) < set(runs[1])
-    assert [row[:7] for row in runs[1]] == [row[:7] for row in runs[2]]
-    assert [row[7] for row in runs[1]] == pytest.approx([row[7] for row in runs[2]], rel=1e-9)
+        runs.append({tuple(row) for row in lake.current(BRIDGE).collect()})
+    assert runs[0] < runs[1]
     money = lake.current(CUSTOMER_DAYS).where(F.col("day") > F.lit(AS_OF - timedelta(days=30)))
     now = lake.current(BRIDGE).where("part = 'now'").where(F.col("as_of") == F.lit(AS_OF))
     assert now.agg(F.sum("amount")).first()[0] == pytest.approx(
