@@ -86,10 +86,10 @@ def short(value: Any, head: Head, most: float) -> str:
     if value is None or not is_number(value) or not math.isfinite(value):
         return "" if value is None else shown(value, head)
     if most >= MILLIONS and abs(value) >= MILLIONS / 100:
-        return f"{value / 1_000_000:,.1f} M"
+        return _signed(f"{value / 1_000_000:,.1f}") + " M"
     if most >= THOUSANDS and abs(value) >= THOUSANDS / 100:
-        return f"{value / 1_000:,.0f} k"
-    return f"{value:,.0f}" if head.unit != "%" and most >= 100 else shown(value, head)
+        return _signed(f"{value / 1_000:,.0f}") + " k"
+    return _signed(f"{value:,.0f}") if head.unit != "%" and most >= 100 else shown(value, head)
 
 
 def saved(value: Any) -> str:

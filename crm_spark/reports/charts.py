@@ -15,6 +15,7 @@ from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, s
 
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SHADES = [[0.0, "#F1F6FA"], [1.0, "#5FA3D0"]]  # dark text can be read on every one of them
+BELOW_AND_ABOVE = [[0.0, "#E5A173"], [0.5, "#F7F8F9"], [1.0, "#5FA3D0"]]  # nothing in the middle
 MOST_CELLS = 120  # cells of a map that have room for their number
 MOST_MARKERS = 31  # points of a line that are worth a mark each
 
@@ -94,11 +95,12 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
         x=_worded(across, rows, picture.x, picture.x_text),
         y=named,
         z=[[drawn(value) for value in line] for line in table],
-        zmin=min(0.0, least),
+        zmin=-max(most, -least) if least < 0 else 0.0,
+        zmax=max(most, -least),
         text=[[short(value, heads[picture.value], max(most, -least)) for value in line] for line in table],
         texttemplate="%{text}" if has_room else None,
         textfont={"color": INK},
-        colorscale=SHADES,
+        colorscale=BELOW_AND_ABOVE if least < 0 else SHADES,
         showscale=not has_room,
         xgap=2,
         ygap=2,

@@ -12,18 +12,19 @@ COUNTED = {
     "revenue": "Brought so far [money]",
     "margin": "Margin so far [money]",
     "cost_to_serve": "Cost to serve so far [money]",
-    "value": "Expected to bring [money]",
+    "value": "Value [money]",
     "share_of_value": "Share of the value [%]",
     "share_of_customers": "Share of the customers [%]",
     "value_mean": "Value of one, on average [money]",
     "value_deviation": "Spread of it [money]",
-    "revenue_p05": "They bring at least, with 95 % [money]",
+    "expected_revenue": "Revenue to come [money]",
+    "revenue_p05": "At least, with 95 % [money]",
     "revenue_p95": "At most, with 95 % [money]",
 }
 NO_VALUE = "There is no value of customers to sum up."
 INTERVALS = (
-    "Value is discounted money to come. What a group brings, at least and at most, is not the sum of what single "
-    "customers do: chance evens out among many."
+    "Value is what stays of the revenue to come, discounted. What a group brings, at least and at most, is not the sum "
+    "of what single customers do: chance evens out among many."
 )
 CALLED = {"kmeans": "Behave alike", "cohort": "First bought"}
 
@@ -55,8 +56,7 @@ def _segments_told(rows: Rows) -> str:
         return "What the segments are worth cannot be told."
     served = "" if first["cost_to_serve"] is None else f" To serve it cost {first['cost_to_serve']:,.0f} ¤ so far."
     return (
-        f"“{first['group']}” is worth most: {first['value']:,.0f} ¤ are expected{_share_told(first)}"
-        f"{_between_told(first)}.{served}"
+        f"“{first['group']}” is worth most: {first['value']:,.0f} ¤{_share_told(first)}.{_to_come_told(first)}{served}"
     )
 
 
@@ -67,10 +67,13 @@ def _share_told(row: dict[str, float | None]) -> str:
     return f", {row['share_of_value']:,.1f} % of the value from {row['share_of_customers']:,.1f} % of the customers"
 
 
-def _between_told(row: dict[str, float | None]) -> str:
+def _to_come_told(row: dict[str, float | None]) -> str:
     if row["revenue_p05"] is None:
         return ""
-    return f"; with 90 % it will bring {row['revenue_p05']:,.0f} to {row['revenue_p95']:,.0f} ¤ before discount"
+    return (
+        f" It is expected to bring {row['expected_revenue']:,.0f} ¤ of revenue, with 90 % between "
+        f"{row['revenue_p05']:,.0f} and {row['revenue_p95']:,.0f} ¤."
+    )
 
 
 def tenths(value_groups: DataFrame) -> Section:
@@ -93,8 +96,8 @@ def _tenths_told(rows: Rows) -> str:
     first, customers = rows[0], sum(row["customers"] for row in rows)
     of_all = "" if first["share_of_value"] is None else f", {first['share_of_value']:,.1f} % of all"
     return (
-        f"Of {customers:,} customers the tenth that is worth most is expected to bring {first['value']:,.0f} ¤"
-        f"{of_all}{_between_told(first)}."
+        f"Of {customers:,} customers the tenth that is worth most is worth {first['value']:,.0f} ¤{of_all}."
+        f"{_to_come_told(first)}"
     )
 
 

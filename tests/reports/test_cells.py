@@ -65,6 +65,7 @@ def test_all_numbers_of_a_picture_are_shortened_alike():
     assert [short(value, PLAIN, 900) for value in (900, 40, 7.5)] == ["900", "40", "8"]
     assert [short(value, PERCENT, 116) for value in (100.0, 4.25)] == ["100.0", "4.2"]
     assert short(12_345_678, PLAIN, 12_345_678) == "12.3 M"
+    assert [short(-0.3, MONEY, most) for most in (110, 812_000)] == ["0", "0"]
 
 
 def test_a_label_is_parted_into_name_and_unit():

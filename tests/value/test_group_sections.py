@@ -26,9 +26,15 @@ def group(grouping: str, name: str, customers: int, value: float | None, day: da
 
 
 GROUPED = [
-    group("rfm", "Best", 10, 150.0) | {"cost_to_serve": 7.0, "revenue_p05": 120.0, "revenue_p95": 190.0},
+    group("rfm", "Best", 10, 150.0)
+    | {
+        "cost_to_serve": 7.0,
+        "expected_revenue": 155.0,
+        "revenue_p05": 120.0,
+        "revenue_p95": 190.0,
+    },
     group("rfm", "Lost", 30, 50.0),
-    group("decile", "01", 4, 90.0) | {"revenue_p05": 70.0, "revenue_p95": 130.0},
+    group("decile", "01", 4, 90.0) | {"expected_revenue": 99.0, "revenue_p05": 70.0, "revenue_p95": 130.0},
     group("decile", "02", 4, 40.0),
     group("decile", "(unknown)", 3, None),
     group("kmeans", "(unknown)", 40, 200.0),
@@ -51,14 +57,14 @@ def test_groups_of_the_newest_day_are_told_by_their_value(spark: SparkSession) -
         ("Best", 75.0, 25.0), ("Lost", 25.0, 75.0),
     ]  # fmt: skip
     assert sentence == (
-        "“Best” is worth most: 150 ¤ are expected, 75.0 % of the value from 25.0 % of the customers; with 90 % it will "
-        "bring 120 to 190 ¤ before discount. To serve it cost 7 ¤ so far."
+        "“Best” is worth most: 150 ¤, 75.0 % of the value from 25.0 % of the customers. It is expected to bring 155 ¤ of "
+        "revenue, with 90 % between 120 and 190 ¤. To serve it cost 7 ¤ so far."
     )
     rows, sentence = shown(spark, group_sections.tenths, GROUPED)
     assert [row["group"] for row in rows] == ["01", "02"]
     assert sentence == (
-        "Of 8 customers the tenth that is worth most is expected to bring 90 ¤, 45.0 % of all; with 90 % it will bring "
-        "70 to 130 ¤ before discount."
+        "Of 8 customers the tenth that is worth most is worth 90 ¤, 45.0 % of all. It is expected to bring 99 ¤ of "
+        "revenue, with 90 % between 70 and 130 ¤."
     )
     rows, sentence = shown(spark, group_sections.others, GROUPED)
     assert [row["group"] for row in rows] == [
