@@ -233,7 +233,8 @@ def _parts(suffix: str) -> Column:
         F.col(f"{name}{suffix}")
         for name in ("value", "probability_alive", "expected_purchases_30d", "expected_spend", "margin_share")
     )
-    margin = F.coalesce(share, F.lit(1.0))
+    # A share of 0 did not go into a value that is not: it is as one that is not told.
+    margin = F.coalesce(F.when((share != 0) | (value == 0), share), F.lit(1.0))
     frequency, horizon = F.try_divide(purchases, alive), F.try_divide(value, purchases * spend * margin)
     parts = [alive, F.coalesce(frequency, F.lit(0.0)), F.coalesce(horizon, F.lit(0.0)), spend, margin]
     return F.when(value.isNotNull(), F.array(*parts))
