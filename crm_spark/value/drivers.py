@@ -20,12 +20,16 @@ Dietzenbacher, E., Los, B. (1998). Structural Decomposition Techniques: Sense an
 Research 10(4), 307-324.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -45,6 +49,7 @@ UNEXPLAINED = "unexplained"
 NO_MORE = "is no customer of that day any more"
 NO_VALUE = "clv tells nothing of the customer"
 ALL = "all"
+KEY = ["grouping", "segment"]
 EXPLAINED = {
     "customer_id": "string",
     "since": "date",
@@ -228,7 +233,8 @@ def _parts(suffix: str) -> Column:
         F.col(f"{name}{suffix}")
         for name in ("value", "probability_alive", "expected_purchases_30d", "expected_spend", "margin_share")
     )
-    margin = F.coalesce(share, F.lit(1.0))
+    # A share of 0 did not go into a value that is not: it is as one that is not told.
+    margin = F.coalesce(F.when((share != 0) | (value == 0), share), F.lit(1.0))
     frequency, horizon = F.try_divide(purchases, alive), F.try_divide(value, purchases * spend * margin)
     parts = [alive, F.coalesce(frequency, F.lit(0.0)), F.coalesce(horizon, F.lit(0.0)), spend, margin]
     return F.when(value.isNotNull(), F.array(*parts))
@@ -299,32 +305,24 @@ def by_segment(explained: DataFrame, learned: Learned, as_of: date) -> DataFrame
     DataFrame of SEGMENT_DRIVERS
         One pass, one shuffle of groups.
     """
-    drivers = {("part", part): F.get("by_part", F.lit(at)) for at, part in enumerate(PARTS)}
+    drivers = [("part", part) for part in PARTS]
     if learned.patterns:
-        drivers |= {("feature", name): F.get("by_feature", F.lit(at)) for at, name in enumerate(learned.features)}
-        drivers |= {("feature", UNEXPLAINED): F.col("unexplained")}
-    of = [
-        F.struct(
-            F.lit(level).alias("level"),
-            F.lit(driver).alias("driver"),
-            F.sum(by).alias("contribution"),
-            F.avg(by).alias("mean"),
-            F.stddev_samp(by).alias("deviation"),
-        )
-        for (level, driver), by in drivers.items()
-    ]
+        drivers += [("feature", name) for name in (*learned.features, UNEXPLAINED)]
     scored = explained.where(F.col("value").isNotNull())
-    grouped = scored.withColumn("group", F.explode("groups")).groupBy("group")
-    sums = grouped.agg(F.count("*").alias("customers"), F.sum("value").alias("value"), F.array(*of).alias("of"))
-    error = Z * F.col("deviation") / F.sqrt("customers")
-    columns = {
-        "as_of": F.lit(as_of),
-        "average": F.lit(learned.average),
-        "low": F.col("mean") - error,
-        "high": F.col("mean") + error,
-    }
-    rows = sums.select("group.*", "customers", "value", F.inline("of"))
-    return rows.withColumns(columns).select(*SEGMENT_DRIVERS.names)
+    parts = scored.select("groups", "value", "by_part", "by_feature", "unexplained").mapInArrow(
+        partial(_grouped, drivers=drivers),
+        "grouping string, segment string, level string, driver string, customers bigint, value double, "
+        "contribution double, square double",
+    )
+    summed = ("customers", "value", "contribution", "square")
+    sums = parts.groupBy("grouping", "segment", "level", "driver").agg(*[F.sum(name).alias(name) for name in summed])
+    n, mean = F.col("customers"), F.col("contribution") / F.col("customers")
+    # Contributions lie around 0: squares lose nothing.
+    variance = F.try_divide(F.greatest(F.col("square") - n * mean**2, F.lit(0.0)), n - 1)
+    error = Z * F.sqrt(variance / n)
+    columns = {"mean": mean, "low": mean - error, "high": mean + error}
+    days = {"as_of": F.lit(as_of), "average": F.lit(learned.average)}
+    return sums.withColumns({**columns, **days}).select(*SEGMENT_DRIVERS.names)
 
 
 # -- lifted: Arrow in, Arrow out
@@ -356,3 +354,34 @@ def _of_features(batch: pa.RecordBatch, value: Floats, learned: Learned) -> dict
         "from_features": pa.array(says, from_pandas=True),
         "unexplained": pa.array(value - says, from_pandas=True),
     }
+
+
+def _grouped(batches: Iterator[pa.RecordBatch], drivers: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
+    """Sum up customers, their values, their contributions and the squares of these, by group and driver."""
+    found: dict[Any, Floats] = defaultdict(lambda: np.zeros((4, len(drivers))))
+    for batch in batches:
+        told = [matrix(batch.column("by_part"), len(PARTS))]
+        if len(drivers) > len(PARTS):
+            told.append(matrix(batch.column("by_feature"), len(drivers) - len(PARTS) - 1))
+            told.append(batch.column("unexplained").to_numpy(zero_copy_only=False)[:, None])
+        by = np.concatenate(told, axis=1)
+        value = np.broadcast_to(batch.column("value").to_numpy(zero_copy_only=False)[:, None], by.shape)
+        terms = np.stack([np.ones_like(by), value, by, by**2])
+        rows = pc.list_parent_indices(batch.column("groups")).to_numpy()
+        names = pd.DataFrame(dict(zip(KEY, batch.column("groups").flatten().flatten(), strict=True)))
+        for group, at in names.groupby(KEY).indices.items():
+            found[group] += terms[:, rows[at]].sum(axis=1)
+    for (grouping, segment), sums in found.items():
+        customers, value, contribution, square = sums
+        yield pa.RecordBatch.from_pydict(
+            {
+                "grouping": [grouping] * len(drivers),
+                "segment": [segment] * len(drivers),
+                "level": [level for level, _ in drivers],
+                "driver": [driver for _, driver in drivers],
+                "customers": customers.astype(np.int64),
+                "value": value,
+                "contribution": contribution,
+                "square": square,
+            }
+        )

@@ -54,6 +54,7 @@ HELD_OUT = 5  # one customer in so many
 LAYOUT = 2  # partitions: whatever comes of two is added up alike in any order
 FINENESS = 1_000_000
 PARTS = 5
+MOMENTS = ("size", "known", "x", "y", "xx", "yy", "xy")  # sums over customers; x is the feature, y its contribution
 
 MODEL = Table(
     "driver_model",
@@ -202,31 +203,42 @@ def described(explained: DataFrame, learned: Learned, as_of: date) -> DataFrame:
         One pass.
     """
     value, says = F.col("value"), F.col("from_features")
+    is_learned = F.lit(learned.patterns is not None)
     apart = F.when(is_held_out(), value)
-    sums = {
-        "customers": F.count("*"),
-        "learned_from": F.count_if(is_learned_from(learned.share) & F.lit(learned.patterns is not None)),
-        "held_out": F.count_if(is_held_out() & F.lit(learned.patterns is not None)),
-        "average": F.avg("value"),
-        "r2": 1 - F.try_divide(F.avg(F.when(is_held_out(), (value - says) ** 2)), F.var_pop(apart)),
-    }
-    of_features = []
-    for at, feature in enumerate(learned.features):
-        by, of = F.get("by_feature", F.lit(at)), F.get("point", F.lit(at))
-        known, told = F.when(of > MISSING, of), F.when(of > MISSING, by)
-        correlation = F.try_divide(F.covar_pop(told, known), F.stddev_pop(told) * F.stddev_pop(known))
-        of_features.append(
-            F.struct(
-                F.lit(feature).alias("feature"),
-                F.avg(F.abs(by)).alias("importance"),
-                correlation.alias("correlation"),
-            )
-        )
     scored = explained.where(value.isNotNull())
-    whole = scored.agg(F.array(*of_features).alias("of"), *[sum_.alias(name) for name, sum_ in sums.items()])
-    return whole.select(
-        F.lit(as_of).alias("as_of"), F.inline("of"), *sums, F.lit(learned.reason).cast("string").alias("reason")
-    ).select(*MODEL.names)
+    whole = scored.agg(
+        F.count("*").alias("customers"),
+        F.count_if(is_learned & is_learned_from(learned.share)).alias("learned_from"),
+        F.count_if(is_learned & is_held_out()).alias("held_out"),
+        F.avg("value").alias("average"),
+        (1 - F.try_divide(F.avg((apart - says) ** 2), F.var_pop(apart))).alias("r2"),
+    )
+    sums = scored.select("point", "by_feature").mapInArrow(
+        partial(_moments, features=learned.features),
+        ", ".join(["feature string", *[f"{name} double" for name in MOMENTS]]),
+    )
+    of_features = sums.groupBy("feature").agg(*[F.sum(name).alias(name) for name in MOMENTS])
+    names = scored.sparkSession.createDataFrame([(feature,) for feature in learned.features], "feature string")
+    return (
+        names.join(of_features, "feature", "left")
+        .crossJoin(whole)
+        .select(
+            F.lit(as_of).alias("as_of"),
+            "feature",
+            F.try_divide("size", "customers").alias("importance"),
+            _correlation().alias("correlation"),
+            "r2",
+            *["customers", "learned_from", "held_out", "average"],
+            F.lit(learned.reason).cast("string").alias("reason"),
+        )
+    )
+
+
+def _correlation() -> Column:
+    """The correlation of features and contributions, of their sums; null where one of them is always the same."""
+    n, x, y, xx, yy, xy = (F.col(name) for name in ("known", "x", "y", "xx", "yy", "xy"))
+    spread = F.sqrt(F.greatest(n * xx - x * x, F.lit(0.0))) * F.sqrt(F.greatest(n * yy - y * y, F.lit(0.0)))
+    return F.when(spread > 0, F.greatest(F.lit(-1.0), F.least(F.lit(1.0), F.try_divide(n * xy - x * y, spread))))
 
 
 # -- lifted: Arrow in, Arrow out
@@ -241,6 +253,21 @@ def _summed(batches: Iterator[pa.RecordBatch], patterns: Patterns | None) -> Ite
             sums[1 << PARTS :] += patterns.counts(matrix(batch.column("point"), len(patterns.thresholds)))
     at = np.flatnonzero(sums)
     yield pa.RecordBatch.from_pydict({"at": at.astype(np.int32), "sum": sums[at]})
+
+
+def _moments(batches: Iterator[pa.RecordBatch], features: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """Sum up, for each feature, the size of contributions, and what their correlation with it is made of."""
+    sums = np.zeros((len(MOMENTS), len(features)))
+    is_told = False
+    for batch in batches:
+        points, by = (matrix(batch.column(name), len(features)) for name in ("point", "by_feature"))
+        is_told |= bool(np.isfinite(by).any())
+        known = points > MISSING
+        x, y = np.where(known, points, 0.0), np.where(known, by, 0.0)
+        columns = (np.abs(by), known, x, y, x * x, y * y, x * y)
+        sums += np.array([column.sum(axis=0) for column in columns])
+    if is_told:
+        yield pa.RecordBatch.from_pydict({"feature": list(features), **dict(zip(MOMENTS, sums, strict=True))})
 
 
 def matrix(lists: pa.Array, width: int) -> Floats:

@@ -65,6 +65,7 @@ def two_days() -> Shop:
     now.clv.append(("gone", AS_OF, 0.0, 0.0, 20.0, 0.0, None))
     now.clv.append(("told", AS_OF, 0.5, 0.2, 20.0, 30.0, None))
     now.features.append(("free", AS_OF, 1, 9, 40.0, None, 1))
+    now.shares.append(("told", AS_OF, 0.0))  # not the share that went into its value
     before.clv.extend([("told", BEFORE, 0.5, 0.2, None, None, NO_MONEY), ("free", BEFORE, 0.5, 0.2, 9.0, 20.0, None)])
     before.clv.append(("left", BEFORE, 0.5, 0.2, 20.0, 30.0, None))
     return Shop(*[ours + theirs for ours, theirs in zip(now, before, strict=True)])
@@ -172,7 +173,7 @@ def test_parts_are_attributed_as_by_telling_them_in_all_orders_to_who_knows_the_
 
     def parts(row: tuple) -> list[float]:
         who, _, alive, purchases, spend, value, _ = row
-        share = shares.get(who, 1.0)
+        share = shares.get(who) or 1.0
         return (
             [alive, purchases / alive, value / (purchases * spend * share), spend, share]
             if value
