@@ -138,7 +138,6 @@ def gather(
     segments: Mapping[str, DataFrame],
     as_of: date,
     features: Sequence[str],
-    shares: DataFrame | None = None,
 ) -> DataFrame:
     """Gather what is known of each customer's value, now and on the former day, and of their features and segments.
 
@@ -152,9 +151,6 @@ def gather(
         By name of the grouping: `customer_id`, `as_of`, `segment`.
     features : sequence of str
         Numeric columns of `customer_features`.
-    shares : DataFrame, optional
-        `customer_id`, `as_of`, `margin_share`: the share of the money that went into the value. Where there is none,
-        it is taken to be 1: a share that all have in common contributes nothing, however large it is.
 
     Returns
     -------
@@ -169,13 +165,10 @@ def gather(
     known = {f"of_{feature}": number(feature) for feature in features}
     rows = [
         *[_valued(clv.where(is_day), suffix) for suffix, is_day in days.items()],
-        *[_shared(shares.where(is_day), suffix) for suffix, is_day in days.items() if shares is not None],
         customer_features.where(of_day).select("customer_id", *_named({"has_features": F.lit(True), **known})),
         *groups,
     ]
     whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
-    if shares is None:
-        whole = whole.withColumns({f"margin_share{suffix}": F.lit(1.0) for suffix in days})
     columns = [name for name in whole.columns if name != "customer_id"]
     customers = whole.groupBy("customer_id").agg(*[F.max(name).alias(name) for name in columns])
     among = [F.struct(F.lit(of).alias("grouping"), F.col(of).alias("segment")) for of in segments]
@@ -196,11 +189,8 @@ def _valued(clv: DataFrame, suffix: str) -> DataFrame:
     """What is needed of the values of a day, under names of that day."""
     names = ("value", "probability_alive", "expected_purchases_30d", "expected_spend", *(() if suffix else ("reason",)))
     columns = {f"{name}{suffix}": F.col(name) for name in names}
+    columns[f"margin_share{suffix}"] = F.try_divide("expected_margin", F.col("expected_revenue"))
     return clv.select("customer_id", *_named({f"is_there{suffix}": F.lit(True), **columns}))
-
-
-def _shared(shares: DataFrame, suffix: str) -> DataFrame:
-    return shares.select("customer_id", F.col("margin_share").alias(f"margin_share{suffix}"))
 
 
 def _named(columns: Mapping[str, Column]) -> list[Column]:
@@ -233,8 +223,8 @@ def _parts(suffix: str) -> Column:
         F.col(f"{name}{suffix}")
         for name in ("value", "probability_alive", "expected_purchases_30d", "expected_spend", "margin_share")
     )
-    # A share of 0 did not go into a value that is not: it is as one that is not told.
-    margin = F.coalesce(F.when((share != 0) | (value == 0), share), F.lit(1.0))
+    # A share that all have in common contributes nothing, however large it is.
+    margin = F.coalesce(share, F.lit(1.0))
     frequency, horizon = F.try_divide(purchases, alive), F.try_divide(value, purchases * spend * margin)
     parts = [alive, F.coalesce(frequency, F.lit(0.0)), F.coalesce(horizon, F.lit(0.0)), spend, margin]
     return F.when(value.isNotNull(), F.array(*parts))

@@ -21,13 +21,12 @@ BEFORE, AS_OF = date(2025, 12, 31), date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value", "rating", "contacts_90d"]
 CLV_DDL = (
     "customer_id string, as_of date, probability_alive double, expected_purchases_30d double, expected_spend double, "
-    "value double, reason string"
+    "value double, reason string, expected_revenue double, expected_margin double"
 )
 FEATURES_DDL = (
     "customer_id string, as_of date, recency_days int, purchase_days bigint, basket_value double, "
     "rating double, contacts_90d bigint"
 )
-SHARES_DDL = "customer_id string, as_of date, margin_share double"
 SEGMENTS_DDL = "customer_id string, as_of date, segment string"
 NO_MONEY = "the days after the first brought no money"
 
@@ -65,7 +64,6 @@ def two_days() -> Shop:
     now.clv.append(("gone", AS_OF, 0.0, 0.0, 20.0, 0.0, None))
     now.clv.append(("told", AS_OF, 0.5, 0.2, 20.0, 30.0, None))
     now.features.append(("free", AS_OF, 1, 9, 40.0, None, 1))
-    now.shares.append(("told", AS_OF, 0.0))  # not the share that went into its value
     before.clv.extend([("told", BEFORE, 0.5, 0.2, None, None, NO_MONEY), ("free", BEFORE, 0.5, 0.2, 9.0, 20.0, None)])
     before.clv.append(("left", BEFORE, 0.5, 0.2, 20.0, 30.0, None))
     return Shop(*[ours + theirs for ours, theirs in zip(now, before, strict=True)])
@@ -73,13 +71,22 @@ def two_days() -> Shop:
 
 def gathered(spark: SparkSession, shop: Shop, partitions: int = 1) -> DataFrame:
     days = sorted({row[1] for row in shop.clv})
-    frames = [
+    clv, features, segments = (
         spark.createDataFrame(rows, ddl).repartition(partitions)
-        for rows, ddl in zip(shop, (CLV_DDL, FEATURES_DDL, SHARES_DDL, SEGMENTS_DDL), strict=True)
-    ]
-    clv, features, shares, segments = frames
+        for rows, ddl in (
+            (with_shares(shop), CLV_DDL),
+            (shop.features, FEATURES_DDL),
+            (shop.segments, SEGMENTS_DDL),
+        )
+    )
     parameters = spark.createDataFrame([(day,) for day in days], "as_of date")
-    return drivers.gather(clv, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES, shares)
+    return drivers.gather(clv, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES)
+
+
+def with_shares(shop: Shop) -> list[tuple]:
+    """Rows of CLV_DDL: the share of the money that is margin shows in what it makes of the revenue."""
+    shares = {(who, day): share for who, day, share in shop.shares}
+    return [(*row, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
 
 
 class Told(NamedTuple):
