@@ -37,6 +37,8 @@ class Config(Settings):
     def _differ(cls, models: list[str]) -> list[str]:
         if len(set(models)) < len(models):
             raise ValueError("each may be named once")
+        if "bg_bb" in models and len(models) > 1:
+            raise ValueError("bg_bb stands alone: its likelihood is of chances to buy, that of others of times")
         return models
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ CLV = Table(
         Field("horizon", "int", "days after `as_of` that are looked at", unit="day"),
         Field("expected_purchases", "double", "days with an order in the horizon", unit="day", nullable=True),
         Field("expected_spend", "double", "what such a day brings", unit="money", nullable=True),
-        Field("value", "double", "what they bring together, discounted", unit="money", nullable=True),
+        Field("value", "double", "what of the expected revenue counts, discounted", unit="money", nullable=True),
         Field("reason", "string", "why there is no value", nullable=True),
         Field("model", "string", "the model of buying that tells it", nullable=True),
         *[

@@ -91,6 +91,8 @@ def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
     chances = {"chance_days": 7, "held_out": 90}
     with pytest.raises(ConfigError, match="held_out must be a multiple of chance_days, got 90 and 7"):
         runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": chances}}), AS_OF)
+    with pytest.raises(ConfigError, match="bg_bb stands alone"):
+        runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": {"models": ["nbd", "bg_bb"]}}}), AS_OF)
     for models, said in (
         ([], "models must have 1 or more, got 0"),
         (["bgnbd"], "must be 'bg_nbd', 'mbg_nbd', 'pareto_nbd', 'nbd' or 'bg_bb'"),

@@ -104,7 +104,7 @@ def test_those_worth_most_come_first_and_who_has_no_value_not_at_all(spark: Spar
     assert [row["customer_id"] for row in rows] == [f"c{n:02}" for n in range(39, 0, -1) if n % 9][:20]
     together = sum(row["value"] for row in rows)
     assert section.sentence(rows) == (
-        f"c39 is worth most: 78 ¤ are expected, from 3.9 days with an order; the first 20 together are worth {together:,.0f} ¤."
+        f"c39 is worth most: 78 ¤, from 3.9 expected days with an order; the first 20 together are worth {together:,.0f} ¤."
     )
 
 
