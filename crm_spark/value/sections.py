@@ -107,8 +107,8 @@ def worth_most(clv: DataFrame, clv_parameters: DataFrame) -> Section:
 def _most_told(customers: Rows) -> str:
     first = customers[0]
     return (
-        f"{first['customer_id']} is worth most: {first['value']:,.0f} ¤, from {first['expected_purchases']:,.1f} expected days "
-        f"with an order; the first {len(customers)} together are worth "
+        f"{first['customer_id']} is worth most: {first['value']:,.0f} ¤, from {first['expected_purchases']:,.1f} "
+        f"expected days with an order; the first {len(customers)} together are worth "
         f"{sum(row['value'] for row in customers):,.0f} ¤."
     )
 
