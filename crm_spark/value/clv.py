@@ -19,8 +19,7 @@ Journal of Marketing Research 42(4), 415-430.
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from math import log
@@ -39,7 +38,9 @@ from crm_spark.kernels.histories import Histories
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
-from crm_spark.value.models import BUYING, MONEY
+from crm_spark.value import learned
+from crm_spark.value.learned import Learned
+from crm_spark.value.models import BUYING
 
 DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
@@ -131,25 +132,22 @@ def predict(
     DataFrame of CLV
         One shuffle by frequency and age, one pass.
     """
-    told = F.broadcast(_told(parameters))
-    # The first row of each partition tells its worker what was learned: to tell it in each would cost more than to ask.
-    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
+    known = F.broadcast(learned.gather(parameters))
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
     of_age = F.floor(F.col("age") / TOGETHER)
     alike = among.select(*GIVEN).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
-    # As text: Spark measures a list in Arrow anew, from its begin, at each row that it adds.
-    asked = alike.crossJoin(told).select(*GIVEN, F.when(is_first, F.to_json("told")).alias("told"))
+    asked = learned.hand_out(alike, known)
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED]]
     types += ["margin_share double", f"value_by_month {CLV['value_by_month'].type}"]
     rate = log(1 + discount) / DAYS_A_YEAR
     predicted = asked.mapInArrow(
         partial(_predict, horizon=horizon, rate=rate, margin=float(margin)), ", ".join(types)
-    ).crossJoin(told)
+    ).crossJoin(known)
     revenue = F.col("expected_purchases") * F.col("expected_spend")
     columns = {
         "as_of": F.lit(as_of),
         "horizon": F.lit(horizon),
-        "model": F.col("told.model"),
+        "model": F.col("learned.model"),
         "expected_revenue": revenue,
         "expected_margin": revenue * F.col("margin_share"),
         "lifetime_revenue": F.col("revenue") + revenue,
@@ -158,38 +156,14 @@ def predict(
     return predicted.withColumns(columns).select(*CLV.names)
 
 
-def _told(parameters: DataFrame) -> DataFrame:
-    """One row, one struct `told`: what was learned by the chosen model of buying and of money, or why nothing was."""
-    is_buying = F.col("is_chosen") & (F.col("model") != MONEY)
-
-    def of(kind: Column, column: str) -> Column:
-        rows = F.collect_list(F.when(kind & F.col("value").isNotNull(), F.struct("position", column)))
-        return F.transform(F.sort_array(rows), lambda row: row[column])
-
-    return parameters.agg(
-        F.struct(
-            F.max(F.when(is_buying, F.col("model"))).alias("model"),
-            F.max(F.when(is_buying, F.col("unit_days"))).alias("unit_days"),
-            of(is_buying, "value").alias("buying"),
-            of(is_buying, "covariances").alias("buying_covariances"),
-            of(F.col("model") == MONEY, "value").alias("money"),
-            of(F.col("model") == MONEY, "covariances").alias("money_covariances"),
-            F.min_by("reason", F.when((F.col("model") != MONEY) & F.col("reason").isNotNull(), F.col("model"))).alias(
-                "no_buying"
-            ),
-            F.max(F.when(F.col("model") == MONEY, F.col("reason"))).alias("no_money"),
-        ).alias("told")
-    )
-
-
 def _reason() -> Column:
     """Why a customer has no value, the first that fits."""
     return F.coalesce(
         F.when(
-            F.col("told.model").isNull(),
-            F.concat(F.lit("how often customers buy cannot be told: "), F.col("told.no_buying")),
+            F.col("learned.model").isNull(),
+            F.concat(F.lit("how often customers buy cannot be told: "), F.col("learned.no_buying")),
         ),
-        F.concat(F.lit("what an order is worth cannot be told: "), F.col("told.no_money")),
+        F.concat(F.lit("what an order is worth cannot be told: "), F.col("learned.no_money")),
         F.when((F.col("frequency") > 0) & (F.col("monetary") <= 0), F.lit("the days after the first brought no money")),
         F.lit("the mean of all customers is infinite, and of this one nothing else is known"),
     )
@@ -199,10 +173,10 @@ def _reason() -> Column:
 
 
 def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float, margin: float) -> Iterator[pa.RecordBatch]:
-    learned: dict[str, Any] | None = None
+    told: Learned | None = None
     for customers in _gathered(batches):
-        learned = learned or json.loads(customers.column("told")[0].as_py())
-        yield from _predicted(customers, learned, horizon, rate, margin).to_batches()
+        told = told or learned.read(customers)
+        yield from _predicted(customers, told, horizon, rate, margin).to_batches()
 
 
 def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -217,7 +191,7 @@ def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, rate: float, margin: float) -> pa.Table:
+def _predicted(customers: pa.Table, told: Learned, horizon: int, rate: float, margin: float) -> pa.Table:
     """The histories with what the models say of them."""
     x, t_x, T, mean = (
         np.asarray(customers.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64) for name in HISTORY[1:5]
@@ -226,12 +200,12 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
     by_month = np.full((x.size, 1), np.nan)
     own = np.asarray(customers.column("margin_share").to_numpy(), dtype=np.float64)
     kept = np.where(np.isfinite(own), own, margin)
-    buying, money = (_uncertain(learned, kind) for kind in ("buying", "money"))
+    buying, money = (learned.of(told, kind) for kind in ("buying", "money"))
     has_worth = (x == 0) | (mean > 0)
     if money is not None:
         answers["expected_spend"] = np.where(has_worth, gamma_gamma.expected_mean(money.parameters, x, mean), np.nan)
     if buying is not None:
-        model, unit = BUYING[learned["model"]], learned["unit_days"]
+        model, unit = BUYING[told["model"]], told["unit_days"]
         of = distinct(x, t_x / unit, T / unit)
         alive = model.probability_alive(buying.parameters, of.x, of.t_x, of.T)
         answers["probability_alive"] = alive[of.of]
@@ -248,7 +222,7 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
         monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
         by_month = (kept * answers["expected_spend"])[:, None] * monthly
         answers["value"] = by_month.sum(axis=1)
-        if learned["model"] == "pareto_nbd" and rate > 0:
+        if told["model"] == "pareto_nbd" and rate > 0:
             ever = alive * pareto_nbd.discounted_if_alive(buying.parameters, of.x, of.T, rate * unit)
             answers["lifetime_value"] = kept * answers["expected_spend"] * ever[of.of]
         # Without a model of money the purchases are told all the same.
@@ -263,12 +237,6 @@ def _predicted(customers: pa.Table, learned: Mapping[str, Any], horizon: int, ra
     columns += [pa.array(answers[name], from_pandas=True).cast(_arrow(CLV[name].type)) for name in PREDICTED]
     names = [*HISTORY, *PREDICTED, "margin_share", "value_by_month"]
     return pa.Table.from_arrays([*columns, customers.column("margin_share"), _lists(by_month)], names)
-
-
-def _uncertain(learned: Mapping[str, Any], kind: str) -> Uncertain | None:
-    """What a model learned, None where it learned nothing."""
-    values, covariances = learned.get(kind), learned.get(f"{kind}_covariances")
-    return Uncertain(np.array(values), np.array(covariances)) if values else None
 
 
 def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) -> Floats:

@@ -5,10 +5,8 @@ doubt of parameters does not. So intervals of a group come from draws of its tot
 each customer adds. Draws are made once for each customer and serve all groupings; parts of a group may lie anywhere.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +17,10 @@ from scipy import sparse
 
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
-from crm_spark.value.clv import SHARES, _told, _uncertain
+from crm_spark.value import learned
+from crm_spark.value.clv import SHARES
 from crm_spark.value.groups import HISTORY
+from crm_spark.value.learned import Learned
 from crm_spark.value.models import BUYING
 
 AT_ONCE = 4_096  # customers whose draws fit into the cache
@@ -50,9 +50,7 @@ def draw(customers: DataFrame, parameters: DataFrame, groupings: Sequence[str]) 
     known = customers.withColumns({"key": F.xxhash64("customer_id"), "is_valued": F.col("value").isNotNull()})
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
     alike = known.select(*columns).repartition("frequency", "age").sortWithinPartitions("age", "frequency", "key")
-    told = F.broadcast(_told(parameters))
-    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
-    asked = alike.crossJoin(told).select(*columns, F.when(is_first, F.to_json("told")).alias("told"))
+    asked = learned.hand_out(alike, F.broadcast(learned.gather(parameters)))
     sums = asked.mapInArrow(partial(_sums, groupings=list(groupings)), SUMS)
     bands = ", ".join(f"{name}_{share} double" for name in ("purchases", "revenue") for share in SHARES)
     return sums.groupBy("grouping", "group").applyInArrow(
@@ -62,15 +60,15 @@ def draw(customers: DataFrame, parameters: DataFrame, groupings: Sequence[str]) 
 
 def _sums(batches: Iterator[pa.RecordBatch], groupings: list[str]) -> Iterator[pa.RecordBatch]:
     """Add up what a worker's customers draw, for each group."""
-    learned: dict[str, Any] | None = None
+    told: Learned | None = None
     sums: dict[tuple[str, str, str], Floats] = {}
     reason = None
     for batch in batches:
         if not batch.num_rows:
             continue
-        learned = learned or json.loads(batch.column("told")[0].as_py())
+        told = told or learned.read(batch)
         for at in range(0, batch.num_rows, AT_ONCE):
-            drawn, reason = _drawn(pa.Table.from_batches([batch.slice(at, AT_ONCE)]), learned, groupings)
+            drawn, reason = _drawn(pa.Table.from_batches([batch.slice(at, AT_ONCE)]), told, groupings)
             for of, numbers in drawn.items():
                 sums[of] = sums[of] + numbers if of in sums else numbers
     names, values = list(sums), list(sums.values())
@@ -82,21 +80,21 @@ def _sums(batches: Iterator[pa.RecordBatch], groupings: list[str]) -> Iterator[p
 
 
 def _drawn(
-    customers: pa.Table, learned: Mapping[str, Any], groupings: Sequence[str]
+    customers: pa.Table, told: Learned, groupings: Sequence[str]
 ) -> tuple[dict[tuple[str, str, str], Floats], str | None]:
     """Sums of the draws of each group, and why there are none of money."""
-    buying, money = (_uncertain(learned, kind) for kind in ("buying", "money"))
+    buying, money = (learned.of(told, kind) for kind in ("buying", "money"))
     if buying is None:
         return {}, None
     x, t_x, T, mean = (
         np.asarray(customers.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64) for name in HISTORY
     )
-    unit, horizon = learned["unit_days"], customers.column("horizon")[0].as_py()
+    unit, horizon = told["unit_days"], customers.column("horizon")[0].as_py()
     is_valued = customers.column("is_valued").to_numpy()
     these = Customers(x, t_x / unit, T / unit, np.where((x == 0) | (mean > 0), x, 0.0), np.where(mean > 0, mean, 1.0))
     key = (customers.column("key").to_numpy() & 0xFFFFFFFF).astype(np.uint32)
     each = np.arange(x.size)
-    model = BUYING[learned["model"]]
+    model = BUYING[told["model"]]
     reason = None
     if money is not None and min(money.parameters[1], *money.around()[1]) <= 1:
         money, reason = None, BADLY

@@ -1,0 +1,73 @@
+"""What the models of lifetime value learned, on its way to those who tell with it.
+
+It reaches workers as text in the first row of each partition: to tell it in each row would cost more than to ask, and
+Spark measures a list in Arrow anew, from its begin, at each row that it adds.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from crm_spark.kernels.predictive import Uncertain
+from crm_spark.value.models import MONEY
+
+Learned = Mapping[str, Any]  # a row of `gather`, as it reaches a worker
+
+
+def gather(parameters: DataFrame) -> DataFrame:
+    """Gather what was learned by the chosen model of buying and of money, or why nothing was.
+
+    Parameters
+    ----------
+    parameters : DataFrame of PARAMETERS
+        Of one day.
+
+    Returns
+    -------
+    DataFrame
+        One row, one struct `learned`: `model`, `unit_days`, `buying`, `buying_covariances`, `money`,
+        `money_covariances`, `no_buying`, `no_money`.
+    """
+    is_buying = F.col("is_chosen") & (F.col("model") != MONEY)
+
+    def of(kind: Column, column: str) -> Column:
+        rows = F.collect_list(F.when(kind & F.col("value").isNotNull(), F.struct("position", column)))
+        return F.transform(F.sort_array(rows), lambda row: row[column])
+
+    return parameters.agg(
+        F.struct(
+            F.max(F.when(is_buying, F.col("model"))).alias("model"),
+            F.max(F.when(is_buying, F.col("unit_days"))).alias("unit_days"),
+            of(is_buying, "value").alias("buying"),
+            of(is_buying, "covariances").alias("buying_covariances"),
+            of(F.col("model") == MONEY, "value").alias("money"),
+            of(F.col("model") == MONEY, "covariances").alias("money_covariances"),
+            F.min_by("reason", F.when((F.col("model") != MONEY) & F.col("reason").isNotNull(), F.col("model"))).alias(
+                "no_buying"
+            ),
+            F.max(F.when(F.col("model") == MONEY, F.col("reason"))).alias("no_money"),
+        ).alias("learned")
+    )
+
+
+def hand_out(rows: DataFrame, learned: DataFrame) -> DataFrame:
+    """Add a column `learned`: in the first row of each partition what was learned, as text."""
+    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
+    return rows.crossJoin(learned).withColumn("learned", F.when(is_first, F.to_json("learned")))
+
+
+def read(rows: pa.Table | pa.RecordBatch) -> Learned:
+    """Read what was learned from the first rows of a partition."""
+    told: Learned = json.loads(rows.column("learned")[0].as_py())
+    return told
+
+
+def of(learned: Learned, kind: str) -> Uncertain | None:
+    """Give what `buying` or `money` learned; None where it learned nothing."""
+    values, covariances = learned.get(kind), learned.get(f"{kind}_covariances")
+    return Uncertain(np.array(values), np.array(covariances)) if values else None
