@@ -12,7 +12,10 @@ from crm_spark.value.margins import MARGINS
 
 
 class Config(Settings):
-    net: bool = Field(False, description="Whether returns are taken off the money.")
+    net: bool = Field(
+        False,
+        description="Whether returns are taken off the money; no margin is told then, whose share is before them.",
+    )
 
 
 @job(reads=[CUSTOMER_DAYS, MARGINS], writes=[value.COHORTS], sections=cohort_sections.SECTIONS)

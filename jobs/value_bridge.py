@@ -18,7 +18,10 @@ class Config(Settings):
     attribute: Literal["channel", "country", "region"] = Field(
         "channel", description="Column of customer_features: between its groups orders shift."
     )
-    net: bool = Field(False, description="Whether returns are taken off the money.")
+    net: bool = Field(
+        False,
+        description="Whether returns are taken off the money; no margin is told then, whose share is before them.",
+    )
 
 
 @job(

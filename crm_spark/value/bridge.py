@@ -1,7 +1,8 @@
 """The value bridge: why revenue, and margin, of the last days differ from those of as many days before.
 
 Whole amounts are those of customers who were won (first purchase), came back (bought earlier, not in the days before)
-and were lost (bought in the days before, not in the last ones). Who bought in both periods brings, in each group,
+and were lost (bought in the days before, not in the last ones). Money of who bought in neither, as for what was brought
+back later, goes with the lost, among whom they do not count. Who bought in both periods brings, in each group,
 
     revenue = orders of all x the group's part of them x revenue of an order
     margin  = the same x share of the revenue that stays
@@ -27,8 +28,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.value.groups import UNKNOWN, of_day
+from crm_spark.value.margins import no_share, shares
 
-UNKNOWN = "(unknown)"
 WHOLE = ("won", "returned", "lost")
 FACTORS = ("frequency", "mix", "basket", "margin_share")
 PARTS = ("before", *WHOLE, *FACTORS, "now")
@@ -44,15 +46,18 @@ BRIDGE = Table(
         Field("period", "int", "days of each", unit="day"),
         Field("measure", "string", "revenue or margin"),
         Field("group", "string", f"the customers' group; {UNKNOWN} for who is in none"),
-        Field("part", "string", f"{', '.join(PARTS)}: what lies between adds up to now less before"),
+        Field(
+            "part",
+            "string",
+            f"{', '.join(PARTS)}: what lies between adds up to now less before; lost: with the money of who bought in "
+            "neither period; margin_share: money went to customers of whom more or less stays",
+        ),
         Field("position", "int", "place of the part, from 0"),
         Field("amount", "double", "what it was, or what the part moved", unit="money", nullable=True),
-        Field("customers", "bigint", "of whom it is", unit="customer"),
+        Field("customers", "bigint", "who bought, of whom it is", unit="customer"),
         Field("reason", "string", "why there is no amount", nullable=True),
     ],
 )
-
-NO_MARGIN = "customer_margins tells no share of this day"
 
 
 def compare(
@@ -79,7 +84,7 @@ def compare(
         Column of CUSTOMER_FEATURES: the groups, as they are as of the day. Whoever changes group changes it in both
         periods.
     net : bool, default False
-        Whether returns are taken off the money.
+        Whether returns are taken off the money. No margin is told then, as its share is of money before returns.
 
     Returns
     -------
@@ -89,10 +94,10 @@ def compare(
     if period < 1:
         raise ValueError(f"period must be 1 or more, got {period}")
     sums = summed(customer_days, as_of, period, net)
-    groups = _of_day(customer_features, as_of, F.col(attribute).alias("group"))
-    shares = _of_day(customer_margins, as_of, "margin_share")
-    customers = sums.join(groups, "customer_id", "left").join(shares, "customer_id", "left")
-    return parted(by_group(customers), as_of)
+    groups = of_day(customer_features, as_of, F.col(attribute).alias("group"))
+    stays = shares(customer_margins, as_of, net)
+    customers = sums.join(groups, "customer_id", "left").join(stays, "customer_id", "left")
+    return parted(by_group(customers), as_of, net)
 
 
 def summed(customer_days: DataFrame, as_of: date, period: int, net: bool) -> DataFrame:
@@ -137,10 +142,12 @@ def summed(customer_days: DataFrame, as_of: date, period: int, net: bool) -> Dat
 def by_group(customers: DataFrame) -> DataFrame:
     """One row per group: orders of those who were kept, and for each kind of customers how many, money and margin."""
     kinds = (*WHOLE, "kept")
+    # With the lost goes money of who bought in neither period.
+    bought = (F.col("orders_now") > 0) | (F.col("orders_before") > 0)
     told = []
     for kind in kinds:
         is_kind = F.col("kind") == kind
-        told.append(F.count_if(is_kind).alias(f"customers_{kind}"))
+        told.append(F.count_if(is_kind & bought).alias(f"customers_{kind}"))
         for name in ("before", "now"):
             money = F.col(f"money_{name}")
             told.append(F.sum(F.when(is_kind, money).otherwise(0.0)).alias(f"revenue_{kind}_{name}"))
@@ -158,7 +165,7 @@ def by_group(customers: DataFrame) -> DataFrame:
     )
 
 
-def parted(groups: DataFrame, as_of: date) -> DataFrame:
+def parted(groups: DataFrame, as_of: date, net: bool) -> DataFrame:
     """A row for each measure, group and part."""
     all_ = Window.partitionBy(F.lit(0))  # groups are few
     totals = {f"all_{name}": F.sum(f"kept_{name}").over(all_) for name in ("before", "now")}
@@ -176,7 +183,7 @@ def parted(groups: DataFrame, as_of: date) -> DataFrame:
         "of.position",
         F.when(is_known, F.col("of.amount")).alias("amount"),
         "of.customers",
-        F.when(~is_known, F.lit(NO_MARGIN)).alias("reason"),
+        F.when(~is_known, F.lit(no_share(net))).alias("reason"),
     )
 
 
@@ -247,10 +254,6 @@ def shapley(factors: Sequence[tuple[Column, Column]]) -> list[Column]:
 
 def _then(is_now: Column, is_before: Column) -> list[tuple[str, Column]]:
     return [("now", is_now), ("before", is_before)]
-
-
-def _of_day(rows: DataFrame, as_of: date, column: Column | str) -> DataFrame:
-    return rows.where(F.col("as_of") == F.lit(as_of)).select("customer_id", column)
 
 
 def _total(terms: Sequence[Column]) -> Column:

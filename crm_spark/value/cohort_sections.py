@@ -14,7 +14,7 @@ LABELS = {
     "repeat_share": "Bought a second time until then [%]",
     "revenue": "Brought until then [money]",
     "revenue_mean": "Brought by one until then [money]",
-    "margin": "Margin until then [money]",
+    "expected_margin": "Expected margin until then [money]",
     "is_over": "Month is over",
 }
 SHOWN = 24  # cohorts, the newest
@@ -48,10 +48,14 @@ def _retention_told(rows: Rows) -> str:
     told = [row for row in over if row["months_since"] == 1]
     customers = sum(row["customers"] for row in told)
     kept = f"{sum(row['active'] for row in told) / customers * 100:,.1f} %"
-    last = max(row["months_since"] for row in over)
-    late = [row for row in over if row["months_since"] == last]
-    share = sum(row["active"] for row in late) / sum(row["customers"] for row in late) * 100
-    later = "" if last == 1 else f", {share:,.1f} % in the {last}{ENDS.get(last, 'th')}"
+    oldest = max(over, key=lambda row: row["months_since"])
+    last = oldest["months_since"]
+    later = (
+        ""
+        if last == 1
+        else f"; of those who came in {oldest['cohort']}, {oldest['retention']:,.1f} % in the {last}"
+        f"{ENDS.get(last, 'th')} month"
+    )
     return f"Of {customers:,} customers {kept} bought again in the month after that of their first purchase{later}."
 
 

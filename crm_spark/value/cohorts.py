@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.value.margins import no_share, shares
 
 COHORTS = Table(
     "cohorts",
@@ -34,13 +35,18 @@ COHORTS = Table(
         Field("repeat_share", "double", "share of the cohort who did, 0 to 1"),
         Field("revenue", "double", "what the cohort brought until its end", unit="money"),
         Field("revenue_mean", "double", "of one of its customers", unit="money"),
-        Field("margin", "double", "what of it stays, by each one's `margin_share`", unit="money", nullable=True),
+        Field(
+            "expected_margin",
+            "double",
+            "what of it is expected to stay, by each one's `margin_share`",
+            unit="money",
+            nullable=True,
+        ),
         Field("reason", "string", "why there is no margin", nullable=True),
     ],
 )
 
-SUMS = ("active", "repeated", "revenue", "margin")
-NO_MARGIN = "customer_margins tells no share of this day"
+SUMS = ("active", "repeated", "revenue", "expected_margin")
 
 
 def follow(customer_days: DataFrame, customer_margins: DataFrame, as_of: date, net: bool = False) -> DataFrame:
@@ -53,14 +59,15 @@ def follow(customer_days: DataFrame, customer_margins: DataFrame, as_of: date, n
     customer_margins : DataFrame of MARGINS
         Other days than `as_of` are ignored; it may have none.
     net : bool, default False
-        Whether returns are taken off the money.
+        Whether returns are taken off the money. No margin is told then, as its share is of money before returns.
 
     Returns
     -------
     DataFrame of COHORTS
         One pass over each table, one shuffle of each by customer.
     """
-    return cumulated(counted(by_month(customer_days, as_of, net), shares(customer_margins, as_of)), as_of)
+    counts = counted(by_month(customer_days, as_of, net), shares(customer_margins, as_of, net))
+    return cumulated(counts, as_of, net)
 
 
 def by_month(customer_days: DataFrame, as_of: date, net: bool) -> DataFrame:
@@ -79,24 +86,19 @@ def by_month(customer_days: DataFrame, as_of: date, net: bool) -> DataFrame:
     return months.withColumns({"first": first, "until": F.sum("days").over(so_far)})
 
 
-def shares(customer_margins: DataFrame, as_of: date) -> DataFrame:
-    """Which share of each customer's revenue stays."""
-    return customer_margins.where(F.col("as_of") == F.lit(as_of)).select("customer_id", "margin_share")
-
-
-def counted(months: DataFrame, shares: DataFrame) -> DataFrame:
+def counted(months: DataFrame, margins: DataFrame) -> DataFrame:
     """One row per cohort and month with activity. What was brought back before a first purchase is left out."""
     is_repeated = (F.col("until") > 1) & (F.col("until") - F.col("days") < 2)
-    bought = months.where(F.col("month") >= F.col("first")).join(shares, "customer_id", "left")
+    bought = months.where(F.col("month") >= F.col("first")).join(margins, "customer_id", "left")
     return bought.groupBy("first", (F.col("month") - F.col("first")).alias("months_since")).agg(
         F.count_if(F.col("days") > 0).alias("active"),
         F.count_if(is_repeated).alias("repeated"),
         F.sum("revenue").alias("revenue"),
-        F.sum(F.col("revenue") * F.col("margin_share")).alias("margin"),
+        F.sum(F.col("revenue") * F.col("margin_share")).alias("expected_margin"),
     )
 
 
-def cumulated(counts: DataFrame, as_of: date) -> DataFrame:
+def cumulated(counts: DataFrame, as_of: date, net: bool) -> DataFrame:
     """All months of each cohort, those in which nobody bought too, with what came until their end."""
     last = as_of.year * 12 + as_of.month - 1
     is_last_over = (as_of + timedelta(days=1)).day == 1
@@ -113,7 +115,7 @@ def cumulated(counts: DataFrame, as_of: date) -> DataFrame:
         {
             "customers": customers,
             "active": F.coalesce("active", F.lit(0).cast("bigint")),
-            **{name: F.sum(name).over(so_far) for name in ("repeated", "revenue", "margin")},
+            **{name: F.sum(name).over(so_far) for name in SUMS[1:]},
         }
     )
     year, month = F.floor(F.col("first") / 12), F.col("first") % 12 + 1
@@ -129,8 +131,8 @@ def cumulated(counts: DataFrame, as_of: date) -> DataFrame:
         (F.col("repeated") / F.col("customers")).alias("repeat_share"),
         "revenue",
         (F.col("revenue") / F.col("customers")).alias("revenue_mean"),
-        "margin",
-        F.when(F.col("margin").isNull(), F.lit(NO_MARGIN)).alias("reason"),
+        "expected_margin",
+        F.when(F.col("expected_margin").isNull(), F.lit(no_share(net))).alias("reason"),
     )
 
 

@@ -73,6 +73,11 @@ NO_MARGINS = "customer_margins tells none of this day"
 NOTHING = ": all customers together have none"
 
 
+def of_day(rows: DataFrame, as_of: date, *columns: Column | str) -> DataFrame:
+    """What is known of each customer as of a day."""
+    return rows.where(F.col("as_of") == F.lit(as_of)).select("customer_id", *columns)
+
+
 def gather(
     clv: DataFrame,
     rfm_scores: DataFrame,
@@ -99,25 +104,22 @@ def gather(
         A row for each customer: columns of CLV, `margin` and `cost_to_serve` [money], and a column for each grouping
         but `decile`. One shuffle of each table by customer.
     """
-
-    def of_day(rows: DataFrame, *columns: Column | str) -> DataFrame:
-        return rows.where(F.col("as_of") == F.lit(as_of)).select("customer_id", *columns)
-
     cohort = F.date_format(F.date_sub(F.lit(as_of), F.col("age")), "yyyy-MM").alias("cohort")
     told = [*HISTORY, "revenue", "horizon", "value", "expected_purchases", "expected_revenue"]
     cost = F.col("contact_cost") + F.col("service_cost")
     beside = [
-        of_day(rfm_scores, F.col("segment").alias("rfm")),
-        of_day(customer_segments, F.col("segment").alias("kmeans")),
-        of_day(customer_features, *attributes),
+        of_day(rfm_scores, as_of, F.col("segment").alias("rfm")),
+        of_day(customer_segments, as_of, F.col("segment").alias("kmeans")),
+        of_day(customer_features, as_of, *attributes),
         of_day(
             customer_margins,
+            as_of,
             F.col("margin").cast("double").alias("margin"),
             cost.cast("double").alias("cost_to_serve"),
             F.when(F.col("margin").isNull(), F.col("reason")).alias("no_margin"),
         ),
     ]
-    customers = of_day(clv, *told, F.col("reason").alias("no_value"), cohort)
+    customers = of_day(clv, as_of, *told, F.col("reason").alias("no_value"), cohort)
     joined = reduce(lambda rows, more: rows.join(more, "customer_id", "left"), beside, customers)
     return joined.withColumns({name: F.coalesce(name, F.lit(UNKNOWN)) for name in ("rfm", "kmeans", *attributes)})
 

@@ -83,6 +83,8 @@ NO_COST = "no product that was sold has a known cost"
 NO_REVENUE = "bought nothing yet: the share is that of all customers"
 NO_SECOND = "nobody bought on two days: the share is that of all customers"
 NO_SPREAD = "customers differ by no more than chance: the share is that of all"
+NO_SHARE = "customer_margins tells no share of this day"
+NET = "with net returns are taken off the money, and once more by the share of customer_margins"
 
 
 def gather(
@@ -259,6 +261,17 @@ def expect(gathered: DataFrame, as_of: date) -> DataFrame:
         )
         .select(*[F.col(column.name).cast(column.type).alias(column.name) for column in MARGINS.columns])
     )
+
+
+def shares(customer_margins: DataFrame, as_of: date, net: bool) -> DataFrame:
+    """Which share of each customer's revenue stays: of nobody, where returns are taken off the revenue already."""
+    of_day = (F.col("as_of") == F.lit(as_of)) & F.lit(not net)
+    return customer_margins.where(of_day).select("customer_id", "margin_share")
+
+
+def no_share(net: bool) -> str:
+    """Why there are no shares."""
+    return NET if net else NO_SHARE
 
 
 def variances(customers: DataFrame) -> DataFrame:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.reports.page import gather
 from crm_spark.value import bridge, bridge_sections
-from crm_spark.value.margins import MARGINS
+from crm_spark.value.margins import MARGINS, NET, NO_SHARE
 
 AS_OF = date(2026, 3, 31)
 Days = list[dict[str, Any]]
@@ -65,8 +66,10 @@ def compared(spark: SparkSession, days: Days, with_margins: bool = True, **setti
     )
 
 
-def plain(days: Days, period: int, net: bool) -> dict[tuple[str, str, str], float]:
-    """The same by loops: a mean over all orders in which factors change."""
+def plain(
+    days: Days, period: int, net: bool
+) -> tuple[dict[tuple[str, str, str], float], dict[tuple[str, str], set[str]]]:
+    """The same by loops, a mean over all orders in which factors change; and who is of each group's parts."""
     features, margins = known(days)
     channel = {row["customer_id"]: row["channel"] for row in features}
     share = {row["customer_id"]: row["margin_share"] for row in margins}
@@ -77,10 +80,13 @@ def plain(days: Days, period: int, net: bool) -> dict[tuple[str, str, str], floa
         orders[row["customer_id"]][at] += row["orders"]
         money[row["customer_id"]][at] += float(row["sales"] - (row["returns"] if net else 0))
     sums: Any = defaultdict(float)
+    of: Any = defaultdict(set)
     kept: Any = defaultdict(lambda: [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     for who, (now, before, older) in orders.items():
         group = channel.get(who, "(unknown)")
         kind = "kept" if now and before else "lost" if not now else "returned" if before or older else "won"
+        for part in [kind] * bool(now or before) + ["now"] * bool(now) + ["before"] * bool(before):
+            of[group, part].add(who)
         for measure, part in (("revenue", 1.0), ("margin", share.get(who, 0.0))):
             sums[measure, group, "now"] += part * money[who][0]
             sums[measure, group, "before"] += part * money[who][1]
@@ -105,7 +111,7 @@ def plain(days: Days, period: int, net: bool) -> dict[tuple[str, str, str], floa
                     at[factor] = 1
                     is_ = prod(factors[side][place] for place, side in enumerate(at))
                     sums[measure, group, bridge.FACTORS[factor]] += (is_ - was) / len(ways)
-    return dict(sums)
+    return dict(sums), of
 
 
 @pytest.mark.parametrize(("period", "net"), [(40, False), (90, True)])
@@ -114,28 +120,48 @@ def test_parts_are_those_of_plain_loops_and_add_up(spark: SparkSession, period: 
     found = compared(spark, days, period=period, net=net).collect()
     is_short = period > 65  # the shop is 130 days old
     assert {row["period"] for row in found} == {65 if is_short else period}
-    expected = plain(days, 65 if is_short else period, net)
-    amounts = {(row["measure"], row["group"], row["part"]): row["amount"] for row in found}
+    expected, of_part = plain(days, 65 if is_short else period, net)
+    for row in found:
+        part = "kept" if row["part"] in bridge.FACTORS else row["part"]
+        assert row["customers"] == len(of_part[row["group"], part]), row
+    told = ("revenue",) if net else ("revenue", "margin")
+    amounts = {(row["measure"], row["group"], row["part"]): row["amount"] for row in found if row["measure"] in told}
     for at, amount in amounts.items():
         assert amount == pytest.approx(expected.get(at, 0.0), rel=1e-9, abs=1e-9), at
-    for measure in ("revenue", "margin"):
+    for measure in told:
         for group in ("web", "app", "(unknown)"):
             of = {part: amounts[measure, group, part] for part in bridge.PARTS if (measure, group, part) in amounts}
             between = sum(amount for part, amount in of.items() if part not in ("before", "now"))
             assert between == pytest.approx(of["now"] - of["before"], rel=1e-9, abs=1e-9)
     parts = {(measure, part) for measure, _, part in amounts}
-    assert parts == {(name, part) for name in ("revenue", "margin") for part in bridge.PARTS} - {
-        ("revenue", "margin_share")
-    }
-    for part in set(bridge.PARTS) - ({"returned"} if is_short else set()):  # nobody is older than both halves
+    assert parts == {(name, part) for name in told for part in bridge.PARTS} - {("revenue", "margin_share")}
+    none = {"returned", "margin_share"} if is_short else set()  # nobody is older than both halves
+    for part in set(bridge.PARTS) - none:
         assert sum(abs(amount) for (_, _, of), amount in amounts.items() if of == part) > 1, part
 
 
-def test_without_margins_the_revenue_is_told_and_the_margin_has_a_reason(spark: SparkSession) -> None:
-    found = compared(spark, bought(), with_margins=False).collect()
-    assert {row["reason"] for row in found if row["measure"] == "margin"} == {bridge.NO_MARGIN}
+@pytest.mark.parametrize(("net", "reason"), [(False, NO_SHARE), (True, NET)])
+def test_without_shares_of_it_the_revenue_is_told_and_the_margin_has_a_reason(
+    spark: SparkSession, net: bool, reason: str
+) -> None:
+    found = compared(spark, bought(), with_margins=net, net=net).collect()
+    assert {row["reason"] for row in found if row["measure"] == "margin"} == {reason}
     assert {row["amount"] for row in found if row["measure"] == "margin"} == {None}
     assert all(row["amount"] is not None and row["reason"] is None for row in found if row["measure"] == "revenue")
+
+
+def test_who_only_brought_something_back_is_not_lost_but_its_money_is_told(spark: SparkSession) -> None:
+    days = [day("ann", 0, 1, 30), day("ann", 20, 1, 30), day("bob", 15, 1, 50), day("cy", 3, 0, 0, 8)]
+    days += [day("cy", 16, 0, 0, 2), day("dee", 39, 1, 1)]
+    found = compared(spark, days, period=14, net=True).groupBy("measure", "part")
+    told = {
+        row["part"]: (row["amount"], row["customers"])
+        for row in found.agg(F.sum("amount").alias("amount"), F.sum("customers").alias("customers")).collect()
+        if row["measure"] == "revenue"
+    }
+    assert told["lost"] == (-50.0 - 8 + 2, 1)
+    assert (told["before"], told["now"]) == ((78.0, 2), (22.0, 1))
+    assert {part: told[part] for part in ("won", "returned")} == {"won": (0.0, 0), "returned": (0.0, 0)}
 
 
 def test_of_nobody_nothing_is_told_and_of_one_day_all_are_new(spark: SparkSession) -> None:
@@ -165,7 +191,7 @@ def test_the_page_leads_from_before_to_now(spark: SparkSession) -> None:
         ("New customers", 30.0, 100.0, 4),
         ("Customers who stayed away", -60.0, 130.0, 4),
         ("Who stayed ordered more or less often", 5.0, 70.0, 4),
-        ("More or less of it stayed", None, 75.0, 4),
+        ("Money went to customers of whom more or less stays", None, 75.0, 4),
         ("Now", 75.0, 0.0, 4),
     ]
     assert [row["moves"] for row in part.rows] == [True, True, True, True, False, True]

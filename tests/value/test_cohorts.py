@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.reports.page import gather
 from crm_spark.value import cohort_sections, cohorts
-from crm_spark.value.margins import MARGINS
+from crm_spark.value.margins import MARGINS, NET, NO_SHARE
 from tests.value.test_bridge import frame
 
 AS_OF = date(2026, 2, 28)
@@ -70,18 +70,19 @@ def test_each_cohort_is_followed_month_by_month(spark: SparkSession, net: bool) 
                 len({row["customer_id"] for row in here}),
                 len(twice),
                 pytest.approx(sum(one for one, _ in money)),
-                pytest.approx(sum(one * part for one, part in money)),
+                None if net else pytest.approx(sum(one * part for one, part in money)),
             )
     found = followed(spark, net=net).collect()
     told = {
         (row["cohort"], row["months_since"]): tuple(
-            row[name] for name in ("customers", "active", "repeated", "revenue", "margin")
+            row[name] for name in ("customers", "active", "repeated", "revenue", "expected_margin")
         )
         for row in found
     }
     assert told == expected
     assert any(row["active"] == 0 for row in found), "months in which nobody bought are told too"
     assert {row["is_over"] for row in found} == {True}  # the day ends a month
+    assert {row["reason"] for row in found} == {NET if net else None}
     for row in found:
         assert row["retention"] == row["active"] / row["customers"]
         assert row["repeat_share"] == row["repeated"] / row["customers"]
@@ -90,7 +91,7 @@ def test_each_cohort_is_followed_month_by_month(spark: SparkSession, net: bool) 
 def test_without_margins_there_is_a_reason_and_a_month_that_goes_on_is_not_over(spark: SparkSession) -> None:
     day = AS_OF - timedelta(days=1)
     found = followed(spark, day, has_margins=False).collect()
-    assert {(row["margin"], row["reason"]) for row in found} == {(None, cohorts.NO_MARGIN)}
+    assert {(row["expected_margin"], row["reason"]) for row in found} == {(None, NO_SHARE)}
     assert {row["cohort"] for row in found if not row["is_over"]} == {row["cohort"] for row in found}
     assert all(row["is_over"] == (row["cohort"] < "2026-02" and row["months_since"] < since(row)) for row in found)
 
@@ -120,7 +121,8 @@ def test_the_page_tells_who_comes_back_and_what_they_brought(spark: SparkSession
         ("2025-11", 1, 50.0), ("2025-11", 2, 40.0), ("2025-11", 3, 30.0), ("2025-12", 1, 10.0), ("2025-12", 2, 30.0),
     ]  # fmt: skip
     assert part.sentence == (
-        "Of 40 customers 20.0 % bought again in the month after that of their first purchase, 30.0 % in the 3rd."
+        "Of 40 customers 20.0 % bought again in the month after that of their first purchase; of those who came in "
+        "2025-11, 30.0 % in the 3rd month."
     )
     part = gather(cohort_sections.worth(told))
     assert part.sentence == (
