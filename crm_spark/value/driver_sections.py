@@ -14,7 +14,7 @@ UNCOMPARED = "There is nothing to compare yet: from the second day with values o
 CALLED = {
     "alive": "Likely to be customers still",
     "frequency": "How often they buy",
-    "horizon": "How long that lasts",
+    "horizon": "How long that counts",
     "spend": "What they spend each time",
     "margin": "Margin of it",
 }
@@ -177,9 +177,10 @@ def change(clv_drivers: DataFrame, driver_model: DataFrame) -> Section:
         picture=Bars("step", "money", only="is_step", horizontal=True),
         labels={"step": "Step", "money": "Value [money]", "is_step": "Is a change", "since": "Last time was"},
         note=(
-            "Lifetime value is a product: how likely somebody is a customer still, how often such a one buys, how long "
-            "that lasts, what is spent each time, and the margin of it. The changes take the value of the last time to "
-            "the value now. Models are learned anew each time: what they learned changes parts too."
+            "Value is a product: how likely somebody is a customer still, how often such a one buys, on average over "
+            "the horizon, how long that counts, what is spent each time, and the margin of it. The changes take the "
+            "value of the last time to the value now. Models are learned anew each time: what they learned changes "
+            "parts too."
         ),
         empty=UNCOMPARED,
     )

@@ -4,9 +4,9 @@ Value is told in three ways, all by Shapley values (`kernels.shapley`), which al
 alike:
 
 * against the average customer, to the parts that it is a product of: the probability to be a customer still, how often
-  such a one buys in 30 days, for how many times 30 days the horizon counts (who may leave and money that comes late
-  make it less), what a purchase brings, and the share of it that is margin. What is not known of a customer is as in
-  the population: its mean over all customers;
+  such a one buys in 30 days, on average over the horizon (who may leave makes it less), how many times 30 days the
+  horizon counts (money that comes late makes it less), what a purchase brings, and the share of it that is margin. What
+  is not known of a customer is as in the population: its mean over all customers;
 * against the average customer, to features, by a model of value on features (`forest`): the average and the
   contributions are what the model says of the customer, and `unexplained` is what is left;
 * against the former day, to what changed in those parts.
@@ -40,8 +40,8 @@ from crm_spark.value.forest import Learned, lists, matrix, number, point
 
 PARTS = {
     "alive": "the probability to be a customer still",
-    "frequency": "how often such a one buys in 30 days",
-    "horizon": "how many times 30 days count",
+    "frequency": "how often such a one buys in 30 days, on average over the horizon",
+    "horizon": "how many times 30 days the horizon counts",
     "spend": "what a purchase brings",
     "margin": "the share of it that is margin",
 }
@@ -187,8 +187,10 @@ def gather(
 
 def _valued(clv: DataFrame, suffix: str) -> DataFrame:
     """What is needed of the values of a day, under names of that day."""
-    names = ("value", "probability_alive", "expected_purchases_30d", "expected_spend", *(() if suffix else ("reason",)))
+    names = ("value", "probability_alive", "expected_spend", *(() if suffix else ("reason",)))
     columns = {f"{name}{suffix}": F.col(name) for name in names}
+    # Those of the whole horizon: of 30 days there are none where a chance to buy is longer (BG/BB).
+    columns[f"purchases{suffix}"] = F.col("expected_purchases") * 30 / F.col("horizon")
     columns[f"margin_share{suffix}"] = F.try_divide("expected_margin", F.col("expected_revenue"))
     return clv.select("customer_id", *_named({f"is_there{suffix}": F.lit(True), **columns}))
 
@@ -221,7 +223,7 @@ def _parts(suffix: str) -> Column:
     """
     value, alive, purchases, spend, share = (
         F.col(f"{name}{suffix}")
-        for name in ("value", "probability_alive", "expected_purchases_30d", "expected_spend", "margin_share")
+        for name in ("value", "probability_alive", "purchases", "expected_spend", "margin_share")
     )
     # A share that all have in common contributes nothing, however large it is.
     margin = F.coalesce(share, F.lit(1.0))

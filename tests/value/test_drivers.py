@@ -13,21 +13,22 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from crm_spark.value import drivers, forest
+from crm_spark.value import clv, drivers, forest
 from crm_spark.value.drivers import PARTS
 from crm_spark.value.forest import Learned
 
 BEFORE, AS_OF = date(2025, 12, 31), date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value", "rating", "contacts_90d"]
 CLV_DDL = (
-    "customer_id string, as_of date, probability_alive double, expected_purchases_30d double, expected_spend double, "
-    "value double, reason string, expected_revenue double, expected_margin double"
+    "customer_id string, as_of date, probability_alive double, expected_purchases double, expected_spend double, "
+    "value double, reason string, horizon int, expected_revenue double, expected_margin double"
 )
 FEATURES_DDL = (
     "customer_id string, as_of date, recency_days int, purchase_days bigint, basket_value double, "
     "rating double, contacts_90d bigint"
 )
 SEGMENTS_DDL = "customer_id string, as_of date, segment string"
+HORIZON = 240  # days, eight times 30
 NO_MONEY = "the days after the first brought no money"
 
 
@@ -49,7 +50,7 @@ def drawn(customers: int = 400, day: date = AS_OF, seed: int = 1) -> Shop:
         bought, basket = 1 + int(random.poisson(4)), round(float(random.lognormal(3, 0.9)), 2)
         alive, month, share = math.exp(-recency / 150), bought / 8, round(random.uniform(0.2, 0.4), 2)
         value = alive * month * (7 + random.random()) * basket * share
-        shop.clv.append((who, day, alive, alive * month, basket, value, None))
+        shop.clv.append((who, day, alive, alive * month * 8, basket, value, None))
         rating = None if n % 3 else float(random.integers(1, 6))
         shop.features.append((who, day, recency, bought, basket, rating, int(random.poisson(2))))
         shop.shares.append((who, day, share))
@@ -86,7 +87,7 @@ def gathered(spark: SparkSession, shop: Shop, partitions: int = 1) -> DataFrame:
 def with_shares(shop: Shop) -> list[tuple]:
     """Rows of CLV_DDL: the share of the money that is margin shows in what it makes of the revenue."""
     shares = {(who, day): share for who, day, share in shop.shares}
-    return [(*row, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
+    return [(*row, HORIZON, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
 
 
 class Told(NamedTuple):
@@ -180,9 +181,9 @@ def test_parts_are_attributed_as_by_telling_them_in_all_orders_to_who_knows_the_
 
     def parts(row: tuple) -> list[float]:
         who, _, alive, purchases, spend, value, _ = row
-        share = shares.get(who) or 1.0
+        share, month = shares.get(who) or 1.0, purchases / 8
         return (
-            [alive, purchases / alive, value / (purchases * spend * share), spend, share]
+            [alive, month / alive, value / (month * spend * share), spend, share]
             if value
             else [0.0, 0.0, 0.0, spend, share]
         )
@@ -198,6 +199,31 @@ def test_parts_are_attributed_as_by_telling_them_in_all_orders_to_who_knows_the_
                     at[part] = scored[who][part]
                     expected[part] += (prod(at) - was) / len(orders) / len(scored)
         assert [answer.customers[who][f"by_{part}"] for part in PARTS] == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_who_has_no_whole_chance_to_buy_in_30_days_the_parts_are_the_value_too(spark: SparkSession) -> None:
+    learned = {"bg_bb": (1.2, 0.75, 0.66, 2.78), "gamma_gamma": (6.25, 3.74, 15.4)}
+    parameters = spark.createDataFrame(
+        [
+            (AS_OF, model, f"p{at}", at, value, [0.0] * len(values), 45, True)
+            for model, values in learned.items()
+            for at, value in enumerate(values)
+        ],
+        "as_of date, model string, parameter string, position int, value double, covariances array<double>, "
+        "unit_days int, is_chosen boolean",
+    ).withColumn("reason", F.lit(None).cast("string"))
+    bought = spark.createDataFrame(
+        [("often", 3, 180, 225, 30.0, 120.0, 0.3), ("once", 0, 0, 90, None, 25.0, None)],
+        "customer_id string, frequency int, recency int, age int, monetary double, revenue double, margin_share double",
+    )
+    values = clv.predict(bought, parameters, AS_OF, horizon=365)
+    features, segments = (spark.createDataFrame([], ddl) for ddl in (FEATURES_DDL, SEGMENTS_DDL))
+    rows = drivers.gather(values, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES).collect()
+    assert len(rows) == 2
+    for row in rows:
+        assert row["value"] > 0
+        assert prod(row["parts"]) == pytest.approx(row["value"], rel=1e-12)
+        assert all(part > 0 for part in row["parts"])
 
 
 def test_what_features_tell_is_what_mllib_says_moved_to_the_average(
