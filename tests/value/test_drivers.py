@@ -81,7 +81,7 @@ def gathered(spark: SparkSession, shop: Shop, partitions: int = 1) -> DataFrame:
         )
     )
     parameters = spark.createDataFrame([(day,) for day in days], "as_of date")
-    return drivers.gather(clv, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES)
+    return drivers.gather(clv, parameters, features, {"rfm": segments}, AS_OF, FEATURES)
 
 
 def with_shares(shop: Shop) -> list[tuple]:
@@ -142,14 +142,12 @@ def test_the_average_and_all_contributions_are_the_value_of_each_customer(answer
 
 
 def test_the_size_of_a_group_times_the_average_and_all_contributions_are_its_value(answer: Told) -> None:
-    found = {(row["grouping"], row["segment"], row["level"]) for row in answer.groups}
-    groups = [("all", "all"), ("rfm_scores", "Best"), ("rfm_scores", "Late")]
+    found = {(row["grouping"], row["group"], row["level"]) for row in answer.groups}
+    groups = [("all", "all"), ("rfm", "Best"), ("rfm", "Late")]
     assert found == {(*group, level) for group in groups for level in ("part", "feature")}
     for grouping, segment, level in found:
         rows = [
-            row
-            for row in answer.groups
-            if (row["grouping"], row["segment"], row["level"]) == (grouping, segment, level)
+            row for row in answer.groups if (row["grouping"], row["group"], row["level"]) == (grouping, segment, level)
         ]
         members = [
             row
@@ -218,7 +216,7 @@ def test_of_who_has_no_whole_chance_to_buy_in_30_days_the_parts_are_the_value_to
     )
     values = clv.predict(bought, parameters, AS_OF, horizon=365)
     features, segments = (spark.createDataFrame([], ddl) for ddl in (FEATURES_DDL, SEGMENTS_DDL))
-    rows = drivers.gather(values, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES).collect()
+    rows = drivers.gather(values, parameters, features, {"rfm": segments}, AS_OF, FEATURES).collect()
     assert len(rows) == 2
     for row in rows:
         assert row["value"] > 0
