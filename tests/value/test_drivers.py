@@ -317,6 +317,23 @@ def test_however_rows_lie_the_answers_are_the_same(spark: SparkSession, answer: 
     assert again.model[0]["r2"] == pytest.approx(answer.model[0]["r2"], rel=1e-9)
 
 
+def test_what_is_always_the_same_goes_along_with_nothing_however_rows_lie(spark: SparkSession) -> None:
+    random = np.random.default_rng(3)
+    x, y = random.lognormal(3, 1, 97), random.normal(0, 5, 97)
+    same, late = np.full(97, 19.99), 1e4 + np.arange(97.0)
+    features = {"same": (same, y), "no effect": (x, np.full(97, 0.1)), "both": (x, y), "far": (late, y)}
+    points, by = (np.stack(each, axis=1).tolist() for each in zip(*features.values(), strict=True))
+    rows = [(f"c{n}", 1.0, 1.0, *pair) for n, pair in enumerate(zip(points, by, strict=True))]
+    ddl = "customer_id string, value double, from_features double, point array<double>, by_feature array<double>"
+    learned = Learned(tuple(features), 97, 1.0, 1.0, np.zeros(32), None, np.zeros((0, 4)))
+    for partitions in (1, 2, 7):
+        explained = spark.createDataFrame(rows, ddl).repartition(partitions)
+        found = {row["feature"]: row["correlation"] for row in forest.described(explained, learned, AS_OF).collect()}
+        assert [found["same"], found["no effect"]] == [None, None]
+        assert found["both"] == pytest.approx(np.corrcoef(x, y)[0, 1], rel=1e-9)
+        assert found["far"] == pytest.approx(np.corrcoef(late, y)[0, 1], rel=1e-6)
+
+
 ALIKE = drawn(60)
 FEW = [(*row[:4], None, None, NO_MONEY) for row in ALIKE.clv[1:]]
 CASES = {
