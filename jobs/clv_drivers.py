@@ -55,7 +55,7 @@ def clv_drivers(
     config: Config,
 ) -> tuple[DataFrame, DataFrame, DataFrame]:
     as_of, features = config.as_of, config.features
-    segments = {"rfm_scores": rfm_scores, "customer_segments": customer_segments}
+    segments = {"rfm": rfm_scores, "kmeans": customer_segments}
     # Both are used several times: they are computed once.
     customers = drivers.gather(clv, clv_parameters, customer_features, segments, as_of, features).localCheckpoint()
     learned = forest.learn(customers, features, config.learned_from)

@@ -33,7 +33,7 @@ KEYS = {
     "customer_segments": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],
     "clv_drivers": ["customer_id"],
-    "segment_drivers": ["grouping", "segment", "level", "driver"],
+    "segment_drivers": ["grouping", "group", "level", "driver"],
     "driver_model": ["feature"],
 }
 

@@ -4,9 +4,9 @@ Value is told in three ways, all by Shapley values (`kernels.shapley`), which al
 alike:
 
 * against the average customer, to the parts that it is a product of: the probability to be a customer still, how often
-  such a one buys in 30 days, for how many times 30 days the horizon counts (who may leave and money that comes late
-  make it less), what a purchase brings, and the share of it that is margin. What is not known of a customer is as in
-  the population: its mean over all customers;
+  such a one buys in 30 days, on average over the horizon (who may leave makes it less), how many times 30 days the
+  horizon counts (money that comes late makes it less), what a purchase brings, and the share of it that is margin. What
+  is not known of a customer is as in the population: its mean over all customers;
 * against the average customer, to features, by a model of value on features (`forest`): the average and the
   contributions are what the model says of the customer, and `unexplained` is what is left;
 * against the former day, to what changed in those parts.
@@ -40,8 +40,8 @@ from crm_spark.value.forest import Learned, lists, matrix, number, point
 
 PARTS = {
     "alive": "the probability to be a customer still",
-    "frequency": "how often such a one buys in 30 days",
-    "horizon": "how many times 30 days count",
+    "frequency": "how often such a one buys in 30 days, on average over the horizon",
+    "horizon": "how many times 30 days the horizon counts",
     "spend": "what a purchase brings",
     "margin": "the share of it that is margin",
 }
@@ -49,7 +49,7 @@ UNEXPLAINED = "unexplained"
 NO_MORE = "is no customer of that day any more"
 NO_VALUE = "clv tells nothing of the customer"
 ALL = "all"
-KEY = ["grouping", "segment"]
+KEY = ["grouping", "group"]
 EXPLAINED = {
     "customer_id": "string",
     "since": "date",
@@ -58,7 +58,7 @@ EXPLAINED = {
     "status": "string",
     "reason": "string",
     "point": "array<double>",
-    "groups": "array<struct<grouping: string, segment: string>>",
+    "groups": "array<struct<grouping: string, group: string>>",
     "by_part": "array<double>",
     "by_change": "array<double>",
     "by_feature": "array<double>",
@@ -113,11 +113,11 @@ SEGMENT_DRIVERS = Table(
     "segment_drivers",
     "What the lifetime value of groups of customers comes from, in contributions that add up.",
     owns="as_of",
-    key=["as_of", "grouping", "segment", "level", "driver"],
+    key=["as_of", "grouping", "group", "level", "driver"],
     columns=[
         Field("as_of", "date", "the day the values speak for"),
-        Field("grouping", "string", "all, rfm_scores or customer_segments"),
-        Field("segment", "string", "the group"),
+        Field("grouping", "string", "by what customers are grouped, as in `value_groups`: rfm or kmeans; or all"),
+        Field("group", "string", "the group"),
         Field("level", "string", "part or feature: each adds up by itself"),
         Field("driver", "string", "the part or feature; or unexplained, which is of the features"),
         Field("customers", "bigint", "customers of the group who have a value", unit="customer"),
@@ -148,7 +148,7 @@ def gather(
         Tells the days of `clv`: the former one is the last before `as_of`.
     customer_features : DataFrame of CUSTOMER_FEATURES
     segments : mapping of str to DataFrame
-        By name of the grouping: `customer_id`, `as_of`, `segment`.
+        By name of the grouping (rfm, kmeans): `customer_id`, `as_of`, `segment`.
     features : sequence of str
         Numeric columns of `customer_features`.
 
@@ -171,15 +171,15 @@ def gather(
     whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
     columns = [name for name in whole.columns if name != "customer_id"]
     customers = whole.groupBy("customer_id").agg(*[F.max(name).alias(name) for name in columns])
-    among = [F.struct(F.lit(of).alias("grouping"), F.col(of).alias("segment")) for of in segments]
-    everybody = F.struct(F.lit(ALL).alias("grouping"), F.lit(ALL).alias("segment"))
+    among = [F.struct(F.lit(of).alias("grouping"), F.col(of).alias("group")) for of in segments]
+    everybody = F.struct(F.lit(ALL).alias("grouping"), F.lit(ALL).alias("group"))
     told = {
         "status": F.when(F.col("since").isNotNull(), _status()),
         "reason": F.when(F.col("value").isNull(), F.coalesce("reason", F.when(F.col("is_there").isNull(), _absent()))),
         **{f"parts{suffix}": _parts(suffix) for suffix in days},
         "has_features": F.col("has_features").isNotNull(),
         "point": point(list(known)),
-        "groups": F.filter(F.array(everybody, *among), lambda group: group["segment"].isNotNull()),
+        "groups": F.filter(F.array(everybody, *among), lambda group: group["group"].isNotNull()),
     }
     kept = ["customer_id", "since", "value", "value_before", *told]
     return customers.crossJoin(F.broadcast(former)).withColumns(told).select(*kept)
@@ -187,8 +187,10 @@ def gather(
 
 def _valued(clv: DataFrame, suffix: str) -> DataFrame:
     """What is needed of the values of a day, under names of that day."""
-    names = ("value", "probability_alive", "expected_purchases_30d", "expected_spend", *(() if suffix else ("reason",)))
+    names = ("value", "probability_alive", "expected_spend", *(() if suffix else ("reason",)))
     columns = {f"{name}{suffix}": F.col(name) for name in names}
+    # Those of the whole horizon: of 30 days there are none where a chance to buy is longer (BG/BB).
+    columns[f"purchases{suffix}"] = F.col("expected_purchases") * 30 / F.col("horizon")
     columns[f"margin_share{suffix}"] = F.try_divide("expected_margin", F.col("expected_revenue"))
     return clv.select("customer_id", *_named({f"is_there{suffix}": F.lit(True), **columns}))
 
@@ -221,7 +223,7 @@ def _parts(suffix: str) -> Column:
     """
     value, alive, purchases, spend, share = (
         F.col(f"{name}{suffix}")
-        for name in ("value", "probability_alive", "expected_purchases_30d", "expected_spend", "margin_share")
+        for name in ("value", "probability_alive", "purchases", "expected_spend", "margin_share")
     )
     # A share that all have in common contributes nothing, however large it is.
     margin = F.coalesce(share, F.lit(1.0))
@@ -301,11 +303,11 @@ def by_segment(explained: DataFrame, learned: Learned, as_of: date) -> DataFrame
     scored = explained.where(F.col("value").isNotNull())
     parts = scored.select("groups", "value", "by_part", "by_feature", "unexplained").mapInArrow(
         partial(_grouped, drivers=drivers),
-        "grouping string, segment string, level string, driver string, customers bigint, value double, "
+        "grouping string, group string, level string, driver string, customers bigint, value double, "
         "contribution double, square double",
     )
     summed = ("customers", "value", "contribution", "square")
-    sums = parts.groupBy("grouping", "segment", "level", "driver").agg(*[F.sum(name).alias(name) for name in summed])
+    sums = parts.groupBy("grouping", "group", "level", "driver").agg(*[F.sum(name).alias(name) for name in summed])
     n, mean = F.col("customers"), F.col("contribution") / F.col("customers")
     # Contributions lie around 0: squares lose nothing.
     variance = F.try_divide(F.greatest(F.col("square") - n * mean**2, F.lit(0.0)), n - 1)
@@ -359,14 +361,14 @@ def _grouped(batches: Iterator[pa.RecordBatch], drivers: Sequence[tuple[str, str
         terms = np.stack([np.ones_like(by), value, by, by**2])
         rows = pc.list_parent_indices(batch.column("groups")).to_numpy()
         names = pd.DataFrame(dict(zip(KEY, batch.column("groups").flatten().flatten(), strict=True)))
-        for group, at in names.groupby(KEY).indices.items():
-            found[group] += terms[:, rows[at]].sum(axis=1)
-    for (grouping, segment), sums in found.items():
+        for key, at in names.groupby(KEY).indices.items():
+            found[key] += terms[:, rows[at]].sum(axis=1)
+    for (grouping, group), sums in found.items():
         customers, value, contribution, square = sums
         yield pa.RecordBatch.from_pydict(
             {
                 "grouping": [grouping] * len(drivers),
-                "segment": [segment] * len(drivers),
+                "group": [group] * len(drivers),
                 "level": [level for level, _ in drivers],
                 "driver": [driver for _, driver in drivers],
                 "customers": customers.astype(np.int64),

@@ -54,6 +54,7 @@ HELD_OUT = 5  # one customer in so many
 LAYOUT = 2  # partitions: whatever comes of two is added up alike in any order
 FINENESS = 1_000_000
 PARTS = 5
+ROUNDING = 1e-12  # of a sum of squares
 MOMENTS = ("size", "known", "x", "y", "xx", "yy", "xy")  # sums over customers; x is the feature, y its contribution
 
 MODEL = Table(
@@ -237,8 +238,14 @@ def described(explained: DataFrame, learned: Learned, as_of: date) -> DataFrame:
 def _correlation() -> Column:
     """The correlation of features and contributions, of their sums; null where one of them is always the same."""
     n, x, y, xx, yy, xy = (F.col(name) for name in ("known", "x", "y", "xx", "yy", "xy"))
-    spread = F.sqrt(F.greatest(n * xx - x * x, F.lit(0.0))) * F.sqrt(F.greatest(n * yy - y * y, F.lit(0.0)))
-    return F.when(spread > 0, F.greatest(F.lit(-1.0), F.least(F.lit(1.0), F.try_divide(n * xy - x * y, spread))))
+    correlation = F.try_divide(n * xy - x * y, _spread(n, x, xx) * _spread(n, y, yy))
+    return F.when(correlation.isNotNull(), F.greatest(F.lit(-1.0), F.least(F.lit(1.0), correlation)))
+
+
+def _spread(n: Column, x: Column, xx: Column) -> Column:
+    """The standard deviation times n; null of a constant, whose sums leave a rounding."""
+    left = n * xx - x * x
+    return F.when(left > ROUNDING * n * xx, F.sqrt(left))
 
 
 # -- lifted: Arrow in, Arrow out

@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.core.sections import Rows, Section
+from crm_spark.reports import charts
 from crm_spark.value import driver_sections
 from crm_spark.value.drivers import DRIVERS, PARTS, SEGMENT_DRIVERS
 from crm_spark.value.forest import MODEL
@@ -26,7 +27,15 @@ def shown(section: Section) -> Rows:
 
 
 def model(day: date, **importance: float | None) -> list[dict[str, Any]]:
-    told = {"as_of": day, "correlation": 0.5, "r2": 0.417, "customers": 50, "held_out": 10, "average": 40.0}
+    told = {
+        "as_of": day,
+        "correlation": 0.5,
+        "r2": 0.417,
+        "customers": 50,
+        "held_out": 10,
+        "average": 40.0,
+        "reason": None,
+    }
     return [told | {"feature": feature, "importance": value} for feature, value in importance.items()]
 
 
@@ -40,28 +49,35 @@ def test_the_feature_that_counts_most_comes_first_with_how_far_all_explain_value
         "Basket value counts most: it goes along with 12.50 ¤ more or less than the average of 40.00 ¤. All features "
         f"explain 42 % of the differences (R²). {driver_sections.ASSOCIATIONS}"
     )
-    assert shown(driver_sections.rests_on(frame(spark, MODEL, model(NOW, rating=None)))) == []
 
 
-def group(
-    grouping: str, segment: str, level: str, means: dict[str, float], average: float = 40.0
-) -> list[dict[str, Any]]:
-    told = {"as_of": NOW, "grouping": grouping, "segment": segment, "level": level, "customers": 10, "average": average}
+def test_where_features_tell_nothing_one_row_has_the_reason_and_the_sentence_tells_it(spark: SparkSession) -> None:
+    reason = "fewer than 50 customers have a value"
+    none = [row | {"reason": reason} for row in model(NOW, rating=None, basket_value=None, trend=None)]
+    section = driver_sections.rests_on(frame(spark, MODEL, model(BEFORE, rating=1.0) + none))
+    rows = shown(section)
+    assert [(row["feature"], row["importance"], row["reason"]) for row in rows] == [("(none)", None, reason)]
+    assert section.sentence(rows) == f"What goes along with value cannot be told: {reason}."
+    assert charts.chosen(section.picture, rows) == []
+
+
+def group(grouping: str, name: str, level: str, means: dict[str, float], average: float = 40.0) -> list[dict[str, Any]]:
+    told = {"as_of": NOW, "grouping": grouping, "group": name, "level": level, "customers": 10, "average": average}
     value = 10 * (average + sum(means.values()))
     return [
         told
-        | {"driver": name, "value": value, "contribution": 10 * mean, "mean": mean, "low": mean - 1, "high": mean + 1}
-        for name, mean in means.items()
+        | {"driver": of, "value": value, "contribution": 10 * mean, "mean": mean, "low": mean - 1, "high": mean + 1}
+        for of, mean in means.items()
     ]
 
 
 def test_a_segment_is_told_by_its_parts_the_one_that_is_worth_most_first(spark: SparkSession) -> None:
     few, many = dict.fromkeys(PARTS, -2.0), {**dict.fromkeys(PARTS, 1.0), "spend": 30.0}
-    rows = group("rfm_scores", "Lost", "part", few) + group("rfm_scores", "Best", "part", many)
-    rows += group("all", "all", "part", few) + group("rfm_scores", "Best", "feature", {"rating": 34.0})
+    rows = group("rfm", "Lost", "part", few) + group("rfm", "Best", "part", many)
+    rows += group("all", "all", "part", few) + group("rfm", "Best", "feature", {"rating": 34.0})
     section = driver_sections.parts_by_segment(frame(spark, SEGMENT_DRIVERS, rows))
     found = shown(section)
-    assert [row["segment"] for row in found] == ["Best"] * 5 + ["Lost"] * 5
+    assert [row["group"] for row in found] == ["Best"] * 5 + ["Lost"] * 5
     assert {row["worth"] for row in found} == {40 + 34, 40 - 10}
     assert section.sentence(found) == (
         "A customer of “Best” is worth most, 74.00 ¤ against 40.00 ¤ of an average one; 30.00 ¤ of that come from “what "
@@ -72,9 +88,9 @@ def test_a_segment_is_told_by_its_parts_the_one_that_is_worth_most_first(spark: 
 def test_features_that_count_least_stand_together_so_that_rows_add_up(spark: SparkSession) -> None:
     means = {f"feature_{n}": float(n) for n in range(9)} | {"unexplained": -50.0}
     other = {name: -mean for name, mean in means.items()}
-    rows = group("customer_segments", "Much", "feature", means) + group("customer_segments", "Little", "feature", other)
+    rows = group("kmeans", "Much", "feature", means) + group("kmeans", "Little", "feature", other)
     section = driver_sections.features_by_segment(frame(spark, SEGMENT_DRIVERS, rows))
-    found = [row for row in shown(section) if row["segment"] == "Much"]
+    found = [row for row in shown(section) if row["group"] == "Much"]
     assert [(row["feature"], row["mean"]) for row in found] == [
         *[(f"Feature {n}", float(n)) for n in range(8, 2, -1)],
         ("Other features", 0 + 1 + 2),
@@ -121,7 +137,7 @@ def test_steps_lead_from_the_value_of_the_last_time_to_the_value_now(spark: Spar
     ("sentence", "rows"),
     [
         ("No feature goes along with value: all are told the average of 40.00 ¤.", model(NOW, rating=0.0)),
-        ("All segments are worth the average: 40.00 ¤ a customer.", [{"segment": "a", "worth": 40.0, "average": 40.0, "mean": 0.0, "part": "Margin"}]),
+        ("All segments are worth the average: 40.00 ¤ a customer.", [{"group": "a", "worth": 40.0, "average": 40.0, "mean": 0.0, "part": "Margin"}]),
         ("No feature goes along with what segments are worth.", [{"feature": "Unexplained", "mean": 3.0}]),
         ("The customers are worth 5 ¤, as on 2026-01-24.", [{"step": "x", "money": money, "since": BEFORE} for money in (5.0, 0.0, 5.0)]),
     ],

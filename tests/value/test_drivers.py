@@ -13,21 +13,22 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from crm_spark.value import drivers, forest
+from crm_spark.value import clv, drivers, forest
 from crm_spark.value.drivers import PARTS
 from crm_spark.value.forest import Learned
 
 BEFORE, AS_OF = date(2025, 12, 31), date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value", "rating", "contacts_90d"]
 CLV_DDL = (
-    "customer_id string, as_of date, probability_alive double, expected_purchases_30d double, expected_spend double, "
-    "value double, reason string, expected_revenue double, expected_margin double"
+    "customer_id string, as_of date, probability_alive double, expected_purchases double, expected_spend double, "
+    "value double, reason string, horizon int, expected_revenue double, expected_margin double"
 )
 FEATURES_DDL = (
     "customer_id string, as_of date, recency_days int, purchase_days bigint, basket_value double, "
     "rating double, contacts_90d bigint"
 )
 SEGMENTS_DDL = "customer_id string, as_of date, segment string"
+HORIZON = 240  # days, eight times 30
 NO_MONEY = "the days after the first brought no money"
 
 
@@ -49,7 +50,7 @@ def drawn(customers: int = 400, day: date = AS_OF, seed: int = 1) -> Shop:
         bought, basket = 1 + int(random.poisson(4)), round(float(random.lognormal(3, 0.9)), 2)
         alive, month, share = math.exp(-recency / 150), bought / 8, round(random.uniform(0.2, 0.4), 2)
         value = alive * month * (7 + random.random()) * basket * share
-        shop.clv.append((who, day, alive, alive * month, basket, value, None))
+        shop.clv.append((who, day, alive, alive * month * 8, basket, value, None))
         rating = None if n % 3 else float(random.integers(1, 6))
         shop.features.append((who, day, recency, bought, basket, rating, int(random.poisson(2))))
         shop.shares.append((who, day, share))
@@ -80,13 +81,13 @@ def gathered(spark: SparkSession, shop: Shop, partitions: int = 1) -> DataFrame:
         )
     )
     parameters = spark.createDataFrame([(day,) for day in days], "as_of date")
-    return drivers.gather(clv, parameters, features, {"rfm_scores": segments}, AS_OF, FEATURES)
+    return drivers.gather(clv, parameters, features, {"rfm": segments}, AS_OF, FEATURES)
 
 
 def with_shares(shop: Shop) -> list[tuple]:
     """Rows of CLV_DDL: the share of the money that is margin shows in what it makes of the revenue."""
     shares = {(who, day): share for who, day, share in shop.shares}
-    return [(*row, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
+    return [(*row, HORIZON, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
 
 
 class Told(NamedTuple):
@@ -141,14 +142,12 @@ def test_the_average_and_all_contributions_are_the_value_of_each_customer(answer
 
 
 def test_the_size_of_a_group_times_the_average_and_all_contributions_are_its_value(answer: Told) -> None:
-    found = {(row["grouping"], row["segment"], row["level"]) for row in answer.groups}
-    groups = [("all", "all"), ("rfm_scores", "Best"), ("rfm_scores", "Late")]
+    found = {(row["grouping"], row["group"], row["level"]) for row in answer.groups}
+    groups = [("all", "all"), ("rfm", "Best"), ("rfm", "Late")]
     assert found == {(*group, level) for group in groups for level in ("part", "feature")}
     for grouping, segment, level in found:
         rows = [
-            row
-            for row in answer.groups
-            if (row["grouping"], row["segment"], row["level"]) == (grouping, segment, level)
+            row for row in answer.groups if (row["grouping"], row["group"], row["level"]) == (grouping, segment, level)
         ]
         members = [
             row
@@ -180,9 +179,9 @@ def test_parts_are_attributed_as_by_telling_them_in_all_orders_to_who_knows_the_
 
     def parts(row: tuple) -> list[float]:
         who, _, alive, purchases, spend, value, _ = row
-        share = shares.get(who) or 1.0
+        share, month = shares.get(who) or 1.0, purchases / 8
         return (
-            [alive, purchases / alive, value / (purchases * spend * share), spend, share]
+            [alive, month / alive, value / (month * spend * share), spend, share]
             if value
             else [0.0, 0.0, 0.0, spend, share]
         )
@@ -198,6 +197,31 @@ def test_parts_are_attributed_as_by_telling_them_in_all_orders_to_who_knows_the_
                     at[part] = scored[who][part]
                     expected[part] += (prod(at) - was) / len(orders) / len(scored)
         assert [answer.customers[who][f"by_{part}"] for part in PARTS] == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_who_has_no_whole_chance_to_buy_in_30_days_the_parts_are_the_value_too(spark: SparkSession) -> None:
+    learned = {"bg_bb": (1.2, 0.75, 0.66, 2.78), "gamma_gamma": (6.25, 3.74, 15.4)}
+    parameters = spark.createDataFrame(
+        [
+            (AS_OF, model, f"p{at}", at, value, [0.0] * len(values), 45, True)
+            for model, values in learned.items()
+            for at, value in enumerate(values)
+        ],
+        "as_of date, model string, parameter string, position int, value double, covariances array<double>, "
+        "unit_days int, is_chosen boolean",
+    ).withColumn("reason", F.lit(None).cast("string"))
+    bought = spark.createDataFrame(
+        [("often", 3, 180, 225, 30.0, 120.0, 0.3), ("once", 0, 0, 90, None, 25.0, None)],
+        "customer_id string, frequency int, recency int, age int, monetary double, revenue double, margin_share double",
+    )
+    values = clv.predict(bought, parameters, AS_OF, horizon=365)
+    features, segments = (spark.createDataFrame([], ddl) for ddl in (FEATURES_DDL, SEGMENTS_DDL))
+    rows = drivers.gather(values, parameters, features, {"rfm": segments}, AS_OF, FEATURES).collect()
+    assert len(rows) == 2
+    for row in rows:
+        assert row["value"] > 0
+        assert prod(row["parts"]) == pytest.approx(row["value"], rel=1e-12)
+        assert all(part > 0 for part in row["parts"])
 
 
 def test_what_features_tell_is_what_mllib_says_moved_to_the_average(
@@ -291,6 +315,23 @@ def test_however_rows_lie_the_answers_are_the_same(spark: SparkSession, answer: 
                 value for value in other if not isinstance(value, float)
             ]
     assert again.model[0]["r2"] == pytest.approx(answer.model[0]["r2"], rel=1e-9)
+
+
+def test_what_is_always_the_same_goes_along_with_nothing_however_rows_lie(spark: SparkSession) -> None:
+    random = np.random.default_rng(3)
+    x, y = random.lognormal(3, 1, 97), random.normal(0, 5, 97)
+    same, late = np.full(97, 19.99), 1e4 + np.arange(97.0)
+    features = {"same": (same, y), "no effect": (x, np.full(97, 0.1)), "both": (x, y), "far": (late, y)}
+    points, by = (np.stack(each, axis=1).tolist() for each in zip(*features.values(), strict=True))
+    rows = [(f"c{n}", 1.0, 1.0, *pair) for n, pair in enumerate(zip(points, by, strict=True))]
+    ddl = "customer_id string, value double, from_features double, point array<double>, by_feature array<double>"
+    learned = Learned(tuple(features), 97, 1.0, 1.0, np.zeros(32), None, np.zeros((0, 4)))
+    for partitions in (1, 2, 7):
+        explained = spark.createDataFrame(rows, ddl).repartition(partitions)
+        found = {row["feature"]: row["correlation"] for row in forest.described(explained, learned, AS_OF).collect()}
+        assert [found["same"], found["no effect"]] == [None, None]
+        assert found["both"] == pytest.approx(np.corrcoef(x, y)[0, 1], rel=1e-9)
+        assert found["far"] == pytest.approx(np.corrcoef(late, y)[0, 1], rel=1e-6)
 
 
 ALIKE = drawn(60)
