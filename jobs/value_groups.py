@@ -54,7 +54,7 @@ def value_groups(
     sums = totals.draw(parted, clv_parameters.where(clv_parameters["as_of"] == as_of), named)
     return (
         groups.describe(parted, sums, as_of, named),
-        migration.migrate(customers, clv, rfm_scores, customer_segments, as_of),
+        migration.migrate(customers, clv, clv_parameters, rfm_scores, customer_segments, as_of),
         concentration.measure(ranked, customers, as_of),
     )
 

@@ -27,7 +27,7 @@ CONCENTRATION = Table(
         Field(
             "statistic",
             "string",
-            "share: what the first customers have, 0 to 1; gini: 0 where all have the same, 1 where one has all",
+            "share: what the first customers have, of 1; gini: 0 where all have the same, 1 where one has all",
         ),
         Field("percent", "int", "of the customers, from who has most; 100 of gini", unit="%"),
         Field("customers", "bigint", "of whom the measure is known", unit="customer"),
@@ -48,7 +48,9 @@ TOLD = (
 )
 NOTHING = "all customers together have none"
 ALONE = "no interval: one customer has no spread"
-NEGATIVE = "no coefficient: some have less than nothing"
+LESS = "some have less than nothing"
+NEGATIVE = f"no coefficient: {LESS}"
+ABOVE = f"more than all: {LESS}"
 NOBODY = "it is known of no customer"
 
 
@@ -128,7 +130,8 @@ def _shares(key: tuple[pa.Scalar, ...], parts: pa.Table) -> pa.Table:
         found, gini = kernel.shares(cells)
         told = [(one.value, one.low, one.high, ALONE if customers == 1 else None) for one in (*found, gini)]
         if cells.least.min() < 0:
-            told[-1] = (np.nan, np.nan, np.nan, NEGATIVE)
+            told = [(*one[:3], ABOVE if one[0] > 1 else one[3]) for one in told[:-1]]
+            told.append((np.nan, np.nan, np.nan, NEGATIVE))
     except ValueError:
         told = [(np.nan, np.nan, np.nan, NOTHING)] * len(points)
     columns = list(zip(*told, strict=True))

@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
+from crm_spark.value.concentration import NEGATIVE
 from crm_spark.value.groups import UNKNOWN
 from crm_spark.value.migration import GONE, NEW
 
@@ -171,7 +172,10 @@ def moves(value_migration: DataFrame) -> Section:
             "as_of": "Now is",
         },
         order_by=["-moved", "-size", "move"],
-        note=f"Value is what customers are expected to bring. {NEW} were no customers last time, {GONE} are none now.",
+        note=(
+            f"Value is what stays of what customers are expected to bring, discounted. {NEW} were no customers last "
+            f"time, {GONE} are none now."
+        ),
         empty="There is nothing to compare yet: from the second day with values on, this tells what moved.",
     )
 
@@ -192,7 +196,8 @@ def _moves_told(rows: Rows) -> str:
 
 def concentration(value_concentration: DataFrame) -> Section:
     """Tell which share of the value to come, and of the revenue so far, the first customers have."""
-    shown = newest(value_concentration, value_concentration).where("estimate IS NOT NULL")
+    is_negative = F.coalesce(F.col("reason") == NEGATIVE, F.lit(False))
+    shown = newest(value_concentration, value_concentration).where(F.col("estimate").isNotNull() | is_negative)
     share = [
         F.max(F.when((F.col("statistic") == "share") & (F.col("measure") == of), F.col(name) * 100)).alias(called)
         for of, name, called in (
@@ -204,10 +209,8 @@ def concentration(value_concentration: DataFrame) -> Section:
             ("revenue", "high", "revenue_high"),
         )
     ]
-    gini = [
-        F.max(F.when((F.col("statistic") == "gini") & (F.col("measure") == "value"), F.col(name))).alias(f"gini_{name}")
-        for name in ("estimate", "low", "high")
-    ]
+    is_gini = (F.col("statistic") == "gini") & (F.col("measure") == "value")
+    gini = [F.max(F.when(is_gini, F.col(name))).alias(f"gini_{name}") for name in ("estimate", "low", "high", "reason")]
     points = shown.groupBy("percent").agg(*share, *gini)
     return Section(
         title="How much of the value to come few customers have",
@@ -225,7 +228,7 @@ def concentration(value_concentration: DataFrame) -> Section:
         note=(
             "Intervals are by the bootstrap: as sure as it is that other customers of the same kind would give the "
             "same. They hold values for known, which are expectations. Gini is 0 where all have the same, 1 where one "
-            "has all."
+            "has all. Where some have less than nothing the first ones can have more than all."
         ),
         empty=NO_VALUE,
     )
@@ -243,6 +246,7 @@ GINI = {
     "gini_estimate": "Gini coefficient of the value",
     "gini_low": "Gini: at least",
     "gini_high": "Gini: at most",
+    "gini_reason": "Gini: why something is not told",
 }
 
 
@@ -252,9 +256,11 @@ def _concentration_told(points: Rows) -> str:
     name, called = ("value", "value to come") if ten["value_share"] is not None else ("revenue", "revenue so far")
     low, high = ten[f"{name}_low"], ten[f"{name}_high"]
     between = "" if low is None else f" (with 95 % between {low:,.1f} and {high:,.1f} %)"
+    has_none = any(point["gini_reason"] == NEGATIVE for point in points)
+    no_gini = " There is no Gini coefficient of the value to come: some have less than nothing." if has_none else ""
     return (
         f"The first 10 % of the customers have {ten[f'{name}_share']:,.1f} % of the {called}{between}; the first 1 % "
-        f"have {at[1][f'{name}_share']:,.1f} %."
+        f"have {at[1][f'{name}_share']:,.1f} %.{no_gini}"
     )
 
 

@@ -51,7 +51,9 @@ GROUPS = Table(
         Field("revenue", "double", "what their days with an order brought so far", unit="money"),
         Field("margin", "double", "what of it stayed after all costs", unit="money", nullable=True),
         Field("cost_to_serve", "double", "what contacts and service cost so far", unit="money", nullable=True),
-        Field("value", "double", "what they are expected to bring, discounted", unit="money", nullable=True),
+        Field(
+            "value", "double", "what stays of what they are expected to bring, discounted", unit="money", nullable=True
+        ),
         Field("valued", "bigint", "customers of whom a value is known", unit="customer"),
         Field("share_of_customers", "double", "0 to 1"),
         Field("share_of_revenue", "double", "of all customers' revenue", nullable=True),
@@ -104,13 +106,12 @@ def gather(
         A row for each customer: columns of CLV, `margin` and `cost_to_serve` [money], and a column for each grouping
         but `decile`. One shuffle of each table by customer.
     """
-    cohort = F.date_format(F.date_sub(F.lit(as_of), F.col("age")), "yyyy-MM").alias("cohort")
     told = [*HISTORY, "revenue", "horizon", "value", "expected_purchases", "expected_revenue"]
     cost = F.col("contact_cost") + F.col("service_cost")
     beside = [
         of_day(rfm_scores, as_of, F.col("segment").alias("rfm")),
         of_day(customer_segments, as_of, F.col("segment").alias("kmeans")),
-        of_day(customer_features, as_of, *attributes),
+        of_day(customer_features, as_of, "tenure_days", *attributes),
         of_day(
             customer_margins,
             as_of,
@@ -119,9 +120,12 @@ def gather(
             F.when(F.col("margin").isNull(), F.col("reason")).alias("no_margin"),
         ),
     ]
-    customers = of_day(clv, as_of, *told, F.col("reason").alias("no_value"), cohort)
+    customers = of_day(clv, as_of, *told, F.col("reason").alias("no_value"))
     joined = reduce(lambda rows, more: rows.join(more, "customer_id", "left"), beside, customers)
-    return joined.withColumns({name: F.coalesce(name, F.lit(UNKNOWN)) for name in ("rfm", "kmeans", *attributes)})
+    # With chances of several days `age` is from the end of the first one, which may lie in the next month.
+    first = F.date_sub(F.lit(as_of), F.coalesce("tenure_days", "age"))
+    known = {name: F.coalesce(name, F.lit(UNKNOWN)) for name in ("rfm", "kmeans", *attributes)}
+    return joined.withColumns({"cohort": F.date_format(first, "yyyy-MM"), **known}).drop("tenure_days")
 
 
 def add_deciles(customers: DataFrame, ranked: DataFrame) -> DataFrame:
@@ -163,7 +167,8 @@ def describe(customers: DataFrame, totals: DataFrame, as_of: date, groupings: Se
     Returns
     -------
     DataFrame of GROUPS
-        One pass, one shuffle of sums for each group.
+        Two passes, the second over customers of whom something is not told. One shuffle of sums for each group, one of
+        reasons.
     """
     sums = (
         listed(customers, groupings)
@@ -176,8 +181,6 @@ def describe(customers: DataFrame, totals: DataFrame, as_of: date, groupings: Se
             F.stddev_pop("value").alias("value_deviation"),
             F.max("horizon").alias("horizon"),
             *[F.sum(name).alias(name) for name in ("expected_purchases", "expected_revenue")],
-            F.min("no_value").alias("no_value"),
-            F.min("no_margin").alias("no_margin"),
         )
     )
     shares = {f"share_of_{name}": _share(name) for name in ("customers", "revenue", "margin", "value")}
@@ -191,8 +194,19 @@ def describe(customers: DataFrame, totals: DataFrame, as_of: date, groupings: Se
         ],
         F.when(F.col("value").isNotNull(), F.col("no_total")),
     )
-    told = sums.withColumns(shares).join(F.broadcast(totals), ["grouping", "group"], "left")
+    beside = [F.broadcast(of) for of in (reasons(customers, groupings), totals)]
+    told = reduce(lambda rows, of: rows.join(of, ["grouping", "group"], "left"), beside, sums.withColumns(shares))
     return told.withColumns({"as_of": F.lit(as_of), "reason": F.nullif(why, F.lit(""))}).select(*GROUPS.names)
+
+
+def reasons(customers: DataFrame, groupings: Sequence[str]) -> DataFrame:
+    """A row for each group of whose customers something is not told: `no_value` and `no_margin`, one reason of each."""
+    names = ["no_value", "no_margin"]
+    untold = customers.where(F.coalesce(*names).isNotNull()).select(*groupings, *names)
+    # The least of texts is found by sorting, so each reason is to be there once before: they are few. Of a plain
+    # `distinct` Spark makes nothing here, as the least is the same without.
+    each = listed(untold, groupings).groupBy("grouping", "group", *names).count().where("count > 0")
+    return each.groupBy("grouping", "group").agg(*[F.min(name).alias(name) for name in names])
 
 
 def listed(customers: DataFrame, groupings: Sequence[str]) -> DataFrame:

@@ -34,7 +34,12 @@ MIGRATION = Table(
 
 
 def migrate(
-    customers: DataFrame, clv: DataFrame, rfm_scores: DataFrame, customer_segments: DataFrame, as_of: date
+    customers: DataFrame,
+    clv: DataFrame,
+    clv_parameters: DataFrame,
+    rfm_scores: DataFrame,
+    customer_segments: DataFrame,
+    as_of: date,
 ) -> DataFrame:
     """Sum up each way from group to group.
 
@@ -43,6 +48,8 @@ def migrate(
     customers : DataFrame
         As `groups.gather` gives it.
     clv : DataFrame of CLV
+    clv_parameters : DataFrame of PARAMETERS
+        Tells the days of `clv`: the former one is the last before `as_of`.
     rfm_scores, customer_segments : DataFrame
         Of the day before it may have no rows.
 
@@ -52,7 +59,7 @@ def migrate(
         Where no day before has values, all are new. One shuffle by customer of each table's rows of that day.
     """
     # As a subquery the day chooses the files that are opened. A join would do so in some plans only.
-    since = clv.where(F.col("as_of") < F.lit(as_of)).agg(F.max("as_of")).scalar()
+    since = clv_parameters.where(F.col("as_of") < F.lit(as_of)).agg(F.max("as_of")).scalar()
 
     def of_then(rows: DataFrame, *columns: Column | str) -> DataFrame:
         return rows.where(F.col("as_of") == since).select("customer_id", *columns)

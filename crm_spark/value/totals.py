@@ -18,7 +18,7 @@ from scipy import sparse
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 from crm_spark.value import learned
-from crm_spark.value.clv import SHARES
+from crm_spark.value.clv import SHARES, TOGETHER
 from crm_spark.value.groups import HISTORY
 from crm_spark.value.learned import Learned
 from crm_spark.value.models import BUYING
@@ -48,8 +48,9 @@ def draw(customers: DataFrame, parameters: DataFrame, groupings: Sequence[str]) 
     """
     columns = ["key", *HISTORY, "horizon", "is_valued", *groupings]
     known = customers.withColumns({"key": F.xxhash64("customer_id"), "is_valued": F.col("value").isNotNull()})
-    # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
-    alike = known.select(*columns).repartition("frequency", "age").sortWithinPartitions("age", "frequency", "key")
+    # Futures are drawn once for customers of one frequency and nearly one age: these go to one worker, in order of age.
+    of_age = F.floor(F.col("age") / TOGETHER)
+    alike = known.select(*columns).repartition("frequency", of_age).sortWithinPartitions("age", "frequency", "key")
     asked = learned.hand_out(alike, F.broadcast(learned.gather(parameters)))
     sums = asked.mapInArrow(partial(_sums, groupings=list(groupings)), SUMS)
     bands = ", ".join(f"{name}_{share} double" for name in ("purchases", "revenue") for share in SHARES)

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from crm_spark.core.sections import Rows
 from crm_spark.reports.page import gather
 from crm_spark.value import group_sections
-from crm_spark.value.concentration import CONCENTRATION
+from crm_spark.value.concentration import CONCENTRATION, NEGATIVE
 from crm_spark.value.groups import GROUPS
 from crm_spark.value.migration import MIGRATION
 from tests.value.test_bridge import frame
@@ -119,6 +119,10 @@ def test_the_first_customers_and_their_shares_are_told(spark: SparkSession) -> N
         "The first 10 % of the customers have 40.0 % of the value to come (with 95 % between 35.0 and 45.0 %); the first "
         "1 % have 10.0 %."
     )
+    none = {**share("value", 100, None, "gini"), "reason": NEGATIVE}
+    part = gather(group_sections.concentration(frame(spark, CONCENTRATION, [*points, none])))
+    assert part.sentence.endswith("There is no Gini coefficient of the value to come: some have less than nothing.")
+    assert [(row["percent"], row["gini_reason"]) for row in part.rows] == [(1, None), (10, None), (100, NEGATIVE)]
     unknown = [{**point, "estimate": None} if point["measure"] == "value" else point for point in points]
     part = gather(group_sections.concentration(frame(spark, CONCENTRATION, unknown)))
     assert "40.0 % of the revenue so far" in part.sentence

@@ -47,6 +47,7 @@ def shop(day: date = NOW) -> list[dict[str, Any]]:
                 "frequency": frequency,
                 "recency": chance.randrange(1, age) if frequency else 0,
                 "age": age,
+                "tenure_days": age + 13 if n % 3 else None,  # chances of 14 days
                 "monetary": 5.0 + n if frequency else None,
                 "revenue": 20.0 * (frequency + 1),
                 "horizon": 90,
@@ -60,6 +61,7 @@ def shop(day: date = NOW) -> list[dict[str, Any]]:
                 "country": ["DE", "AT"][n % 2],
                 "margin": None if n % 4 else Decimal(n),
                 "cost": Decimal(n) / 4,
+                "no_margin": ["not counted", "no cost is known", "a cost is missing", None][n % 4 if n > 1 else 3],
             }
         )
     return rows
@@ -70,13 +72,20 @@ def gathered(spark: SparkSession, rows: list[dict[str, Any]]) -> DataFrame:
         return {"customer_id": row["customer_id"], "as_of": row["as_of"], **more}
 
     of_rfm = [part(row, segment=row["rfm"]) for row in rows if row["rfm"]]
-    costs = [part(row, margin=row["margin"], contact_cost=row["cost"], service_cost=Decimal(1)) for row in rows]
+    costs = [
+        part(row, margin=row["margin"], contact_cost=row["cost"], service_cost=Decimal(1), reason=row["no_margin"])
+        for row in rows
+    ]
     other = [{"customer_id": "x", "as_of": BEFORE, "segment": "Old"} for _ in rows]
     return groups.gather(
         frame(spark, CLV, rows + other),
         frame(spark, SCORES, of_rfm + other),
         frame(spark, SEGMENTS, other),
-        frame(spark, CUSTOMER_FEATURES, [part(row, country=row["country"]) for row in rows]),
+        frame(
+            spark,
+            CUSTOMER_FEATURES,
+            [part(row, country=row["country"], tenure_days=row["tenure_days"]) for row in rows],
+        ),
         frame(spark, MARGINS, costs),
         NOW,
         ["country"],
@@ -119,7 +128,7 @@ def plain_groups(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[
     )
     tenth = {row["customer_id"]: f"{10 * place // len(known) + 1:02}" for place, row in enumerate(known)}
     for row in rows:
-        first = NOW - timedelta(days=row["age"])
+        first = NOW - timedelta(days=row["tenure_days"] or row["age"])
         told = {**row, "decile": tenth.get(row["customer_id"]), "cohort": f"{first:%Y-%m}"}
         for name in NAMED:
             of[name, told[name] or "(unknown)"].append(row)
@@ -158,9 +167,11 @@ def test_every_grouping_parts_all_customers_and_sums_up_each_group(spark: SparkS
             assert row["reason"].startswith("no value: too little is known")
         margins = [float(one["margin"]) for one in mine if one["margin"] is not None]
         assert row["margin"] == (pytest.approx(sum(margins)) if margins else None)
-        assert margins or f"no margin: {groups.NO_MARGINS}" in row["reason"]
+        reasons = [one["no_margin"] for one in mine if one["margin"] is None and one["no_margin"]]
+        assert margins or f"no margin: {min(reasons, default=groups.NO_MARGINS)}" in row["reason"]
         assert row["cost_to_serve"] == pytest.approx(sum(float(one["cost"]) + 1 for one in mine))
-    assert any(row["margin"] is None for row in found)
+    reasons = {row["reason"].split("no margin: ")[1].split(";")[0] for row in found if row["margin"] is None}
+    assert reasons > {groups.NO_MARGINS}
 
 
 def test_intervals_of_a_group_are_those_of_its_customers_together_however_they_lie(
@@ -257,6 +268,8 @@ def test_concentration_is_told_of_each_measure_or_why_not(spark: SparkSession) -
     assert told["fine", "value", "gini", 100]["estimate"] == pytest.approx(0)
     assert told["unknown", "value", "share", 10]["reason"] == "it is known of no customer"
     assert told["unknown", "revenue", "share", 50]["estimate"] == pytest.approx(1.5)
+    above = {row["percent"] for row in told.values() if row["reason"] == "more than all: some have less than nothing"}
+    assert above == {40, 50, 60, 70, 80, 90}  # the first half has 3 of 2
     assert told["unknown", "revenue", "gini", 100]["estimate"] is None
     assert told["unknown", "revenue", "gini", 100]["reason"].startswith("no coefficient: some have less than nothing")
     assert told["nothing", "revenue", "gini", 100]["reason"] == "all customers together have none"
@@ -265,8 +278,8 @@ def test_concentration_is_told_of_each_measure_or_why_not(spark: SparkSession) -
     assert told["nothing", "value", "share", 50]["reason"] == "no interval: one customer has no spread"
 
 
-def moving(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
-    """Give customers of now, and values, scores and segments of some days."""
+def moving(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame, DataFrame]:
+    """Give customers of now, and values, parameters, scores and segments of some days."""
     rows = [
         # customer, then: segment, value, revenue; now: segment, value, revenue
         ("ann", ("Best", 50.0, 100.0), ("Best", 60.0, 130.0)),
@@ -284,14 +297,15 @@ def moving(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame, DataFr
     ]
     older = [{**row, "as_of": BEFORE - timedelta(days=7), "segment": "Old"} for row in told]
     clv, scores, segments = (frame(spark, table, told + older) for table in (CLV, SCORES, SEGMENTS))
+    fitted = frame(spark, PARAMETERS, [{"as_of": day} for day in {row["as_of"] for row in told + older}])
     empty = frame(spark, CUSTOMER_FEATURES, []), frame(spark, MARGINS, [])
     segments = segments.limit(0)
-    return groups.gather(clv, scores, segments, *empty, NOW), clv, scores, segments
+    return groups.gather(clv, scores, segments, *empty, NOW), clv, fitted, scores, segments
 
 
 def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
-    customers, clv, scores, segments = moving(spark)
-    found = migration.migrate(customers, clv, scores, segments, NOW).collect()
+    customers, clv, fitted, scores, segments = moving(spark)
+    found = migration.migrate(customers, clv, fitted, scores, segments, NOW).collect()
     ways = {
         (row["from_group"], row["to_group"]): (
             row["customers"], row["value_before"], row["value_after"], row["revenue_between"]
@@ -309,5 +323,5 @@ def test_moves_between_groups_have_money_on_them(spark: SparkSession) -> None:
     assert {row["since"] for row in found} == {BEFORE}
     assert {row["reason"] is None for row in found if row["value_before"] is not None} == {True}
     assert sum(row["customers"] for row in found if row["grouping"] == "kmeans") == 6
-    first = migration.migrate(customers, clv.where(clv["as_of"] == NOW), scores, segments, NOW).collect()
+    first = migration.migrate(customers, clv, fitted.where(fitted["as_of"] == NOW), scores, segments, NOW).collect()
     assert {(row["from_group"], row["since"], row["reason"]) for row in first} == {("(new)", None, migration.NO_DAY)}
