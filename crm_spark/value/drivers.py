@@ -1,4 +1,4 @@
-"""Why a customer is worth what they are worth: lifetime value in contributions that add up.
+"""Why a customer is worth what they are worth: value of the horizon in contributions that add up.
 
 Value is told in three ways, all by Shapley values (`kernels.shapley`), which alone add up and treat alike what is
 alike:
@@ -77,13 +77,13 @@ def _by(prefix: str, meaning: str) -> list[Field]:
 
 DRIVERS = Table(
     "clv_drivers",
-    "What each customer's lifetime value comes from, and why it changed, in contributions that add up.",
+    "What each customer's value of the horizon comes from, and why it changed, in contributions that add up.",
     owns="as_of",
     key=["customer_id", "as_of"],
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
         Field("as_of", "date", "the day the value speaks for"),
-        Field("value", "double", "lifetime value: `average` and all `by_…` add up to it", unit="money", nullable=True),
+        Field("value", "double", "of the horizon: `average` and all `by_…` add up to it", unit="money", nullable=True),
         Field("average", "double", "mean value of all customers who have one", unit="money", nullable=True),
         *_by("by_", "more or less than the average by"),
         Field(
@@ -111,7 +111,7 @@ DRIVERS = Table(
 
 SEGMENT_DRIVERS = Table(
     "segment_drivers",
-    "What the lifetime value of groups of customers comes from, in contributions that add up.",
+    "What the groups' value of the horizon comes from, in contributions that add up.",
     owns="as_of",
     key=["as_of", "grouping", "group", "level", "driver"],
     columns=[
