@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pydantic import TypeAdapter
 from typer.main import get_command
 
 from crm_spark.cli.app import app_for
 from crm_spark.core import config
+from crm_spark.core.config import Settings
+from crm_spark.core.pipeline import discover
 from crm_spark.ingest import mapping
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OWN_DATA = ROOT / "docs/guide/own-data.md"
+OPERATIONS = ROOT / "docs/guide/operations.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -104,6 +108,21 @@ def test_every_configuration_that_is_shown_can_be_loaded(text: str, tmp_path: Pa
     file = tmp_path / "shown.yaml"
     file.write_text(text, "utf-8")
     assert config.load(file)
+
+
+def test_the_guide_tells_every_setting_of_the_jobs_of_value_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `?([^|`]+)`? \|", prose(OPERATIONS), re.MULTILINE)
+    settings = {
+        (name, key): field.default
+        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers")
+        for key, field in discover().jobs[name].config.model_fields.items()
+        if key not in Settings.model_fields
+    }
+    told = {(name, key): default.strip() for name, key, default in rows if name in {job for job, _ in settings}}
+    assert set(told) == set(settings)
+    for of, default in settings.items():
+        if isinstance(default, int | float | str):
+            assert TypeAdapter(type(default)).validate_python(told[of]) == default
 
 
 @pytest.mark.parametrize("name", ["local.yaml", "cluster.yaml"])

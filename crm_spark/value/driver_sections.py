@@ -1,4 +1,4 @@
-"""What the page tells of what lifetime value comes from: features, parts by segment, and why it changed."""
+"""What the page tells of what value of the horizon comes from: features, parts by segment, and why it changed."""
 
 from collections.abc import Mapping
 
@@ -179,10 +179,10 @@ def change(clv_drivers: DataFrame, driver_model: DataFrame) -> Section:
         picture=Bars("step", "money", only="is_step", horizontal=True),
         labels={"step": "Step", "money": "Value [money]", "is_step": "Is a change", "since": "Last time was"},
         note=(
-            "Value is a product: how likely somebody is a customer still, how often such a one buys, on average over "
-            "the horizon, how long that counts, what is spent each time, and the margin of it. The changes take the "
-            "value of the last time to the value now. Models are learned anew each time: what they learned changes "
-            "parts too."
+            "Value of the horizon is a product: how likely somebody is a customer still, how often such a one buys, on "
+            "average over the horizon, how long that counts, what is spent each time, and the margin of it. The "
+            "changes take the value of the last time to the value now. Models are learned anew each time: what they "
+            "learned changes parts too."
         ),
         empty=UNCOMPARED,
     )

@@ -1,4 +1,4 @@
-"""Why a customer is worth what they are worth: lifetime value in contributions that add up.
+"""Why a customer is worth what they are worth: value of the horizon in contributions that add up.
 
 Value is told in three ways, all by Shapley values (`kernels.shapley`), which alone add up and treat alike what is
 alike:
@@ -77,13 +77,13 @@ def _by(prefix: str, meaning: str) -> list[Field]:
 
 DRIVERS = Table(
     "clv_drivers",
-    "What each customer's lifetime value comes from, and why it changed, in contributions that add up.",
+    "What each customer's value of the horizon comes from, and why it changed, in contributions that add up.",
     owns="as_of",
     key=["customer_id", "as_of"],
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
         Field("as_of", "date", "the day the value speaks for"),
-        Field("value", "double", "lifetime value: `average` and all `by_…` add up to it", unit="money", nullable=True),
+        Field("value", "double", "of the horizon: `average` and all `by_…` add up to it", unit="money", nullable=True),
         Field("average", "double", "mean value of all customers who have one", unit="money", nullable=True),
         *_by("by_", "more or less than the average by"),
         Field(
@@ -111,7 +111,7 @@ DRIVERS = Table(
 
 SEGMENT_DRIVERS = Table(
     "segment_drivers",
-    "What the lifetime value of groups of customers comes from, in contributions that add up.",
+    "What the groups' value of the horizon comes from, in contributions that add up.",
     owns="as_of",
     key=["as_of", "grouping", "group", "level", "driver"],
     columns=[
@@ -155,22 +155,26 @@ def gather(
     Returns
     -------
     DataFrame
-        One row per customer of any of the tables. One pass over each, of `clv` over two days, and one shuffle of them
-        all by customer.
+        One row per customer of `clv` on either day, or of `customer_features`. One pass over each table, of `clv` over
+        two days and over who has a reason, and one shuffle of each by customer.
     """
     former = clv_parameters.where(F.col("as_of") < F.lit(as_of)).agg(F.max("as_of").alias("since"))
     days = {"": F.col("as_of") == F.lit(as_of), "_before": F.col("as_of") == former.scalar()}
     of_day = days[""]
-    groups = [table.where(of_day).select("customer_id", F.col("segment").alias(of)) for of, table in segments.items()]
     known = {f"of_{feature}": number(feature) for feature in features}
     rows = [
         *[_valued(clv.where(is_day), suffix) for suffix, is_day in days.items()],
         customer_features.where(of_day).select("customer_id", *_named({"has_features": F.lit(True), **known})),
-        *groups,
     ]
     whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
     columns = [name for name in whole.columns if name != "customer_id"]
-    customers = whole.groupBy("customer_id").agg(*[F.max(name).alias(name) for name in columns])
+    numbers = whole.groupBy("customer_id").agg(*[F.max(name).alias(name) for name in columns])
+    # Among the numbers a text would have them all sorted: Spark cannot change one in place.
+    texts = [
+        clv.where(of_day & F.col("reason").isNotNull()).select("customer_id", "reason"),
+        *[table.where(of_day).select("customer_id", F.col("segment").alias(of)) for of, table in segments.items()],
+    ]
+    customers = reduce(lambda some, more: some.join(more, "customer_id", "left"), texts, numbers)
     among = [F.struct(F.lit(of).alias("grouping"), F.col(of).alias("group")) for of in segments]
     everybody = F.struct(F.lit(ALL).alias("grouping"), F.lit(ALL).alias("group"))
     told = {
@@ -187,8 +191,7 @@ def gather(
 
 def _valued(clv: DataFrame, suffix: str) -> DataFrame:
     """What is needed of the values of a day, under names of that day."""
-    names = ("value", "probability_alive", "expected_spend", *(() if suffix else ("reason",)))
-    columns = {f"{name}{suffix}": F.col(name) for name in names}
+    columns = {f"{name}{suffix}": F.col(name) for name in ("value", "probability_alive", "expected_spend")}
     # Those of the whole horizon: of 30 days there are none where a chance to buy is longer (BG/BB).
     columns[f"purchases{suffix}"] = F.col("expected_purchases") * 30 / F.col("horizon")
     columns[f"margin_share{suffix}"] = F.try_divide("expected_margin", F.col("expected_revenue"))

@@ -1,4 +1,4 @@
-"""A model of lifetime value on features: a random forest, and what of it each feature contributes.
+"""A model of the value of the horizon on features: a random forest, and what of it each feature contributes.
 
 MLlib's forest is learned from some of the customers, on a fixed layout; a fifth of them, by a hash of the key, is held
 out to tell how much of the differences between customers it explains (R2). A missing feature counts as less than any
@@ -59,7 +59,7 @@ MOMENTS = ("size", "known", "x", "y", "xx", "yy", "xy")  # sums over customers; 
 
 MODEL = Table(
     "driver_model",
-    "How far features tell lifetime value, and how much each counts, as of a day.",
+    "How far features tell value of the horizon, and how much each counts, as of a day.",
     owns="as_of",
     key=["as_of", "feature"],
     columns=[

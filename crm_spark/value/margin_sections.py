@@ -19,13 +19,15 @@ TAKEN = {
 def waterfall(customer_margins: DataFrame) -> Section:
     """Tell how much of the money at full prices each step takes, down to the margin. One pass."""
     customers = newest(customer_margins, customer_margins)
+    has_bought = F.col("revenue") > 0
     sums = customers.agg(
         *[F.sum(name).cast(MONEY).alias(name) for name in ("revenue", *TAKEN, "margin")],
         F.sum("below_cost").alias("below_cost"),
         F.sum(F.col("known_share") * F.col("revenue")).alias("known"),
-        F.count_if(F.col("margin") < 0).alias("losing"),
-        F.count("*").alias("customers"),
-    ).where(F.col("customers") > 0)
+        F.count_if(has_bought & (F.col("margin") < 0)).alias("losing"),
+        F.count_if(has_bought).alias("customers"),
+        F.count("*").alias("told"),
+    ).where(F.col("told") > 0)
     full = (F.col("revenue") + F.col("discounts")).cast(MONEY)
     none = F.lit(None)
     steps = [(FULL, full, none, none, F.col("customers"))]
@@ -60,7 +62,7 @@ def waterfall(customer_margins: DataFrame) -> Section:
             "share": "Of the money at full prices [%]",
             "known": "Revenue from products whose cost is known [%]",
             "below_cost": "Lines sold below cost",
-            "customers": "Customers; below, those who cost more than they brought",
+            "customers": "Customers who brought money; below, those who cost more than they brought",
         },
         order_by=["place"],
         note=(

@@ -317,6 +317,25 @@ def test_however_rows_lie_the_answers_are_the_same(spark: SparkSession, answer: 
     assert again.model[0]["r2"] == pytest.approx(answer.model[0]["r2"], rel=1e-9)
 
 
+def test_customers_are_gathered_by_hash_and_each_table_is_shuffled_once(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"spark.sql.shuffle.partitions": "3", "spark.sql.autoBroadcastJoinThreshold": "-1"}
+    before = {name: spark.conf.get(name) for name in settings}
+    try:
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        gathered(spark, drawn(3), partitions=7).explain()
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+    plan = capsys.readouterr().out
+    assert plan.count("HashAggregate(keys=[customer_id") == 2
+    assert "SortAggregate" not in plan
+    # Numbers of all tables together, who has a reason, and segments.
+    assert plan.count("hashpartitioning(customer_id") == 3
+
+
 def test_what_is_always_the_same_goes_along_with_nothing_however_rows_lie(spark: SparkSession) -> None:
     random = np.random.default_rng(3)
     x, y = random.lognormal(3, 1, 97), random.normal(0, 5, 97)

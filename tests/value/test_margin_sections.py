@@ -35,7 +35,7 @@ def test_money_at_full_prices_is_told_down_to_what_stays(spark: SparkSession) ->
         customer(1, BEFORE, "9 0 0 9 0 0 0"),
         customer(1, NOW, "150 10 20 60 1 0 69", known=0.5, below=2),
         customer(2, NOW, "40 0 0 50 0 0 -10", below=1),
-        customer(3, NOW, "0 0 0 0 1 0 -1", known=None),
+        customer(3, NOW, "0 0 0 0 1 0 -1", known=None),  # never bought
     )
     told = [(step["step"], step["money"], step["share"]) for step in steps]
     assert told == [
@@ -46,7 +46,7 @@ def test_money_at_full_prices_is_told_down_to_what_stays(spark: SparkSession) ->
     assert sum(money for _, money, _ in told[:-1]) == told[-1][1]
     assert sentence == (
         "Of 200 ¤ at full prices 29.0 % stay, 58 ¤; taken off are: discounts 5.0 %, returns 10.0 %, what the products "
-        "cost 55.0 %, contacts 1.0 %. 3 lines were sold below cost and 2 of 3 customers cost more than they brought. "
+        "cost 55.0 %, contacts 1.0 %. 3 lines were sold below cost and 1 of 2 customers cost more than they brought. "
         "The cost is known of 60.5 % of the revenue."
     )
 
