@@ -1,12 +1,12 @@
 """Tell what every customer will be worth: who buys again, how often, and for how much."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.config import Settings
+from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.value import clv as value
@@ -16,7 +16,7 @@ from crm_spark.value.margins import MARGINS
 
 class Config(Settings):
     horizon: int = Field(365, ge=1, le=3650, description="Days after the day the answers speak for.")
-    models: list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd", "bg_bb"]] = Field(
+    models: Annotated[list[Literal["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd", "bg_bb"]], NamedOnce] = Field(
         ["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"], min_length=1, description="Models of buying to choose from."
     )
     chance_days: int = Field(
@@ -34,9 +34,7 @@ class Config(Settings):
 
     @field_validator("models")
     @classmethod
-    def _differ(cls, models: list[str]) -> list[str]:
-        if len(set(models)) < len(models):
-            raise ValueError("each may be named once")
+    def _stands_alone(cls, models: list[str]) -> list[str]:
         if "bg_bb" in models and len(models) > 1:
             raise ValueError("bg_bb stands alone: its likelihood is of chances to buy, that of others of times")
         return models

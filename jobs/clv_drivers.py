@@ -1,44 +1,25 @@
 """Say why each customer is worth what they are worth, and why that changed since the last time."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pyspark.sql import DataFrame
 
-from crm_spark.core.config import Settings
-from crm_spark.core.errors import near
+from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
-from crm_spark.features.snapshot import CUSTOMER_FEATURES
+from crm_spark.features.snapshot import CUSTOMER_FEATURES, numbers
 from crm_spark.segments.kmeans import SEGMENTS
 from crm_spark.segments.rfm import SCORES
 from crm_spark.value import driver_sections, drivers, forest
 from crm_spark.value.clv import CLV
 from crm_spark.value.models import PARAMETERS
 
-NUMBERS = [
-    column.name
-    for column in CUSTOMER_FEATURES.columns
-    if not column.personal and column.type.startswith(("int", "bigint", "double", "decimal"))
-]
-
 
 class Config(Settings):
-    features: list[str] = Field(
+    features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
         list(forest.FEATURES), min_length=1, description="Numbers that may go along with what a customer is worth."
     )
     learned_from: int = Field(100_000, ge=1000, description="Customers to learn from; all are explained.")
-
-    @field_validator("features")
-    @classmethod
-    def _are_there(cls, features: list[str]) -> list[str]:
-        strangers = [
-            f"'{name}' is no number of customer_features{near(name, NUMBERS)}"
-            for name in features
-            if name not in NUMBERS
-        ]
-        if strangers:
-            raise ValueError("; ".join(strangers))
-        if len(set(features)) < len(features):
-            raise ValueError("each may be named once")
-        return features
 
 
 @job(

@@ -1,24 +1,19 @@
 """Find the customers who behave alike, and say what each of these segments is like."""
 
-from pydantic import Field, field_validator, model_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.core.config import Settings
-from crm_spark.core.errors import near
+from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
-from crm_spark.features.snapshot import CUSTOMER_FEATURES
+from crm_spark.features.snapshot import CUSTOMER_FEATURES, numbers
 from crm_spark.segments import kmeans, kmeans_sections, profiles
-
-NUMBERS = [
-    column.name
-    for column in CUSTOMER_FEATURES.columns
-    if not column.personal and column.type.startswith(("int", "bigint", "double", "decimal"))
-]
 
 
 class Config(Settings):
-    features: list[str] = Field(
+    features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
         list(kmeans.FEATURES), min_length=1, description="By which numbers customers are alike or not."
     )
     k: int | None = Field(None, ge=2, le=50, description="Number of segments; without it the silhouette chooses.")
@@ -26,20 +21,6 @@ class Config(Settings):
     k_to: int = Field(max(kmeans.K), ge=2, le=50, description="The greatest.")
     tail: float = Field(0.01, ge=0, lt=0.5, description="Share of customers at both ends who count as outliers.")
     starts: int = Field(3, ge=1, le=100, description="How often the search for the chosen number is begun anew.")
-
-    @field_validator("features")
-    @classmethod
-    def _are_there(cls, features: list[str]) -> list[str]:
-        strangers = [
-            f"'{name}' is no number of customer_features{near(name, NUMBERS)}"
-            for name in features
-            if name not in NUMBERS
-        ]
-        if strangers:
-            raise ValueError("; ".join(strangers))
-        if len(set(features)) < len(features):
-            raise ValueError("each may be named once")
-        return features
 
     @model_validator(mode="after")
     def _rise(self) -> "Config":

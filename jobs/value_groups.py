@@ -1,11 +1,11 @@
 """Tell what groups of customers are worth, who moved between them, and how much few customers have."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pyspark.sql import DataFrame
 
-from crm_spark.core.config import Settings
+from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
 from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.segments.kmeans import SEGMENTS
@@ -17,16 +17,9 @@ from crm_spark.value.models import PARAMETERS
 
 
 class Config(Settings):
-    attributes: list[Literal["channel", "country", "region"]] = Field(
+    attributes: Annotated[list[Literal["channel", "country", "region"]], NamedOnce] = Field(
         ["channel", "country"], description="Columns of customer_features that part customers into groups too."
     )
-
-    @field_validator("attributes")
-    @classmethod
-    def _differ(cls, attributes: list[str]) -> list[str]:
-        if len(set(attributes)) < len(attributes):
-            raise ValueError("each may be named once")
-        return attributes
 
 
 @job(

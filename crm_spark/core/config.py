@@ -43,6 +43,15 @@ def _is_zone(name: str) -> str:
 Zone = Annotated[str, AfterValidator(_is_zone)]
 
 
+def _named_once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError("each may be named once")
+    return names
+
+
+NamedOnce = AfterValidator(_named_once)  # of a list
+
+
 class Settings(BaseModel):
     """What a job can be told; each job's `Config` adds its own fields."""
 

@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.core.errors import near
 from crm_spark.features.days import MONEY, money_of
 from crm_spark.ingest.tables import (
     CONTACTS,
@@ -78,6 +79,29 @@ CUSTOMER_FEATURES = Table(
     ],
 )
 COUNTS = ["visits_90d", "feedback_365d", "complaints_365d", "contacts_90d", "responses_90d"]
+
+
+NUMBERS = [
+    column.name
+    for column in CUSTOMER_FEATURES.columns
+    if not column.personal and column.type.startswith(("int", "bigint", "double", "decimal"))
+]
+
+
+def numbers(features: list[str]) -> list[str]:
+    """Give features, if each is a number of CUSTOMER_FEATURES that is not personal.
+
+    Raises
+    ------
+    ValueError
+        Some are not: it names them, and what may be meant.
+    """
+    strangers = [
+        f"'{name}' is no number of customer_features{near(name, NUMBERS)}" for name in features if name not in NUMBERS
+    ]
+    if strangers:
+        raise ValueError("; ".join(strangers))
+    return features
 
 
 def take(  # noqa: PLR0913, PLR0917 - each is a table

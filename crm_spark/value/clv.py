@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy import special
@@ -37,6 +36,7 @@ from crm_spark.kernels import gamma_gamma, pareto_nbd
 from crm_spark.kernels.histories import Histories
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.likelihood import Floats
+from crm_spark.kernels.lists import lists
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
 from crm_spark.value import learned
 from crm_spark.value.learned import Learned
@@ -236,7 +236,7 @@ def _predicted(customers: pa.Table, told: Learned, horizon: int, rate: float, ma
     columns = [*customers.select(HISTORY).columns]
     columns += [pa.array(answers[name], from_pandas=True).cast(_arrow(CLV[name].type)) for name in PREDICTED]
     names = [*HISTORY, *PREDICTED, "margin_share", "value_by_month"]
-    return pa.Table.from_arrays([*columns, customers.column("margin_share"), _lists(by_month)], names)
+    return pa.Table.from_arrays([*columns, customers.column("margin_share"), lists(by_month)], names)
 
 
 def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) -> Floats:
@@ -252,13 +252,6 @@ def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) ->
         apart = np.where(np.isfinite(up) & np.isfinite(down), up - down, 0.0)
     doubt = np.sqrt((apart**2).sum(axis=0)) / 2
     return np.asarray(special.expit(odds + np.outer(special.ndtri(LEVELS), doubt)), dtype=np.float64)
-
-
-def _lists(rows: Floats) -> pa.Array:
-    """Rows as lists; one that is not told is null."""
-    is_told = np.isfinite(rows).all(axis=1)
-    offsets: NDArray[np.int32] = np.append(0, np.cumsum(is_told * rows.shape[1])).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[is_told].ravel()), mask=pa.array(~is_told))
 
 
 def _arrow(type_: str) -> pa.DataType:

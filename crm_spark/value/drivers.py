@@ -36,7 +36,8 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import shapley
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.value.forest import Learned, lists, matrix, number, point
+from crm_spark.kernels.lists import lists, matrix
+from crm_spark.value.forest import Learned, number, point
 
 PARTS = {
     "alive": "the probability to be a customer still",

@@ -27,6 +27,7 @@ from crm_spark.kernels import forest_shapley, shapley
 from crm_spark.kernels.forest import Forest, read
 from crm_spark.kernels.forest_shapley import Patterns
 from crm_spark.kernels.likelihood import Floats
+from crm_spark.kernels.lists import matrix
 
 # What a manager knows customers by. What they spent in all is days times basket: it would take from both.
 FEATURES = (
@@ -275,17 +276,3 @@ def _moments(batches: Iterator[pa.RecordBatch], features: tuple[str, ...]) -> It
         sums += np.array([column.sum(axis=0) for column in columns])
     if is_told:
         yield pa.RecordBatch.from_pydict({"feature": list(features), **dict(zip(MOMENTS, sums, strict=True))})
-
-
-def matrix(lists: pa.Array, width: int) -> Floats:
-    """Lists of one length as the rows of an array; of a null the row is NaN."""
-    rows = np.full((len(lists), width), np.nan)
-    rows[np.asarray(lists.is_valid())] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return rows
-
-
-def lists(rows: Floats) -> pa.Array:
-    """The same back: rows of an array as lists; what is NaN is a null."""
-    is_told = np.isfinite(rows).all(axis=1)
-    offsets = np.append(0, np.cumsum(is_told * rows.shape[1])).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[is_told].ravel()), mask=pa.array(~is_told))
