@@ -1,0 +1,1 @@
+"""Supervised learning: what goes along with a choice."""
