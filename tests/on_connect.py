@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crm_spark.features import snapshot
+from crm_spark.models import choices
 from crm_spark.segments import kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
@@ -43,7 +44,12 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     parted = groups.add_deciles(grouped, ranked)
     named = test_groups.NAMED
     sums = totals.draw(parted, test_groups.parameters(spark), named)
+    choosing = customers.withColumn("told", F.expr("if(recency_days > 40, 'late', 'lately')"))
+    asked = (choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, ["recency_days", "basket_value"], [])
+    tree, judged = choices.learn(*asked)
     return {
+        "choice_trees": tree,
+        "choice_models": judged,
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

@@ -62,6 +62,20 @@ class Heat:
 
 
 @dataclass(frozen=True)
+class Tree:
+    """A field for each `node`, below that of its `parent`, as wide as its `size`, coloured by `share` of 0 to 1."""
+
+    node: str
+    parent: str
+    label: str
+    size: str
+    share: str
+
+
+Picture = Lines | Bars | Heat | Tree
+
+
+@dataclass(frozen=True)
 class Section:
     """One section of the page.
 
@@ -75,7 +89,7 @@ class Section:
         The numbers: an aggregate of at most a few thousand rows, never a row for each customer.
     sentence : callable
         Makes the one sentence that says what is seen, from those rows.
-    picture : Lines, Bars or Heat
+    picture : Lines, Bars, Heat or Tree
     labels : mapping
         For each column what it is called and, in brackets, its unit.
     order_by : sequence of str
@@ -90,7 +104,7 @@ class Section:
     chapter: Chapter
     rows: DataFrame
     sentence: Callable[[Rows], str]
-    picture: Lines | Bars | Heat
+    picture: Picture
     labels: Mapping[str, str] = field(default_factory=dict)
     order_by: Sequence[str] = ()
     note: str = ""

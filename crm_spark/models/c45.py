@@ -41,6 +41,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     deepest: int | None = None,
     classes: Sequence[str] | None = None,
     in_one: int = IN_ONE,
+    seen: "Examined | None" = None,
 ) -> DataFrame:
     """Learn a decision tree.
 
@@ -66,6 +67,8 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
         What the target may be: of equally common ones the first decides. Without it those there are, by name.
     in_one : int
         Rows times attributes up to which one worker learns.
+    seen : Examined, optional
+        Of these rows and attributes, where they have been examined already.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     ValueError
         Nothing can be learned: all that is wrong at once.
     """
-    seen = examine(rows, target, attributes)
+    seen = seen or examine(rows, target, attributes)
     if classes and (strange := set(seen.classes) - set(classes)):
         seen.mistakes.append(f"'{target}' has {len(strange)} values that are no class")
     if not by_ratio:

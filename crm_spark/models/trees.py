@@ -31,6 +31,7 @@ NODES = [
     Field("threshold", "double", "up to which a number goes into the first branch", nullable=True),
     Field("levels", "array<string>", "of each branch, where the attribute has levels", nullable=True),
     Field("condition", "string", "how one comes here from the node above", nullable=True),
+    Field("rule", "string", "all conditions from the root on"),
     Field("decision", "string", "the commonest class of the rows that came here in training"),
     Field("rows", "double", "how many came here; rows with a missing value count in part in each branch"),
     Field("share", "double", "of them of that class"),
@@ -79,6 +80,12 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
     rows = []
     for path, node in trees.walk(root):
         above = trees.at(root, path[:-1])
+        # Of several conditions of one kind the last is the narrowest.
+        conditions = {
+            (one.attribute, branch): _condition(attributes[one.attribute], one.threshold, branch)
+            for depth, branch in enumerate(path)
+            for one in [trees.at(root, path[:depth])]
+        }
         attribute = attributes[node.attribute] if node.sons else None
         of_class, total = node.of_class, float(node.of_class.sum())
         # An empty branch says what the node above says.
@@ -92,7 +99,8 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
                 attribute.name if attribute else None,
                 None if isnan(node.threshold) else node.threshold,
                 list(attribute.levels) if attribute and attribute.levels else None,
-                _condition(attributes[above.attribute], above.threshold, path[-1]) if path else None,
+                conditions[above.attribute, path[-1]] if path else None,
+                " and ".join(conditions.values()) or "all",
                 classes[best],
                 total,
                 float(telling[best] / telling.sum()),
@@ -222,17 +230,8 @@ def rules(told: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     below = _sons(told)
     leaves = [row for row in told if not below[row["node"]] and row["rows"] > ROUNDING]
-    return [_rule(row, told) for row in sorted(leaves, key=lambda row: (-row["rows"], row["node"]))]
-
-
-def _rule(row: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> str:
-    conditions: list[str] = []
-    at = row
-    while at["parent"] is not None:
-        conditions.append(at["condition"])
-        at = told[at["parent"]]
-    whom = " and ".join(reversed(conditions)) or "all"
-    return f"{whom}: {row['decision']} ({row['rows']:,.0f}, {row['share']:.0%})"
+    leaves.sort(key=lambda row: (-row["rows"], row["node"]))
+    return [f"{row['rule']}: {row['decision']} ({row['rows']:,.0f}, {row['share']:.0%})" for row in leaves]
 
 
 def _sons(told: Sequence[Mapping[str, Any]]) -> dict[int, list[int]]:

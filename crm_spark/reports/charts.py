@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from crm_spark.core.sections import Bars, Heat, Lines, Rows
+from crm_spark.core.sections import Bars, Heat, Lines, Picture, Rows, Tree
 from crm_spark.reports import bars
 from crm_spark.reports.cells import Head, drawn, is_number, short
 from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, shared, values
@@ -20,7 +20,7 @@ MOST_CELLS = 120  # cells of a map that have room for their number
 MOST_MARKERS = 31  # points of a line that are worth a mark each
 
 
-def figure(picture: Lines | Bars | Heat, rows: Rows, heads: Mapping[str, Head]) -> str:
+def figure(picture: Picture, rows: Rows, heads: Mapping[str, Head]) -> str:
     """Draw rows.
 
     Returns
@@ -33,13 +33,15 @@ def figure(picture: Lines | Bars | Heat, rows: Rows, heads: Mapping[str, Head]) 
         figure = _lines(picture, rows, heads)
     elif isinstance(picture, Bars):
         figure = bars.draw(picture, rows, heads)
-    else:
+    elif isinstance(picture, Heat):
         figure = _heat(picture, rows, heads)
+    else:
+        figure = _tree(picture, rows, heads)
     figure.update_layout(template=LOOK)
     return str(figure.to_json(engine="json"))
 
 
-def shortfall(picture: Lines | Bars | Heat | None, rows: Rows) -> str:
+def shortfall(picture: Picture | None, rows: Rows) -> str:
     """Say what a picture leaves out; nothing where it shows all."""
     if not isinstance(picture, Bars):
         return ""
@@ -48,7 +50,7 @@ def shortfall(picture: Lines | Bars | Heat | None, rows: Rows) -> str:
     return f"The picture shows the first {bars.MOST_BARS} of {named:,}; the table has all." if is_cut else ""
 
 
-def chosen(picture: Lines | Bars | Heat | None, rows: Rows) -> Rows:
+def chosen(picture: Picture | None, rows: Rows) -> Rows:
     """Give the rows that a picture draws."""
     only = picture.only if isinstance(picture, Bars) else None
     return [row for row in rows if only is None or row[only]] if picture else []
@@ -115,6 +117,39 @@ def _heat(picture: Heat, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
 def _hover(picture: Heat, heads: Mapping[str, Head]) -> str:
     names = [escaped(heads[name].title) for name in (picture.x, picture.y, picture.value)]
     return "{}: %{{x}}<br>{}: %{{y}}<br>{}: %{{text}}<extra></extra>".format(*names)
+
+
+def _tree(picture: Tree, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
+    rows = [row for row in rows if row[picture.node] is not None]
+    above = {row[picture.parent] for row in rows}
+    figure = go.Figure()
+    figure.add_icicle(
+        ids=[str(row[picture.node]) for row in rows],
+        parents=["" if row[picture.parent] is None else str(row[picture.parent]) for row in rows],
+        labels=[escaped(row[picture.label]) for row in rows],
+        # The size of a field is that of all below it, and what is given here.
+        values=[0.0 if row[picture.node] in above else drawn(row[picture.size]) for row in rows],
+        text=[f"{row[picture.size]:,.0f}, {row[picture.share]:.0%}" for row in rows],
+        texttemplate="%{label}<br>%{text}",
+        hovertemplate="%{label}<br>%{text}<extra></extra>",
+        marker={
+            "colors": [drawn(row[picture.share]) for row in rows],
+            "colorscale": SHADES,
+            "cmin": 0.0,
+            "cmax": 1.0,
+            "line": {"color": "#FFFFFF", "width": 2},
+        },
+        textfont={"color": INK},
+        tiling={"orientation": "v"},
+        pathbar={"visible": False},
+        sort=False,
+    )
+    figure.update_layout(title_text=escaped(f"{heads[picture.size].title}; {heads[picture.share].title}"))
+    figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})  # what has no room says it when pointed at
+    depths: dict[Any, int] = {None: 0}
+    for row in rows:  # a node comes after the one above it
+        depths[row[picture.node]] = depths[row[picture.parent]] + 1
+    return figure.update_layout(height=max(240, 60 + 64 * max(depths.values())))
 
 
 def _worded(steps: list[Any], rows: Rows, name: str, text: str | None) -> list[str]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from pyspark.sql import functions as F
 
-from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section
+from crm_spark.core.sections import Chapter, Picture, Rows, Section
 from crm_spark.reports import cells, charts
 from crm_spark.reports.cells import Head
 
@@ -32,7 +32,7 @@ class Part:
     chapter: Chapter
     rows: Rows = field(default_factory=list)
     sentence: str = ""
-    picture: Lines | Bars | Heat | None = None
+    picture: Picture | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
