@@ -28,6 +28,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import sparse
 
+from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import ConfigError, ContractError
 from crm_spark.kernels import itemsets as kernel
 from crm_spark.kernels.itemsets import Baskets, Ints, Itemsets, TooMany
@@ -41,6 +42,30 @@ IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance 
 A_BLOCK = 500_000  # baskets
 BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
 
+ITEMSETS = Table(
+    "basket_itemsets",
+    "Which items stand together in many baskets, as of a day.",
+    owns="as_of",
+    key=["as_of", "level", "items"],
+    columns=[
+        Field("as_of", "date", "the last day of the baskets"),
+        Field("level", "string", "what an item is: product, subcategory, category, brand"),
+        Field("items", "array<string>", "the items, in order"),
+        Field("count", "bigint", "baskets that hold all of them", unit="basket"),
+        Field("baskets", "bigint", "baskets in all", unit="basket"),
+        Field("support", "double", "the share of the former in the latter"),
+        Field("is_closed", "boolean", "whether each set with one more item is in fewer baskets"),
+        Field("is_maximal", "boolean", "whether no set with one more item is in enough baskets"),
+        Field(
+            "information_gain",
+            "double",
+            "the most that the rest of the set tells of one of its items; of sets of two items or more",
+            unit="bit",
+            nullable=True,
+        ),
+    ],
+)
+
 BLOCKS = "baskets bigint, is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
 FOUND = pa.schema([("items", pa.list_(pa.string())), ("count", pa.int64()), ("below", pa.int64())])
 
@@ -51,6 +76,7 @@ def mine(
     method: Method = "bitmaps",
     max_items: int | None = None,
     most: int = MOST,
+    min_baskets: int = 1,
 ) -> DataFrame:
     """Find every set of items that many baskets hold.
 
@@ -70,6 +96,8 @@ def mine(
         Items of a set at most.
     most : int, default 1,000,000
         Sets at most; not for `fp_growth`, which cannot be stopped.
+    min_baskets : int, default 1
+        Baskets that hold a set at least, where `min_support` asks for fewer.
 
     Returns
     -------
@@ -90,7 +118,7 @@ def mine(
         raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
     if max_items is not None and max_items < 1:
         raise ValueError(f"max_items must be 1 or more, got {max_items}")
-    wanted = _Wanted(min_support, max_items, most)
+    wanted = _Wanted(min_support, max_items, most, min_baskets)
     if method == "fp_growth":
         count, found = _by_fp_growth(baskets, wanted)
     else:
@@ -106,9 +134,10 @@ class _Wanted:
     min_support: float
     max_items: int | None
     most: int
+    min_baskets: int
 
     def least(self, baskets: int) -> int:
-        return kernel.least(self.min_support, baskets)
+        return max(kernel.least(self.min_support, baskets), self.min_baskets)
 
     def refuse(self, told: str) -> ConfigError:
         return ConfigError(

@@ -36,6 +36,8 @@ RULES = Table(
         Field("level", "string", "what an item is: product, subcategory, category, brand"),
         Field("antecedent", "array<string>", "who has these items, in order"),
         Field("consequent", "array<string>", "has these too, in order"),
+        Field("antecedent_title", "string", "what the items of the antecedent are called"),
+        Field("consequent_title", "string", "what those of the consequent are called"),
         Field("count", "bigint", "baskets with both", unit="basket"),
         Field("antecedent_count", "bigint", "baskets with the antecedent", unit="basket"),
         Field("consequent_count", "bigint", "baskets with the consequent", unit="basket"),
@@ -157,32 +159,41 @@ def restrict(
     return rules
 
 
-def weigh(rules: DataFrame, worth: DataFrame) -> DataFrame:
-    """Add what consequents bring in a basket, and how much more they do so than by chance.
+def gains(rules: DataFrame) -> DataFrame:
+    """Give the most that the rest of each set tells of one of its items: `items`, `information_gain`. One shuffle."""
+    items = F.array_sort(F.concat("antecedent", "consequent")).alias("items")
+    one = rules.where(F.size("consequent") == 1)
+    return one.groupBy(items).agg(F.max("information_gain").alias("information_gain"))
+
+
+def tell(rules: DataFrame, items: DataFrame) -> DataFrame:
+    """Add what the items are called, what consequents bring in a basket, and how much more they do so than by chance.
 
     Parameters
     ----------
     rules : DataFrame
-        As `derive` gives them.
-    worth : DataFrame
-        One row per item: `item`, `revenue`, `margin`, means of the baskets with it. A missing one makes all missing
-        that would come of it.
+        As `derive` gives them. Read three times: best computed once.
+    items : DataFrame
+        As `purchases.describe` gives them. Where one of a consequent has no margin, the rule has none.
 
     Returns
     -------
     DataFrame
-        With the last four columns of RULES. One shuffle by the rule, and one by item.
+        With the other columns of RULES but `as_of` and `level`. Two shuffles by the rule for each side.
     """
     key = ["antecedent", "consequent"]
-    items = rules.select(*key, F.explode("consequent").alias("item"))
-
-    def all_told(name: str) -> Column:
-        return F.when(F.count(name) == F.count("*"), F.sum(name)).alias(f"consequent_{name}")
-
-    brought = items.join(worth, "item", "left").groupBy(*key).agg(all_told("revenue"), all_told("margin"))
+    for side in key:
+        places = rules.select(*key, F.posexplode(side).alias("place", "item")).join(items, "item", "left")
+        called = F.sort_array(F.collect_list(F.struct("place", F.coalesce("title", "item").alias("title"))))
+        told = [F.array_join(called["title"], " + ").alias(f"{side}_title")]
+        if side == "consequent":
+            told += [
+                F.when(F.count(name) == F.count("*"), F.sum(name)).alias(f"consequent_{name}")
+                for name in ("revenue", "margin")
+            ]
+        rules = rules.join(places.groupBy(*key).agg(*told), key)
     above = F.col("confidence") - F.col("consequent_count") / F.col("baskets")
-    added = {f"added_{name}": above * F.col(f"consequent_{name}") for name in ("revenue", "margin")}
-    return rules.join(brought, key).withColumns(added)
+    return rules.withColumns({f"added_{of}": above * F.col(f"consequent_{of}") for of in ("revenue", "margin")})
 
 
 def with_q_values(rules: DataFrame) -> DataFrame:

@@ -288,4 +288,5 @@ def _keys(sets: Ints) -> NDArray[np.void]:
 
 def _ones(bitmaps: Bits) -> Ints:
     """Count the bits of each row."""
-    return np.bitwise_count(bitmaps).sum(axis=1, dtype=np.int64)
+    counts: Ints = np.bitwise_count(bitmaps).sum(axis=1, dtype=np.int64)
+    return counts
