@@ -163,7 +163,7 @@ def describe(found: DataFrame, baskets: int) -> DataFrame:
 
 def pack(baskets: DataFrame) -> DataFrame:
     """Pack baskets into blocks: names of items with their counts, and baskets of places among these names."""
-    # As text: in Arrow a list is measured anew from its begin at each row that Spark adds.
+    # As text: lists take longer to reach a worker.
     items = F.array_compact("items")
     told = baskets.select(
         F.coalesce(F.array_join(items, BETWEEN), F.lit("")).alias("text"),
