@@ -101,4 +101,4 @@ def test_the_page_tells_what_most_would_be_offered_and_why(spark: SparkSession) 
 
 def test_less_than_one_offer_is_refused(spark: SparkSession) -> None:
     with pytest.raises(ValueError, match="most must be 1 or more, got 0"):
-        offers.offer(*frames(spark, {"ann": "a"}, [rule("a", "b", 1)]), AS_OF, most=0)
+        offers.offer(*frames(spark, {"ann": "a"}, [rule("a", "b", 1.0)]), AS_OF, most=0)
