@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Rows, Section, newest
 
-SHOWN = 15
+SHOWN = 12  # as many as a picture of bars has
 
 
 def next_ones(next_offers: DataFrame) -> Section:
