@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.answers import days_20m, rfm_20m
+from benchmarks.baskets import itemsets_1m_02, itemsets_1m_1, itemsets_100k_02, itemsets_100k_1
 from benchmarks.buying import bgnbd_1m, bgnbd_1m_map, coverage, pareto_nbd_1m
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
@@ -38,6 +39,10 @@ ALL = (
     pareto_nbd_1m,
     coverage,
     segments_1m,
+    itemsets_100k_1,
+    itemsets_100k_02,
+    itemsets_1m_1,
+    itemsets_1m_02,
     survive_cost,
     skew,
 )

@@ -8,11 +8,13 @@ from random import Random
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
 from crm_spark.models import choices
 from crm_spark.segments import kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
+from tests.baskets import test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
 from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
@@ -43,6 +45,9 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     ranked = ranks.rank(ranks.order(concentration.amounts(grouped)).localCheckpoint())
     parted = groups.add_deciles(grouped, ranked)
     named = test_groups.NAMED
+    baskets = test_itemsets.frame(spark, test_itemsets.some_baskets(Random(1)))
+    sets = itemsets.mine(baskets, 0.07).localCheckpoint()
+    known = test_offers.frames(spark, dict(zip("klmno", "abcah", strict=True)), [test_offers.rule("a", "c", 0.5)])
     sums = totals.draw(parted, test_groups.parameters(spark), named)
     choosing = customers.withColumn("told", F.expr("if(recency_days > 40, 'late', 'lately')"))
     asked = (choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, ["recency_days", "basket_value"], [])
@@ -54,6 +59,11 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),
         "value_bridge": test_bridge.compared(spark, test_bridge.bought(), period=40),
+        # Pandas does not sort by lists.
+        "basket_itemsets": joined(sets, "items"),
+        "basket_itemsets_by_apriori": joined(itemsets.mine(baskets, 0.07, "apriori"), "items"),
+        "basket_rules": joined(rules.derive(sets), "antecedent", "consequent"),
+        "next_offers": offers.offer(*known, test_offers.AS_OF),
         "cohorts": test_cohorts.followed(spark),
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
@@ -70,6 +80,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "segment_drivers": drivers.by_segment(explained, learned, test_drivers.AS_OF),
         "driver_model": forest.described(explained, learned, test_drivers.AS_OF),
     }
+
+
+def joined(rows: DataFrame, *lists: str) -> DataFrame:
+    return rows.withColumns({name: F.array_join(name, ",") for name in lists})
 
 
 def test_answers_are_kept(spark: SparkSession) -> None:

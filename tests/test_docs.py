@@ -114,7 +114,16 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `?([^|`]+)`? \|", prose(OPERATIONS), re.MULTILINE)
     settings = {
         (name, key): field.default
-        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers", "choice_trees")
+        for name in (
+            "customer_margins",
+            "value_groups",
+            "value_bridge",
+            "cohorts",
+            "clv_drivers",
+            "choice_trees",
+            "basket_rules",
+            "next_offers",
+        )
         for key, field in discover().jobs[name].config.model_fields.items()
         if key not in Settings.model_fields
     }

@@ -14,6 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from crm_spark.baskets.rules import RULES
 from crm_spark.cli.report import assemble
 from crm_spark.core import runner
 from crm_spark.core.config import Place
@@ -128,6 +129,7 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     described = lake.current(CUSTOMER_FEATURES).agg(F.sum("orders"), F.count("*"))
     assert tuple(described.collect()[0]) == (known_orders, planted["customers_with_a_purchase"])
     assert_margins(lake, truth)
+    assert_bundles(lake, truth)
     customers = lake.current(GROUPS).groupBy("grouping").agg(F.sum("customers")).collect()
     assert {row[1] for row in customers} == {planted["customers_with_a_purchase"]}
     assert len(customers) == 6
@@ -142,9 +144,22 @@ def test_every_job_run_twice_gives_the_same_rows_and_the_page_shows_them(
     assert "150 customers fall into 3 segments" in page
     assert "Revenue over time" in page
     assert "Who is late, by their own rhythm" in page
+    assert "Who buys" in page
+    assert "What is bought together" in page
     assert "What stays of the money: from full prices down to the margin" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []
+
+
+def assert_bundles(lake: Lake, truth: Path) -> None:
+    """The rules of highest lift are those of planted bundles, and all that is found of these."""
+    with (truth / "bundles.csv").open(encoding="utf-8") as file:
+        planted = [frozenset(row["products"].split()) for row in csv.DictReader(file)]
+    rules = lake.current(RULES).orderBy(F.desc("lift")).collect()
+    is_planted = [any({*rule["antecedent"], *rule["consequent"]} <= bundle for bundle in planted) for rule in rules]
+    first = is_planted.index(False) if False in is_planted else len(is_planted)
+    assert not any(is_planted[first:]), "no rule of a bundle has less lift than another"
+    assert {frozenset([*rule["antecedent"], *rule["consequent"]]) for rule in rules[:first]} >= set(planted[:3])
 
 
 def assert_margins(lake: Lake, truth: Path) -> None:

@@ -1,0 +1,82 @@
+"""itemsets_…: all frequent itemsets of baskets, against MLlib's FP-growth over the same baskets."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.ml.fpm import FPGrowth
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from benchmarks.measure import Figure, compare
+from crm_spark.baskets import itemsets
+
+ITEMS, PATTERNS, FILES = 1_000, 300, 4
+PEER = "MLlib's FPGrowth with one partition, its best"
+
+
+def itemsets_100k_1(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Sets in 1 % of 100,000 baskets."""
+    return _measured(spark, folder, "itemsets_100k_1", int(100_000 * share), 0.01)
+
+
+def itemsets_100k_02(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Sets in 0.2 % of 100,000 baskets."""
+    return _measured(spark, folder, "itemsets_100k_02", int(100_000 * share), 0.002)
+
+
+def itemsets_1m_1(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Sets in 1 % of 1 million baskets."""
+    return _measured(spark, folder, "itemsets_1m_1", int(1_000_000 * share), 0.01)
+
+
+def itemsets_1m_02(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Sets in 0.2 % of 1 million baskets."""
+    return _measured(spark, folder, "itemsets_1m_02", int(1_000_000 * share), 0.002)
+
+
+def _measured(spark: SparkSession, folder: Path, name: str, baskets: int, support: float) -> Figure:
+    path = str(folder / "baskets")
+    _write(Path(path), baskets)
+    is_large = baskets > 200_000
+
+    def ours() -> tuple[int, int]:
+        return _sums(itemsets.mine(spark.read.parquet(path), support), "count")
+
+    def theirs() -> tuple[int, int]:
+        model = FPGrowth(itemsCol="items", minSupport=support, numPartitions=1).fit(spark.read.parquet(path))
+        return _sums(model.freqItemsets, "freq")
+
+    goal = 1 / 30 if is_large else 1 / 8
+    return compare(name, baskets, PEER, round(goal, 3), ours, theirs, runs=1 if is_large else 3)
+
+
+def _sums(sets: DataFrame, count: str) -> tuple[int, int]:
+    """How many sets there are, and how many items in all that they are counted of."""
+    row = sets.agg(F.count("*"), F.sum(F.col(count) * F.size("items"))).collect()[0]
+    return int(row[0]), int(row[1] or 0)
+
+
+def _write(folder: Path, baskets: int) -> None:
+    """Ten items each on average: six by their popularity, the rest of patterns of two to five items."""
+    draws = np.random.default_rng(1)
+    popularity = 1 / np.arange(1, ITEMS + 1) ** 0.7
+    choose = partial(draws.choice, ITEMS, p=popularity / popularity.sum())
+    patterns = [choose(draws.integers(2, 6), replace=False) for _ in range(PATTERNS)]
+    weights = draws.exponential(size=PATTERNS)
+    names = np.array([f"P{number:05d}" for number in range(ITEMS)])
+    folder.mkdir()
+    for file in range(FILES):
+        count = baskets // FILES
+        alone = np.repeat(np.arange(count), draws.poisson(6, count))
+        wholes = np.repeat(np.arange(count), draws.poisson(1.2, count))
+        drawn = draws.choice(PATTERNS, wholes.size, p=weights / weights.sum())
+        sizes = np.array([len(patterns[number]) for number in drawn])
+        among = np.concatenate([alone, np.repeat(wholes, sizes)])
+        items = np.concatenate([choose(alone.size), *[patterns[number] for number in drawn]])
+        basket, item = np.divmod(np.unique(among * ITEMS + items), ITEMS)
+        offsets = pa.array(np.searchsorted(basket, np.arange(count + 1)), pa.int32())
+        held = pa.ListArray.from_arrays(offsets, pa.array(names[item]))
+        pq.write_table(pa.table({"items": held}), folder / f"{file}.parquet")

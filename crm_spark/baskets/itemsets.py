@@ -1,0 +1,357 @@
+"""Frequent itemsets: which items stand together in many baskets. Exact, by any of three methods.
+
+`bitmaps` mines each part of the baskets by itself (`kernels.itemsets`), with the support that is asked for: what is
+frequent in all baskets is so in one part at least (SON). What was found in some parts only, and may be frequent, is
+counted once more in all. `apriori` goes level by level: of the sets of k items it makes the candidates of k + 1, of
+which every part must be frequent, and counts them. `fp_growth` is MLlib's. All three give the same.
+
+A set is closed where no set with one more item is in as many baskets, maximal where no such set is frequent.
+
+References
+----------
+Agrawal, R., Srikant, R. (1994). Fast Algorithms for Mining Association Rules. VLDB, 487-499.
+Savasere, A., Omiecinski, E., Navathe, S. (1995). An Efficient Algorithm for Mining Association Rules. VLDB, 432-444.
+Han, J., Pei, J., Yin, Y. (2000). Mining Frequent Patterns without Candidate Generation. SIGMOD, 1-12.
+Pasquier, N., Bastide, Y., Taouil, R., Lakhal, L. (1999). Discovering Frequent Closed Itemsets. ICDT, 398-416.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.ml.fpm import FPGrowth
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from scipy import sparse
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.kernels import itemsets as kernel
+from crm_spark.kernels.itemsets import Baskets, Ints, Itemsets, TooMany
+
+Method = Literal["bitmaps", "apriori", "fp_growth"]
+
+MOST = 1_000_000  # sets
+CANDIDATES = 10  # times as many candidates may be counted
+A_PART = 2_000_000  # baskets at most in a worker
+IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
+A_BLOCK = 500_000  # baskets
+BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
+
+ITEMSETS = Table(
+    "basket_itemsets",
+    "Which items stand together in many baskets, as of a day.",
+    owns="as_of",
+    key=["as_of", "level", "items"],
+    columns=[
+        Field("as_of", "date", "the last day of the baskets"),
+        Field("level", "string", "what an item is: product, subcategory, category, brand"),
+        Field("items", "array<string>", "the items, in order"),
+        Field("count", "bigint", "baskets that hold all of them", unit="basket"),
+        Field("baskets", "bigint", "baskets in all", unit="basket"),
+        Field("support", "double", "the share of the former in the latter"),
+        Field("is_closed", "boolean", "whether each set with one more item is in fewer baskets"),
+        Field("is_maximal", "boolean", "whether no set with one more item is in enough baskets"),
+        Field(
+            "information_gain",
+            "double",
+            "the most that the rest of the set tells of one of its items; of sets of two items or more",
+            unit="bit",
+            nullable=True,
+        ),
+    ],
+)
+
+BLOCKS = "baskets bigint, is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
+FOUND = pa.schema([("items", pa.list_(pa.string())), ("count", pa.int64()), ("below", pa.int64())])
+
+
+def mine(
+    baskets: DataFrame,
+    min_support: float,
+    method: Method = "bitmaps",
+    max_items: int | None = None,
+    most: int = MOST,
+    min_baskets: int = 1,
+) -> DataFrame:
+    """Find every set of items that many baskets hold.
+
+    The baskets are looked at before this returns: unlike most of this house it runs Spark jobs at once.
+
+    Parameters
+    ----------
+    baskets : DataFrame
+        One row per basket with `items`, an array of strings. An item that stands twice counts once; empty baskets
+        count as baskets.
+    min_support : float
+        Share of the baskets that hold a set at least, above 0 and up to 1. A set is frequent where its count is
+        `min_support * baskets` or more.
+    method : {"bitmaps", "apriori", "fp_growth"}
+        How; the answer is the same.
+    max_items : int, optional
+        Items of a set at most.
+    most : int, default 1,000,000
+        Sets at most; not for `fp_growth`, which cannot be stopped.
+    min_baskets : int, default 1
+        Baskets that hold a set at least, where `min_support` asks for fewer.
+
+    Returns
+    -------
+    DataFrame
+        One row per set: `items` in order, `count`, `baskets` (in all), `support`, `is_closed`, `is_maximal`, the
+        latter two among sets of up to `max_items`. One pass over the baskets, which then lie packed, four bytes an
+        item; two or three passes over that, or one for each size of sets. On the driver are the frequent items, the
+        sets that must be counted once more, and in `apriori` all: never more than `most`.
+
+    Raises
+    ------
+    ConfigError
+        There are more sets, or candidates, than allowed. It says how many.
+    ContractError
+        An item's name holds the unit separator (U+001F).
+    """
+    if not 0 < min_support <= 1:
+        raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
+    if max_items is not None and max_items < 1:
+        raise ValueError(f"max_items must be 1 or more, got {max_items}")
+    wanted = _Wanted(min_support, max_items, most, min_baskets)
+    if method == "fp_growth":
+        count, found = _by_fp_growth(baskets, wanted)
+    else:
+        blocks = pack(baskets).localCheckpoint()
+        count = _counted(blocks)
+        mined = _by_apriori if method == "apriori" else _by_bitmaps
+        found = mined(blocks, _frequent(blocks, wanted, count), count, wanted)
+    return describe(found, count)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    min_support: float
+    max_items: int | None
+    most: int
+    min_baskets: int
+
+    def least(self, baskets: int) -> int:
+        return max(kernel.least(self.min_support, baskets), self.min_baskets)
+
+    def refuse(self, told: str) -> ConfigError:
+        return ConfigError(
+            f"{told}, which is more than the {self.most:,} sets that are allowed at a support of {self.min_support}: "
+            "raise min_support, lower max_items, or leave out the items that are in most baskets"
+        )
+
+
+def describe(found: DataFrame, baskets: int) -> DataFrame:
+    """Add the support of sets (`items`, `count`), and which of them are closed and which are maximal. One shuffle."""
+    parts = F.transform("items", lambda item: F.array_except("items", F.array(item)))
+    larger = found.where(F.size("items") > 1).select(F.explode(parts).alias("items"), F.col("count").alias("larger"))
+    greatest = larger.groupBy("items").agg(F.max("larger").alias("larger"))
+    return found.join(greatest, "items", "left").select(
+        "items",
+        "count",
+        F.lit(baskets).cast("bigint").alias("baskets"),
+        (F.col("count") / F.lit(baskets)).alias("support"),
+        F.coalesce(F.col("larger") < F.col("count"), F.lit(True)).alias("is_closed"),
+        F.col("larger").isNull().alias("is_maximal"),
+    )
+
+
+def pack(baskets: DataFrame) -> DataFrame:
+    """Pack baskets into blocks: names of items with their counts, and baskets of places among these names."""
+    # As text: lists take longer to reach a worker.
+    items = F.array_compact("items")
+    told = baskets.select(
+        F.coalesce(F.array_join(items, BETWEEN), F.lit("")).alias("text"),
+        F.coalesce(F.size(items), F.lit(0)).alias("size"),
+    )
+    return told.mapInArrow(_packed, BLOCKS)
+
+
+def _counted(blocks: DataFrame) -> int:
+    sums = blocks.agg(F.coalesce(F.sum("baskets"), F.lit(0)).alias("baskets"), F.bool_or("is_torn").alias("is_torn"))
+    counted = sums.collect()[0]
+    if counted["is_torn"]:
+        raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
+    return int(counted["baskets"])
+
+
+def _frequent(blocks: DataFrame, wanted: _Wanted, baskets: int) -> pa.Table:
+    """The frequent items with their counts, the rarest first."""
+    items = blocks.select(F.inline(F.arrays_zip("names", "counts")))
+    sums = items.groupBy(F.col("names").alias("name")).agg(F.sum("counts").alias("count"))
+    return (
+        sums.where(F.col("count") >= wanted.least(baskets))
+        .toArrow()
+        .sort_by([("count", "ascending"), ("name", "ascending")])
+    )
+
+
+def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> DataFrame:
+    names = frequent["name"].combine_chunks()
+    least = wanted.least(baskets)
+    parts = blocks.coalesce(max(least // IN_PART, -(-baskets // A_PART), 1))
+    mined = parts.mapInArrow(
+        partial(_mined, names=names, least=least, baskets=baskets, longest=wanted.max_items, most=wanted.most),
+        "items array<string>, count bigint, below bigint",
+    )
+    sums = mined.groupBy("items").agg(
+        F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")
+    )
+    found = sums.localCheckpoint()
+    # The empty set is found in all parts, a null in one that had too many.
+    all_ = found.where(F.size("items") == 0).select(
+        F.col("below").alias("below_all"), F.col("parts").alias("parts_all")
+    )
+    told = found.crossJoin(F.broadcast(all_))
+    is_set, is_known = F.size("items") > 0, F.col("parts") == F.col("parts_all")
+    most = F.col("count") + F.col("below_all") - F.col("below")
+    doubtful = told.where(F.col("items").isNull() | (is_set & ~is_known & (most >= least))).select("items", "count")
+    asked = doubtful.toArrow()
+    too_many = asked.filter(pc.is_null(asked["items"]))
+    if too_many.num_rows:
+        raise wanted.refuse(f"there are {max(too_many['count'].to_pylist()):,} itemsets or more")
+    known = told.where(is_set & is_known & (F.col("count") >= least)).select("items", "count")
+    if not asked.num_rows:
+        return known
+    counted = _count(blocks, names, _codes(asked["items"].combine_chunks(), names), least)
+    return known.unionByName(counted)
+
+
+def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> DataFrame:
+    names = frequent["name"].combine_chunks()
+    sets = np.arange(len(names))[:, None]
+    levels = [_table(Itemsets(sets, frequent["count"].to_numpy()), names)]
+    while len(sets) > 1 and (wanted.max_items is None or sets.shape[1] < wanted.max_items):
+        size, ways = sets.shape[1] + 1, kernel.candidates(sets)
+        if ways > CANDIDATES * wanted.most:
+            raise wanted.refuse(f"apriori would have to count {ways:,} candidates of {size} items")
+        candidates = kernel.join(sets)
+        if not len(candidates):
+            break
+        level = _count(blocks, names, [candidates], wanted.least(baskets)).toArrow()
+        levels.append(level)
+        so_far = sum(one.num_rows for one in levels)
+        if so_far > wanted.most:
+            raise wanted.refuse(f"there are {so_far:,} itemsets or more")
+        sets = np.concatenate([*_codes(level["items"].combine_chunks(), names), np.empty((0, size), np.int64)])
+    return blocks.sparkSession.createDataFrame(pa.concat_tables(levels))
+
+
+def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
+    items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
+    known = baskets.select(items.alias("items")).localCheckpoint()
+    count = known.count()
+    # MLlib multiplies support by baskets and rounds up: half a basket less keeps it from one more.
+    support = (wanted.least(count) - 0.5) / max(count, 1)
+    found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
+    sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count"))
+    return count, sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)
+
+
+def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> DataFrame:
+    """Count sets in all baskets, and keep the frequent ones."""
+    counted = blocks.mapInArrow(partial(_recounted, names=names, sets=sets), "items array<string>, count bigint")
+    sums = counted.groupBy("items").agg(F.sum("count").alias("count"))
+    return sums.where(F.col("count") >= least)
+
+
+# -- lifted: Arrow in, Arrow out
+
+
+def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= A_BLOCK:
+            yield _block(pa.Table.from_batches(held))
+            held = []
+    if held:
+        yield _block(pa.Table.from_batches(held))
+
+
+def _block(told: pa.Table) -> pa.RecordBatch:
+    sizes = told["size"].to_numpy()
+    some = told["text"].combine_chunks().filter(pa.array(sizes > 0))
+    split = pc.split_pattern(some, BETWEEN)
+    coded = split.flatten().dictionary_encode()
+    lengths = pc.list_value_length(split).to_numpy()
+    is_torn = not np.array_equal(lengths, sizes[sizes > 0])
+    offsets = np.append(0, np.cumsum(lengths))
+    shape = (lengths.size, len(coded.dictionary))
+    held = sparse.csr_matrix((np.ones(offsets[-1], np.int8), np.array(coded.indices), offsets), shape)
+    held.sum_duplicates()
+    block = {
+        "baskets": pa.array([sizes.size], pa.int64()),
+        "is_torn": pa.array([is_torn]),
+        "names": pa.array([coded.dictionary], pa.list_(pa.string())),
+        "counts": pa.array([np.bincount(held.indices, minlength=shape[1])], pa.list_(pa.int64())),
+        "items": pa.array([held.indices.astype(np.int32).tobytes()], pa.binary()),
+        "offsets": pa.array([held.indptr.astype(np.int64).tobytes()], pa.binary()),
+    }
+    return pa.RecordBatch.from_pydict(block)
+
+
+def _read(batches: Iterator[pa.RecordBatch], names: pa.Array) -> tuple[int, Baskets]:
+    """How many baskets there are, and those with an item, told by their places among names, -1 for others."""
+    baskets, items, lengths = 0, [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+    for block in (row for batch in batches for row in batch.to_pylist()):
+        place = pc.fill_null(pc.index_in(pa.array(block["names"], pa.string()), value_set=names), -1).to_numpy()
+        codes = place[np.frombuffer(block["items"], np.int32)]
+        ends = np.append(0, np.cumsum(codes >= 0))[np.frombuffer(block["offsets"], np.int64)]
+        baskets += block["baskets"]
+        items.append(codes[codes >= 0])
+        lengths.append(np.diff(ends))
+    return baskets, Baskets(np.concatenate(items), np.append(0, np.cumsum(np.concatenate(lengths))))
+
+
+def _mined(
+    batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, longest: int | None, most: int
+) -> Iterator[pa.RecordBatch]:
+    """Sets that are frequent in a part, with `below`: how many there may be of others."""
+    count, part = _read(batches, names)
+    if not count:
+        return
+    own = max(-(-least * count // baskets), 1)
+    empty = [{"items": [], "count": count, "below": own - 1}]
+    yield pa.RecordBatch.from_pylist(empty, FOUND)
+    try:
+        levels = kernel.mine(part, own, longest, most)
+    except TooMany as too_many:
+        yield pa.RecordBatch.from_pylist([{"items": None, "count": too_many.sets, "below": 0}], FOUND)
+        return
+    for level in levels:
+        told = _table(level, names)
+        yield from told.append_column("below", pa.array(np.full(told.num_rows, own - 1))).to_batches(A_BLOCK)
+
+
+def _recounted(batches: Iterator[pa.RecordBatch], names: pa.Array, sets: list[Ints]) -> Iterator[pa.RecordBatch]:
+    _, part = _read(batches, names)
+    for some in sets:
+        yield from _table(Itemsets(some, kernel.count(part, some)), names).to_batches(A_BLOCK)
+
+
+def _table(sets: Itemsets, names: pa.Array) -> pa.Table:
+    """Sets by the names of their items, in order of these."""
+    order = pc.array_sort_indices(names).to_numpy()
+    rank = np.empty(order.size, np.int64)
+    rank[order] = np.arange(order.size)
+    codes = order[np.sort(rank[sets.items], axis=1)]
+    offsets = np.arange(len(codes) + 1) * codes.shape[1]
+    items = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), names.take(pa.array(codes.ravel())))
+    return pa.table({"items": items, "count": pa.array(sets.counts, pa.int64())})
+
+
+def _codes(items: pa.Array, names: pa.Array) -> list[Ints]:
+    """Sets by the places of their items among names, rising, by size."""
+    sizes = pc.list_value_length(items).to_numpy()
+    places = pc.index_in(items.flatten(), value_set=names).to_numpy()
+    sets = []
+    for size in np.unique(sizes):
+        of_size = places[np.repeat(sizes == size, sizes)].reshape(-1, size)
+        sets.append(np.sort(of_size, axis=1).astype(np.int64))
+    return sets

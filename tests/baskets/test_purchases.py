@@ -1,0 +1,130 @@
+"""Baskets of order lines, and the job from them to rules: what counts, what does not, and what is refused."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from crm_spark.baskets import purchases
+from crm_spark.baskets.itemsets import ITEMSETS
+from crm_spark.baskets.rules import RULES
+from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
+from jobs.basket_rules import Config, basket_rules
+
+AS_OF = date(2026, 1, 31)
+Rows = list[dict[str, Any]]
+
+
+def line(
+    who: str | None, order: str, product: str | None, ago: int = 0, amount: str = "3", **told: Any
+) -> dict[str, Any]:
+    row = {"customer_id": who, "order_id": order, "product_id": product, "ordered_on": AS_OF - timedelta(days=ago)}
+    return row | {"amount": Decimal(amount), "kind": "sale", "quantity": Decimal(1)} | told
+
+
+def known(product: str, title: str | None, category: str | None, cost: str | None = None) -> dict[str, Any]:
+    told = {"product_id": product, "title": title, "category": category, "row_hash": product}
+    return told | {"known_on": AS_OF - timedelta(days=9), "cost": None if cost is None else Decimal(cost)}
+
+
+def frames(spark: SparkSession, lines: Rows, products: Rows) -> tuple[DataFrame, DataFrame]:
+    tables = ((ORDER_LINES, lines), (PRODUCT_HISTORY, products))
+    made = [
+        spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.nullable_ddl)
+        for table, rows in tables
+    ]
+    return made[0], made[1]
+
+
+def test_a_basket_holds_what_one_customer_bought_under_one_order_in_the_days_that_are_meant(
+    spark: SparkSession,
+) -> None:
+    lines = [
+        line("ann", "1", "tea"), line("ann", "1", "tea", amount="5"), line("ann", "1", "jam", ago=1),
+        line("bob", "1", "jam"), line(None, "2", "tea"), line("bob", "3", "gone", ago=9),
+        line("bob", "1", "old", ago=10), line("bob", "1", "late", ago=-1), line("bob", "1", None),
+        line("bob", "1", "tea", kind="return", amount="-3"), line("bob", "1", "pot", kind="adjustment"),
+    ]  # fmt: skip
+    products = [known("tea", "Green tea", "Food", cost="1.5"), known("jam", None, "Food"), known("gone", "Gone", None)]
+    bought = purchases.gather(*frames(spark, lines, products), AS_OF, days=10).localCheckpoint()
+    orders = {(row["customer_id"], row["order_id"]): row["items"] for row in purchases.baskets(bought).collect()}
+    assert orders == {("ann", "1"): ["jam", "tea"], ("bob", "1"): ["jam"], (None, "2"): ["tea"], ("bob", "3"): ["gone"]}
+    people = {row["customer_id"]: row["items"] for row in purchases.baskets(bought, "customer").collect()}
+    assert people == {"ann": ["jam", "tea"], "bob": ["gone", "jam"]}
+    assert {tuple(row) for row in purchases.describe(bought).collect()} == {
+        ("tea", "Green tea", 5.5, 3.25), ("jam", None, 3.0, None), ("gone", "Gone", 3.0, None),
+    }  # fmt: skip
+    by_category = purchases.gather(*frames(spark, lines, products), AS_OF, 10, "category")
+    assert {tuple(row["items"]) for row in purchases.baskets(by_category).collect()} == {("Food",)}
+
+
+def some_lines() -> Rows:
+    """Of 40 orders 12 are of tea and jam, 8 of tea, 10 of jam and milk, 10 of milk."""
+    kinds = [["tea", "jam"]] * 12 + [["tea"]] * 8 + [["jam", "milk"]] * 10 + [["milk"]] * 10
+    return [line("ann", f"{number}", item) for number, items in enumerate(kinds) for item in items]
+
+
+PRODUCTS = [known("tea", "Tea", "Drinks", "1"), known("jam", "Jam", "Food"), known("milk", "Milk", "Drinks", "2")]
+
+
+def run(spark: SparkSession, **settings: Any) -> tuple[list[Row], list[Row]]:
+    told, sets = basket_rules(*frames(spark, some_lines(), PRODUCTS), Config(as_of=AS_OF, **settings))
+    return RULES.conform(told).collect(), ITEMSETS.conform(sets).collect()
+
+
+def test_the_job_tells_rules_with_their_measures_titles_and_worth(spark: SparkSession) -> None:
+    told, sets = run(spark, levels=["product", "category"], max_q=1)
+    assert {(row["level"], *row["items"]): (row["count"], row["is_closed"], row["is_maximal"]) for row in sets} == {
+        ("product", "tea"): (20, True, False), ("product", "jam"): (22, True, False),
+        ("product", "milk"): (20, True, False), ("product", "jam", "tea"): (12, True, True),
+        ("product", "jam", "milk"): (10, True, True),
+        ("category", "Drinks"): (40, True, False), ("category", "Food"): (22, False, False),
+        ("category", "Drinks", "Food"): (22, True, True),
+    }  # fmt: skip
+    assert {row["baskets"] for row in sets} == {40}
+    assert {(*row["antecedent"], *row["consequent"]): row["count"] for row in told} == {
+        ("tea", "jam"): 12,
+        ("jam", "tea"): 12,
+    }
+    rule = next(row for row in told if row["antecedent"] == ["jam"])
+    assert (rule["antecedent_title"], rule["consequent_title"], rule["level"]) == ("Jam", "Tea", "product")
+    assert (rule["antecedent_count"], rule["consequent_count"], rule["baskets"]) == (22, 20, 40)
+    assert rule["lift"] == pytest.approx(12 * 40 / (22 * 20))
+    assert rule["improvement"] == pytest.approx(12 / 22 - 0.5)
+    assert (rule["consequent_revenue"], rule["consequent_margin"]) == (3.0, 2.0)
+    assert rule["added_margin"] == pytest.approx(2 * (12 / 22 - 0.5))
+    assert next(row for row in told if row["antecedent"] == ["tea"])["consequent_margin"] is None, "no cost is known"
+    gain = {tuple(row["items"]): row["information_gain"] for row in sets}
+    assert gain[("jam", "tea")] == pytest.approx(rule["information_gain"])
+    assert gain[("tea",)] is None
+
+
+def test_settings_restrict_and_prune_the_rules(spark: SparkSession) -> None:
+    told, sets = run(spark, pruned=False, max_q=1, consequents=["milk"], min_baskets=11, min_gain=0.0001)
+    assert told == []
+    assert {tuple(row["items"]) for row in sets} == {("tea",), ("jam",), ("milk",), ("jam", "tea")}
+    told, sets = run(spark, pruned=False, max_q=1, antecedents=["jam"], consequents=["tea", "milk"], min_confidence=0.5)
+    assert [(row["antecedent"], row["consequent"]) for row in told] == [(["jam"], ["tea"])]
+    assert run(spark, max_items=1)[0] == []
+
+
+def test_without_a_sale_there_are_no_sets_and_no_rules(spark: SparkSession) -> None:
+    for method in ("bitmaps", "apriori", "fp_growth"):
+        told, sets = basket_rules(*frames(spark, [], []), Config(as_of=AS_OF, method=method))
+        assert (told.collect(), sets.collect()) == ([], []), method
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"min_support": 0}, "min_support"), ({"min_support": 1.1}, "min_support"), ({"max_q": -1}, "max_q"),
+        ({"levels": []}, "levels"), ({"levels": ["product", "product"]}, "each may be named once"),
+        ({"levels": ["shelf"]}, "levels"), ({"method": "eclat"}, "method"), ({"max_items": 0}, "max_items"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Config(as_of=AS_OF, **settings)
