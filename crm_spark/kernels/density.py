@@ -75,13 +75,13 @@ def scan(points: Floats, is_owned: Flags, eps: float, min_samples: int) -> Local
     dense, sparse_ = np.flatnonzero(is_dense), np.flatnonzero(~is_dense)
     among = list(_pairs(points[sparse_], eps)) if _are_few(points[sparse_], eps) else _Again(points[sparse_], eps)
     across = list(_across(points[sparse_], points[dense], eps))
-    near = np.ones(sparse_.size, dtype=np.int64)
+    counts = np.ones(sparse_.size, dtype=np.int64)
     for one, other in among:
-        near += np.bincount(one, minlength=near.size) + np.bincount(other, minlength=near.size)
+        counts += np.bincount(one, minlength=counts.size) + np.bincount(other, minlength=counts.size)
     for one, _ in across:
-        near += np.bincount(one, minlength=near.size)
+        counts += np.bincount(one, minlength=counts.size)
     is_core = is_dense.copy()
-    is_core[sparse_] = (near >= min_samples) & is_owned[sparse_]
+    is_core[sparse_] = (counts >= min_samples) & is_owned[sparse_]
     # A cell whose points are all core is one node, its first point's.
     node = np.arange(len(points))
     node[dense] = _first_of(cell)[cell[dense]]
@@ -128,6 +128,13 @@ def neighbour_distances(points: Floats, asked: Floats, k: int) -> Floats:
     """
     found = _tree(points).query(asked, k=np.arange(1, k + 1))[0] if len(points) else np.full((len(asked), k), np.inf)
     return np.asarray(found, dtype=np.float64)
+
+
+def near(points: Floats, eps: float) -> float:
+    """Give how many points lie within eps of a point on average, by that of 200 of them."""
+    probed = points[:: max(1, len(points) // PROBED)]
+    counts = _tree(points).query_ball_point(probed, eps, return_length=True) if len(points) else np.zeros(1)
+    return float(np.mean(counts))
 
 
 # -- cells
@@ -230,11 +237,7 @@ def _tree(points: Floats) -> KDTree:
 
 def _are_few(points: Floats, eps: float) -> bool:
     """Whether all near pairs can be held at once, as those of some points tell."""
-    if not len(points):
-        return True
-    probed = points[:: max(1, len(points) // PROBED)]
-    near = np.asarray(_tree(points).query_ball_point(probed, eps, return_length=True))
-    return float(near.mean()) * len(points) / 2 <= PAIRS
+    return near(points, eps) * len(points) / 2 <= PAIRS
 
 
 def _pairs(points: Floats, eps: float) -> Iterator[tuple[Ints, Ints]]:
@@ -265,8 +268,8 @@ def _across(points: Floats, others: Floats, eps: float) -> Iterator[tuple[Ints, 
 
 def _blocks(points: Floats, tree: KDTree, eps: float) -> Iterator[tuple[Ints, Ints]]:
     probed = points[:: max(1, len(points) // PROBED)]
-    near = float(np.sum(tree.query_ball_point(probed, eps, return_length=True))) / max(len(probed), 1)
-    step = max(1, int(PAIRS / 8 / max(near, 1.0)))
+    counts = np.asarray(tree.query_ball_point(probed, eps, return_length=True))
+    step = max(1, PAIRS * len(probed) // (8 * max(int(counts.sum()), 1)))
     for at in range(0, len(points), step):
         found = _tree(points[at : at + step]).sparse_distance_matrix(tree, eps, output_type="ndarray")
         yield found["i"].astype(np.int64) + at, found["j"].astype(np.int64)
