@@ -4,16 +4,17 @@ import os
 from datetime import date
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crm_spark.features import snapshot
-from crm_spark.segments import kmeans, rfm
+from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
-from tests.segments import test_kmeans
+from tests.segments import test_dbscan, test_kmeans
 from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
 from tests.value.test_clv import days_of, drawn
 
@@ -43,7 +44,10 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     parted = groups.add_deciles(grouped, ranked)
     named = test_groups.NAMED
     sums = totals.draw(parted, test_groups.parameters(spark), named)
+    with patch.object(dbscan, "A_BOX", 100):
+        grouped_by_density = dbscan.cluster(test_dbscan.frame(spark, test_dbscan.drawn(2)), 0.25, 6, 2)
     return {
+        "customer_density": grouped_by_density,
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

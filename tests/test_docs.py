@@ -20,6 +20,7 @@ from crm_spark.ingest import mapping
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OWN_DATA = ROOT / "docs/guide/own-data.md"
+SEGMENTS = ("customer_segments", "customer_density")
 OPERATIONS = ROOT / "docs/guide/operations.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -110,11 +111,11 @@ def test_every_configuration_that_is_shown_can_be_loaded(text: str, tmp_path: Pa
     assert config.load(file)
 
 
-def test_the_guide_tells_every_setting_of_the_jobs_of_value_with_its_default() -> None:
+def test_the_guide_tells_every_setting_of_the_jobs_of_value_and_of_segments_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `?([^|`]+)`? \|", prose(OPERATIONS), re.MULTILINE)
     settings = {
         (name, key): field.default
-        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers")
+        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers", *SEGMENTS)
         for key, field in discover().jobs[name].config.model_fields.items()
         if key not in Settings.model_fields
     }

@@ -310,7 +310,9 @@ def _curve(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch
         return
     percents = np.arange(101)
     distances = np.quantile(last, percents / 100, method="higher")
-    at = knee(percents.astype(np.float64), distances)
+    # Whoever has so many equals tells nothing of what is near.
+    first = min(int(np.searchsorted(distances, 0, side="right")), 100)
+    at = first + knee(percents[first:].astype(np.float64), distances[first:])
     yield pa.RecordBatch.from_pydict(
         {
             "percent": pa.array(percents, pa.int32()),

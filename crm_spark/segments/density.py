@@ -114,10 +114,11 @@ def learn(
     enough = min_samples or 2 * len(features)
     points = place(of_day, learned, features)
     curve = dbscan.curve(points, enough, len(features)).localCheckpoint()
-    # Where most are alike the knee is at 0: the least distance that is none.
-    least = F.min(F.when(F.col("distance") > 0, F.col("distance")))
-    at = F.max(F.when(F.col("is_knee") & (F.col("distance") > 0), F.col("distance")))
-    found = curve.agg(F.coalesce(at, least).alias("found"))
+    distance = F.col("distance")
+    at, least, most = F.max(F.when(F.col("is_knee"), distance)), F.min(distance), F.max(distance)
+    # Who is as far as the furthest would not be apart; where some are alike, less than any distance parts the others.
+    above = F.min(F.when(distance > 0, distance))
+    found = curve.agg(F.when(at < most, at).when(least > 0, most).otherwise(above / 2).alias("found"))
     value = F.lit(eps).cast("double") if eps is not None else F.coalesce("found", F.lit(1.0))
     why = F.lit(SET) if eps is not None else F.when(F.col("found").isNull(), F.lit(NO_KNEE)).otherwise(F.lit(KNEE))
     none = F.lit(None).cast("string")

@@ -111,8 +111,8 @@ def _near_told(rows: Rows) -> str:
     eps, enough = rows[0]["eps"], rows[0]["min_samples"]
     reached = max((row["percent"] for row in rows if row["distance"] <= eps), default=0)
     return (
-        f"Customers within {eps:.2f} standard deviations are near ({rows[0]['from']}): {reached} % of the customers have "
-        f"{enough} near them, themselves among these."
+        f"Customers within {eps:.2f} standard deviations are near ({rows[0]['from']}): {reached} % of the customers "
+        f"have {enough} near them, themselves among these."
     )
 
 
