@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.answers import days_20m, rfm_20m
 from benchmarks.buying import coverage, pareto_100k
+from benchmarks.groups import dbscan_1m, dbscan_10m, dbscan_100k_8d, kmeans_1m
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
 from benchmarks.page import report_10m
@@ -35,6 +36,10 @@ ALL = (
     pareto_100k,
     coverage,
     segments_1m,
+    kmeans_1m,
+    dbscan_1m,
+    dbscan_100k_8d,
+    dbscan_10m,
     survive_cost,
     skew,
 )

@@ -134,8 +134,7 @@ def fit(
     placed = of_day.crossJoin(F.broadcast(preparation.wide(learned, features)))
     prepared = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
     size = of_day.count()
-    fixed = prepared.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
-    points = fixed.localCheckpoint()
+    points = lay_out(prepared, size).localCheckpoint()
     found = told(_search(points, sorted(set(k)), search, size, len(features))) if size else []
     centres = choose(found, search.by).centres if found else []
     segments = _numbered(points, centres, features)
@@ -173,6 +172,11 @@ def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Seque
         F.sqrt("nearest.distance").alias("distance"),
         F.when(~is_found, reason).alias("reason"),
     )
+
+
+def lay_out(customers: DataFrame, size: int) -> DataFrame:
+    """Lay out customers by a hash of the key in one partition for each 100,000, sorted in each."""
+    return customers.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
 
 
 def nearest(features: Sequence[str]) -> Column:
