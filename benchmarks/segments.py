@@ -26,7 +26,7 @@ def segments_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
 
     def ours() -> int:
         known = spark.read.parquet(path).localCheckpoint()
-        model = kmeans.fit(known, AS_OF, FEATURES, range(3, 7), starts=1)
+        model = kmeans.fit(known, AS_OF, FEATURES, range(3, 7))
         return _largest(kmeans.predict(known, model, AS_OF, FEATURES), "segment_id")
 
     def theirs() -> int:

@@ -10,22 +10,27 @@ from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
 from crm_spark.features.snapshot import CUSTOMER_FEATURES, numbers
 from crm_spark.segments import kmeans, kmeans_sections, profiles
+from crm_spark.segments.choice import By
 
 
 class Config(Settings):
     features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
         list(kmeans.FEATURES), min_length=1, description="By which numbers customers are alike or not."
     )
-    k: int | None = Field(None, ge=2, le=50, description="Number of segments; without it the silhouette chooses.")
-    k_from: int = Field(min(kmeans.K), ge=2, le=50, description="The least number that it chooses from.")
+    k: int | None = Field(None, ge=2, le=50, description="Number of segments; without it one is chosen.")
+    choose_by: By = Field("silhouette", description="Which of the numbers that may be is taken.")
+    k_from: int = Field(min(kmeans.K), ge=2, le=50, description="The least number that may be.")
     k_to: int = Field(max(kmeans.K), ge=2, le=50, description="The greatest.")
     tail: float = Field(0.01, ge=0, lt=0.5, description="Share of customers at both ends who count as outliers.")
-    starts: int = Field(3, ge=1, le=100, description="How often the search for the chosen number is begun anew.")
+    starts: int = Field(10, ge=1, le=100, description="How often the search for each number is begun anew.")
+    engine: kmeans.Engine = Field("lloyd", description="Who seeks: mllib is the reference, and takes long.")
 
     @model_validator(mode="after")
     def _rise(self) -> "Config":
         if self.k_from > self.k_to:
             raise ValueError(f"k_from must be at most k_to, got {self.k_from} and {self.k_to}")
+        if self.engine == "mllib" and self.choose_by == "stability":
+            raise ValueError("choose_by stability needs engine lloyd: mllib does not tell it")
         return self
 
     @property
@@ -44,7 +49,8 @@ def customer_segments(customer_features: DataFrame, config: Config) -> tuple[Dat
     of_day = customer_features.where(F.col("as_of") == F.lit(as_of))
     # Each of these is used several times: it is computed once.
     customers = of_day.select("customer_id", "as_of", *shown).localCheckpoint()
-    model = kmeans.fit(customers, as_of, features, config.ks, config.tail, config.starts)
+    search = kmeans.Search(config.starts, config.choose_by, config.engine)
+    model = kmeans.fit(customers, as_of, features, config.ks, config.tail, search)
     segments = kmeans.predict(customers, model, as_of, features).localCheckpoint()
     return segments, profiles.profile(customers, segments, as_of, shown, features), model
 

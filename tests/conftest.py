@@ -120,6 +120,15 @@ def cdnow_sample() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def clustering_points() -> Path:
+    """Give the folder of points with known groups."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "clustering_points"
+    if not folder.is_dir():
+        pytest.skip("the published data are not beside the checkout")
+    return folder
+
+
 class Kept:
     """Stands in for a lake where only reading matters: its tables are rows, each of which names what matters."""
 

@@ -4,6 +4,7 @@ import os
 from datetime import date
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -11,12 +12,12 @@ from pyspark.sql import functions as F
 from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
 from crm_spark.models import choices
-from crm_spark.segments import kmeans, rfm
+from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
 from tests.baskets import test_itemsets, test_offers
 from tests.features import test_snapshot
-from tests.segments import test_kmeans
+from tests.segments import test_dbscan, test_kmeans
 from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
 from tests.value.test_clv import days_of, drawn
 
@@ -52,9 +53,12 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     choosing = customers.withColumn("told", F.expr("if(recency_days > 40, 'late', 'lately')"))
     asked = (choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, ["recency_days", "basket_value"], [])
     tree, judged = choices.learn(*asked)
+    with patch.object(dbscan, "A_BOX", 100):
+        grouped_by_density = dbscan.cluster(test_dbscan.frame(spark, test_dbscan.drawn(2)), 0.25, 6, 2)
     return {
         "choice_trees": tree,
         "choice_models": judged,
+        "customer_density": grouped_by_density,
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

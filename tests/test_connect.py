@@ -37,6 +37,7 @@ KEYS = {
     "customer_features": ["customer_id"],
     "customer_margins": ["customer_id"],
     "customer_segments": ["customer_id"],
+    "customer_density": ["customer_id"],
     "segment_model": ["parameter", "feature", "number"],
     "clv_drivers": ["customer_id"],
     "segment_drivers": ["grouping", "group", "level", "driver"],

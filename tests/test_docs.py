@@ -20,6 +20,7 @@ from crm_spark.ingest import mapping
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OWN_DATA = ROOT / "docs/guide/own-data.md"
+SEGMENTS = ("customer_segments", "customer_density")
 OPERATIONS = ROOT / "docs/guide/operations.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -123,6 +124,7 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
             "choice_trees",
             "basket_rules",
             "next_offers",
+            *SEGMENTS,
         )
         for key, field in discover().jobs[name].config.model_fields.items()
         if key not in Settings.model_fields

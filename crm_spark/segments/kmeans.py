@@ -1,41 +1,56 @@
 """Segments of customers who behave alike: k-means on prepared features.
 
-Features are brought to one scale (`preparation`). MLlib's KMeans, begun by k-means||, then seeks the k centres to
-which the customers' squared distances add up to least. Where several k are allowed, the one with the best silhouette
-is taken: the mean over customers of `(b - a) / max(a, b)`, a being the mean squared distance to one's own segment,
-b to the nearest other one. A customer is of the segment whose centre is nearest.
+Features are brought to one scale (`preparation`). Then the k centres are sought to which the customers' squared
+distances add up to least: by our own kernel (`lloyd`), or by MLlib (`mllib`), its reference. Where several k are
+allowed, one is taken by the silhouette, the elbow or stability (`choice`). A customer is of the segment whose centre is
+nearest.
 
 Segments are numbered by what their customers brought, the greatest mean first.
-
-References
-----------
-Bahmani, B. et al. (2012). Scalable K-Means++. PVLDB 5(7).
-Rousseeuw, P. J. (1987). Silhouettes. J. Comput. Appl. Math. 20.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
-from pyspark import inheritable_thread_target
-from pyspark.ml.clustering import KMeans, KMeansModel
-from pyspark.ml.evaluation import ClusteringEvaluator
-from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.errors import near
-from crm_spark.segments import preparation, traits
+from crm_spark.segments import lloyd, mllib, preparation, traits
+from crm_spark.segments.choice import By, Centres, Found, choose, told
 
 # When last, on how many days, how often, for how much. What they spent in all is days times basket: it would count
 # both twice. Days grow with the time that one is a customer, gaps do not.
 FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
 K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
-AT_ONCE = 4  # searches
+MEASURES = ("silhouette", "stability", "within")
 A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
+
+Engine = Literal["lloyd", "mllib"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How centres are sought, and which number of them is taken.
+
+    Parameters
+    ----------
+    starts : int, default 10
+        How often the search for each number is begun anew; the nearest centres win.
+    by : {"silhouette", "stability", "elbow"}
+        Which number is taken: the one with the greatest silhouette or stability, of equals the least, or that at the
+        elbow of the squares within segments.
+    engine : {"lloyd", "mllib"}
+        Who seeks. MLlib tells no stability.
+    """
+
+    starts: int = 10
+    by: By = "silhouette"
+    engine: Engine = "lloyd"
+
 
 SEGMENTS = Table(
     "customer_segments",
@@ -62,10 +77,11 @@ MODEL = Table(
         Field(
             "parameter",
             "string",
-            "of a feature: missing, low, high, is_logarithm, mean, deviation; of a segment: centre; of a k: silhouette",
+            "of a feature: missing, low, high, is_logarithm, mean, deviation; of a segment: centre; of a k: "
+            "silhouette, stability, within (sum of squares within segments)",
         ),
-        Field("feature", "string", "the feature; all for a silhouette"),
-        Field("number", "int", "segment of a centre, k of a silhouette, else 0"),
+        Field("feature", "string", "the feature; all for a k"),
+        Field("number", "int", "segment of a centre, k of a measure of it, else 0"),
         Field("value", "double", "the centre is in standard deviations", nullable=True),
         Field("segment", "string", "name of the segment of a centre", nullable=True),
         Field("reason", "string", "why there is no value, or why it tells nothing", nullable=True),
@@ -81,11 +97,11 @@ def fit(
     features: Sequence[str] = FEATURES,
     k: Sequence[int] = K,
     tail: float = 0.01,
-    starts: int = 3,
+    search: Search = Search(),
 ) -> DataFrame:
     """Find the segments of the customers of a day.
 
-    MLlib fits at once: unlike the rest of this module this runs Spark jobs before it returns.
+    A search goes from pass to pass: unlike the rest of this module this runs Spark jobs before it returns.
 
     Parameters
     ----------
@@ -94,36 +110,35 @@ def fit(
     features : sequence of str
         Numeric columns by which customers are alike or not.
     k : sequence of int
-        Numbers of segments, 2 or more; of several the one with the best silhouette is taken, of equals the least.
+        Numbers of segments, 2 or more.
     tail : float, default 0.01
         Share of the customers at both ends whose values are moved to that quantile.
-    starts : int, default 3
-        How often the search for the chosen k is begun anew; the nearest centres win.
+    search : Search
+        How centres are sought, and which k is taken.
 
     Returns
     -------
     DataFrame of MODEL
         Prepared customers are kept for the search, after one shuffle: a hash of the key lays them out in one
         partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever they
-        lay. Every k is one fit of some 25 small jobs, and a silhouette of two. The driver sees centres alone.
+        lay. Up to 100,000 of them are one more job for all k, more are some ten more. The driver sees centres alone.
 
     Raises
     ------
     ValueError
-        `features` names no numeric column, or `k`, `tail` or `starts` cannot be.
+        `features` names no numeric column, or `k`, `tail` or `search` cannot be.
     """
-    _check(customers, features, k, tail, starts)
+    _check(customers, features, k, tail, search)
     of_day = customers.where(F.col("as_of") == F.lit(as_of))
     learned = preparation.learn(of_day, features, tail).localCheckpoint()
     placed = of_day.crossJoin(F.broadcast(preparation.wide(learned, features)))
-    points = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
+    prepared = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
     size = of_day.count()
-    fixed = points.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
-    # A checkpoint, not a cache: MLlib then keeps the vectors as it likes them.
-    vectors = fixed.withColumn("vector", array_to_vector(F.col("point"))).localCheckpoint()
-    centres, silhouettes = _search(vectors, sorted(set(k)), starts) if size else ([], [])
-    segments = _numbered(vectors, centres, features)
-    return _listed(learned, segments, silhouettes, features, as_of).localCheckpoint()
+    points = lay_out(prepared, size).localCheckpoint()
+    found = told(_search(points, sorted(set(k)), search, size, len(features))) if size else []
+    centres = choose(found, search.by).centres if found else []
+    segments = _numbered(points, centres, features)
+    return _listed(learned, segments, found, features, as_of).localCheckpoint()
 
 
 def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Sequence[str] = FEATURES) -> DataFrame:
@@ -159,6 +174,11 @@ def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Seque
     )
 
 
+def lay_out(customers: DataFrame, size: int) -> DataFrame:
+    """Lay out customers by a hash of the key in one partition for each 100,000, sorted in each."""
+    return customers.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
+
+
 def nearest(features: Sequence[str]) -> Column:
     """The centre with the least squared distance to `point`, of equals the first; null without centres."""
 
@@ -170,26 +190,7 @@ def nearest(features: Sequence[str]) -> Column:
     return F.array_min(F.transform("centres", held))
 
 
-Centres = list[list[float]]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What one search found: a model of MLlib's, its centres that differ, the sum of squared distances to them."""
-
-    model: KMeansModel
-    centres: Centres
-    cost: float
-
-
-@dataclass(frozen=True)
-class _Silhouette:
-    k: int
-    value: float | None
-    reason: str | None = None
-
-
-def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail: float, starts: int) -> None:
+def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail: float, search: Search) -> None:
     numeric = [field.name for field in customers.schema.fields if isinstance(field.dataType, NumericType)]
     strangers = [f"'{name}' is no numeric column{near(name, numeric)}" for name in features if name not in numeric]
     if strangers or not features or len(set(features)) < len(features):
@@ -197,60 +198,25 @@ def _check(customers: DataFrame, features: Sequence[str], k: Sequence[int], tail
         raise ValueError(f"features cannot be {', '.join(features)}: {told}")
     if not k or min(k) < 2:
         raise ValueError(f"k must be 2 or more, got {list(k)}")
-    if not 0 <= tail < 0.5 or starts < 1:
-        raise ValueError(f"tail must be 0 or more and below 0.5, starts 1 or more, got {tail} and {starts}")
+    if not 0 <= tail < 0.5 or search.starts < 1:
+        raise ValueError(f"tail must be 0 or more and below 0.5, starts 1 or more, got {tail} and {search.starts}")
+    if search.engine == "mllib" and search.by == "stability":
+        raise ValueError("by stability only the engine lloyd can choose: mllib does not tell it")
 
 
-def _search(vectors: DataFrame, ks: Sequence[int], starts: int) -> tuple[Centres, list[_Silhouette]]:
-    """The centres of the k with the best silhouette, and the silhouette of each k."""
-    # While the driver plans the small jobs of one search, the cluster works on another's.
-    in_thread = inheritable_thread_target(vectors.sparkSession)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        ones = list(threads.map(in_thread(lambda k: _find(vectors, k, seed=1)), ks))
-    found: dict[int, _Found] = {}
-    untold: list[_Silhouette] = []
-    for k, one in zip(ks, ones, strict=True):
-        ways = len(one.centres)
-        found.setdefault(ways, one)
-        if ways < k:  # and so it is for every greater k
-            reason = f"customers differ in {ways} ways only" if ways > 1 else "all customers are alike"
-            untold = [_Silhouette(other, None, reason) for other in ks if other >= k]
-            break
-    told = [k for k in found if k > 1]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        values = dict(zip(told, threads.map(in_thread(lambda k: _silhouette(found[k], vectors)), told), strict=True))
-        best = max(values, key=lambda k: (values[k], -k), default=1)
-        seeds = range(2, starts + 1) if best > 1 else []
-        again = list(threads.map(in_thread(lambda seed: _find(vectors, best, seed)), seeds))
-    chosen = min([found[best], *(one for one in again if len(one.centres) == best)], key=lambda one: one.cost)
-    if chosen is not found[best]:
-        values[best] = _silhouette(chosen, vectors)
-    return chosen.centres, [*(_Silhouette(k, value) for k, value in values.items()), *untold]
+def _search(points: DataFrame, ks: Sequence[int], search: Search, size: int, width: int) -> list[Found]:
+    if search.engine == "mllib":
+        return mllib.search(points, ks, search.starts)
+    return lloyd.search(points, ks, search.starts, size, width)
 
 
-def _find(vectors: DataFrame, k: int, seed: int) -> _Found:
-    # The solver in blocks, MLlib's choice for dense rows, fails where customers differ in fewer ways than k.
-    model = KMeans(k=k, seed=seed, featuresCol="vector", solver="row").fit(vectors)
-    centres = sorted([_settled(at) for at in centre] for centre in model.clusterCenters())
-    return _Found(model, centres, _settled(model.summary.trainingCost))
-
-
-def _silhouette(found: _Found, vectors: DataFrame) -> float:
-    return _settled(ClusteringEvaluator(featuresCol="vector").evaluate(found.model.transform(vectors)))
-
-
-def _settled(value: float) -> float:
-    """Leave out the digits that another order of summing changes."""
-    return round(float(value), preparation.DIGITS) + 0.0  # there is no -0
-
-
-def _numbered(vectors: DataFrame, centres: Centres, features: Sequence[str]) -> DataFrame:
+def _numbered(points: DataFrame, centres: Centres, features: Sequence[str]) -> DataFrame:
     """Name the centres, and number them by the mean spend of who is nearest, then by how many these are."""
     named = enumerate(zip(traits.names(centres, features), centres, strict=True))
     rows = [(number, name, centre) for number, (name, centre) in named]
-    known = vectors.sparkSession.createDataFrame(rows, "number int, segment string, at array<double>")
+    known = points.sparkSession.createDataFrame(rows, "number int, segment string, at array<double>")
     gathered = known.agg(F.collect_list(F.struct("number", "segment", "at")).alias("centres"))
-    members = vectors.crossJoin(F.broadcast(gathered)).select(nearest(features)["number"].alias("number"), "spend")
+    members = points.crossJoin(F.broadcast(gathered)).select(nearest(features)["number"].alias("number"), "spend")
     sizes = members.groupBy("number").agg(F.avg("spend").alias("spend"), F.count("*").alias("customers"))
     order = Window.partitionBy(F.lit(0)).orderBy(F.desc("spend"), F.desc("customers"), "at")
     # Nobody may be nearest to a centre: it is left out then.
@@ -260,7 +226,7 @@ def _numbered(vectors: DataFrame, centres: Centres, features: Sequence[str]) -> 
 def _listed(
     learned: DataFrame,
     segments: DataFrame,
-    silhouettes: Sequence[_Silhouette],
+    found: Sequence[Found],
     features: Sequence[str],
     as_of: date,
 ) -> DataFrame:
@@ -274,7 +240,7 @@ def _listed(
     )
     centres = {"parameter": F.lit("centre"), "feature": F.col("of.feature"), "value": F.col("of.at")}
     scores = segments.sparkSession.createDataFrame(
-        [("silhouette", "all", one.k, one.value, one.reason) for one in silhouettes],
+        [row for one in found for row in _measured(one)],
         "parameter string, feature string, number int, value double, reason string",
     )
     parts = [
@@ -284,6 +250,13 @@ def _listed(
     ]
     rows = [part.withColumn("as_of", F.lit(as_of)).select(*MODEL.names) for part in parts]
     return rows[0].unionByName(rows[1]).unionByName(rows[2])
+
+
+def _measured(found: Found) -> list[tuple[str, str, int, float | None, str | None]]:
+    """What is told of a number of segments; one segment alone has squares only."""
+    values = {name: getattr(found, name) for name in MEASURES}
+    names = ["within"] if len(found.centres) == 1 else MEASURES
+    return [(name, "all", found.k, values[name], found.reason if values[name] is None else None) for name in names]
 
 
 def _wide(model: DataFrame, features: Sequence[str]) -> DataFrame:

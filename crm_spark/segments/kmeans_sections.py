@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section, newest
 
+MEASURES = ("silhouette", "stability", "within")
 NONE = "There are no segments: no customer had bought by that day."
 
 
@@ -103,23 +104,44 @@ def _apart_told(cells: Rows) -> str:
 def choice(segment_profiles: DataFrame, segment_model: DataFrame) -> Section:
     """Show how well each number of segments parts the customers."""
     model = newest(segment_model, segment_profiles)
-    silhouettes = model.where((F.col("parameter") == "silhouette") & F.col("value").isNotNull())
-    segments = model.where(F.col("parameter") == "centre").agg(F.countDistinct("number").alias("segments"))
+    measured = model.where(F.col("parameter").isin(*MEASURES)).groupBy(F.col("number").alias("k"))
+    values = {name: F.max(F.when(F.col("parameter") == name, F.col("value"))) for name in MEASURES}
+    measures = measured.agg(*[value.alias(name) for name, value in values.items()])
+    is_centre, differs = F.col("parameter") == "centre", (F.col("parameter") == "deviation") & (F.col("value") > 0)
+    segments = model.agg(
+        F.countDistinct(F.when(is_centre, F.col("number"))).alias("segments"), F.count_if(differs).alias("features")
+    )
+    customers = newest(segment_profiles, segment_profiles).agg(F.sum("customers").alias("customers"))
+    # Features in which customers differ have variance 1, so all squares together are one for each customer and feature.
+    all_squares = F.col("customers") * F.col("features")
     return Section(
         title="How many segments there are",
         chapter=Chapter.CUSTOMERS,
-        rows=silhouettes.crossJoin(F.broadcast(segments)).select(
-            F.col("number").alias("k"),
-            F.col("value").alias("silhouette"),
-            (F.col("number") == F.col("segments")).alias("is_taken"),
+        rows=measures.where(F.col("silhouette").isNotNull())
+        .crossJoin(F.broadcast(segments.crossJoin(customers)))
+        .select(
+            "k",
+            "silhouette",
+            "stability",
+            F.try_divide("within", all_squares).alias("within"),
+            (F.col("k") == F.col("segments")).alias("is_taken"),
         ),
         sentence=_choice_told,
-        picture=Lines("k", ["silhouette"]),
-        labels={"k": "Number of segments", "silhouette": "Silhouette", "is_taken": "Taken"},
+        picture=Lines("k", ["silhouette", "stability", "within"]),
+        labels={
+            "k": "Number of segments",
+            "silhouette": "Silhouette",
+            "stability": "Stability",
+            "within": "Share of squares within segments",
+            "is_taken": "Taken",
+        },
         order_by=["k"],
         note=(
-            "The silhouette is 1 where segments are far apart, 0 where customers lie between two of them. "
-            "`k` in the configuration sets the number, `k_from` and `k_to` set what is tried."
+            "The silhouette is 1 where segments are far apart, 0 where customers lie between two of them. Stability is "
+            "1 where the same segments are found among customers drawn anew, 0 where they are alike by chance only. "
+            "How far customers lie from their segment's middle, in squares, falls with each further segment; where it "
+            "begins to fall little is the elbow. `k` in the configuration sets the number; `k_from` and `k_to` set "
+            "what is tried, `choose_by` which of the three chooses."
         ),
         empty="There is no silhouette: there are no two segments.",
     )
@@ -128,10 +150,15 @@ def choice(segment_profiles: DataFrame, segment_model: DataFrame) -> Section:
 def _choice_told(rows: Rows) -> str:
     taken = next(row for row in rows if row["is_taken"])
     told = f"There are {taken['k']} segments, with a silhouette of {taken['silhouette']:.2f}"
+    if taken["stability"] is not None:
+        told += f" and a stability of {taken['stability']:.2f}"
     if len(rows) == 1:
         return f"{told}; no other number was tried."
     others = max(row["silhouette"] for row in rows if not row["is_taken"])
-    return f"{told}; of {rows[0]['k']} to {rows[-1]['k']} segments no other number had more than {others:.2f}."
+    least, most = rows[0]["k"], rows[-1]["k"]
+    if others > taken["silhouette"]:
+        return f"{told}; of {least} to {most} segments another number had a silhouette of {others:.2f}."
+    return f"{told}; of {least} to {most} segments no other number had a silhouette above {others:.2f}."
 
 
 SECTIONS = (alike, apart, choice)

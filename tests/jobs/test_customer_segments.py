@@ -61,7 +61,7 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
     runner.run(customer_segments, lake, few, AS_OF)
     once = tables(lake)
     again = runner.run(customer_segments, lake, few, AS_OF)
-    assert again.rows == {"customer_segments": 240, "segment_profiles": 3, "segment_model": 2 * 6 + 3 * 2 + 1}
+    assert again.rows == {"customer_segments": 240, "segment_profiles": 3, "segment_model": 2 * 6 + 3 * 2 + 3}
     assert tables(lake) == once
     for first, both in zip(before, once, strict=True):
         assert set(first) < set(both)
@@ -77,5 +77,7 @@ def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
         assert part in str(refused.value)
     with pytest.raises(ConfigError, match="k_from must be at most k_to, got 5 and 4"):
         runner.run(customer_segments, lake, told(place, k_from=5, k_to=4), AS_OF)
+    with pytest.raises(ConfigError, match="choose_by stability needs engine lloyd"):
+        runner.run(customer_segments, lake, told(place, engine="mllib", choose_by="stability"), AS_OF)
     with pytest.raises(ConfigError, match="each may be named once"):
         runner.run(customer_segments, lake, told(place, features=["spend", "spend"]), AS_OF)

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from scipy.cluster.vq import kmeans2
 
-from crm_spark.segments import kmeans
+from crm_spark.segments import choice, kmeans, lloyd
 
 AS_OF = date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value"]
@@ -70,6 +70,11 @@ def centres(model: Sequence[Row]) -> np.ndarray:
     return np.array([[found[number, feature] for feature in FEATURES] for number in numbers])
 
 
+def measures(model: Sequence[Row]) -> dict[str, dict[int, float | None]]:
+    rows = [row for row in model if row["parameter"] in kmeans.MEASURES]
+    return {name: {row["number"]: row["value"] for row in rows if row["parameter"] == name} for name in kmeans.MEASURES}
+
+
 def silhouettes(model: Sequence[Row]) -> dict[int, float | None]:
     return {row["number"]: row["value"] for row in model if row["parameter"] == "silhouette"}
 
@@ -116,16 +121,45 @@ def test_segments_are_numbered_by_what_their_customers_spent_on_average(
 def test_the_rows_are_the_same_however_they_lie_and_other_days_change_nothing(
     spark: SparkSession, learned: tuple[DataFrame, DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kmeans, "A_PART", 100)  # three partitions of the search
+    # Three partitions of the search, begun with a part of the customers.
+    monkeypatch.setattr(kmeans, "A_PART", 100)
+    monkeypatch.setattr(lloyd, "IN_ONE", 120)
     later = features_of(spark, [("z", 1, 900, 1e6, 9e8)], date(2026, 2, 1))
     answers = []
     for partitions in (1, 2, 7):
         customers = learned[0].unionByName(later).repartition(partitions, "recency_days")
-        model = kmeans.fit(customers, AS_OF, FEATURES, k=[3], tail=TAIL, starts=1)
+        model = kmeans.fit(customers, AS_OF, FEATURES, k=[3, 4], tail=TAIL)
         segments = kmeans.predict(customers.repartition(partitions), model, AS_OF, FEATURES)
         answers.append((sorted(model.collect(), key=str), sorted(segments.collect(), key=str)))
     assert answers[0] == answers[1] == answers[2]
     assert len(answers[0][1]) == 240
+    found = measures(answers[0][0])
+    # A sample is where the search begins; it ends near where that with everybody does.
+    assert found["within"] == pytest.approx({k: measures(learned[1].collect())["within"][k] for k in (3, 4)}, rel=0.03)
+
+
+def test_mllib_finds_nothing_nearer_and_the_same_silhouette(learned: tuple[DataFrame, DataFrame]) -> None:
+    reference = kmeans.Search(starts=2, engine="mllib")
+    theirs = measures(kmeans.fit(learned[0], AS_OF, FEATURES, [2, 3, 4], TAIL, reference).collect())
+    ours = measures(learned[1].collect())
+    for k in (2, 3, 4):
+        assert ours["within"][k] <= theirs["within"][k] * (1 + 1e-9)
+        if ours["within"][k] == pytest.approx(theirs["within"][k], rel=1e-6):
+            assert ours["silhouette"][k] == pytest.approx(theirs["silhouette"][k], abs=1e-4)
+    assert set(theirs["stability"].values()) == {None}
+    assert all(0.5 < value <= 1 for value in ours["stability"].values())
+
+
+@pytest.mark.parametrize(("by", "taken"), [("silhouette", 2), ("stability", 4), ("elbow", 3)])
+def test_each_measure_chooses_its_own_number(by: choice.By, taken: int) -> None:
+    at = [[0.0], [1.0], [2.0], [3.0], [4.0]]
+    found = [
+        choice.Found(2, at[:2], 100.0, silhouette=0.9, stability=0.5),
+        choice.Found(3, at[:3], 40.0, silhouette=0.9, stability=0.6),
+        choice.Found(4, at[:4], 35.0, silhouette=0.5, stability=0.8),
+        choice.Found(5, at[:5], 30.0, silhouette=0.4, stability=0.7),
+    ]
+    assert choice.choose(choice.told(found), by).k == taken
 
 
 def test_customers_who_were_not_there_are_placed_without_a_new_fit(
@@ -209,7 +243,8 @@ def test_without_a_model_that_fits_there_is_a_reason(spark: SparkSession, learne
         ({"features": ["spend", "spend"]}, "one is named twice"),
         ({"k": [1]}, r"k must be 2 or more, got \[1\]"),
         ({"tail": 0.5}, "tail must be 0 or more and below 0.5"),
-        ({"starts": 0}, "starts 1 or more"),
+        ({"search": kmeans.Search(starts=0)}, "starts 1 or more"),
+        ({"search": kmeans.Search(by="stability", engine="mllib")}, "by stability only the engine lloyd can choose"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(spark: SparkSession, arguments: dict, told: str) -> None:

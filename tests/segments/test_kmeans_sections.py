@@ -43,8 +43,13 @@ PROFILED = [
 LEARNED = [
     learned("centre", 1, 1.25, segment="Large baskets"),
     learned("centre", 2, -1.5, segment="Small baskets"),
+    learned("deviation", 0, 2.5),
     learned("silhouette", 2, 0.625),
+    learned("stability", 2, 0.75),
+    learned("within", 2, 50.0),
     learned("silhouette", 3, 0.5),
+    learned("stability", 3, 0.875),
+    learned("within", 3, 25.0),
     learned("silhouette", 4, None, reason="customers differ in 3 ways only"),
     learned("centre", 1, 0.0, BEFORE, segment="All customers"),
 ]
@@ -82,16 +87,30 @@ def test_what_sets_them_apart_is_the_centre_beside_plain_units(tables: tuple[Dat
     )
 
 
-def test_the_silhouettes_say_which_number_was_taken(tables: tuple[DataFrame, DataFrame]) -> None:
+def test_three_measures_of_each_number_are_told_and_which_was_taken(tables: tuple[DataFrame, DataFrame]) -> None:
     part = gather(kmeans_sections.choice(*tables))
-    assert [tuple(row.values()) for row in part.rows] == [(2, 0.625, True), (3, 0.5, False)]
+    assert [tuple(row.values()) for row in part.rows] == [
+        (2, 0.625, 0.75, 0.5, True),
+        (3, 0.5, 0.875, 0.25, False),
+    ]
     assert part.sentence == (
-        "There are 2 segments, with a silhouette of 0.62; of 2 to 3 segments no other number had more than 0.50."
+        "There are 2 segments, with a silhouette of 0.62 and a stability of 0.75; of 2 to 3 segments no other number "
+        "had a silhouette above 0.50."
+    )
+
+
+def test_a_number_that_another_measure_chose_is_told_beside_the_best_silhouette(spark: SparkSession) -> None:
+    third = {**profile(3, "Middle", 10, 100, 0.1), "customers_share": 0.1}
+    taken = [*LEARNED[:2], learned("centre", 3, 0.1, segment="Middle"), *LEARNED[2:]]
+    tables = frame(spark, PROFILES, [*PROFILED[:2], third]), frame(spark, kmeans.MODEL, taken)
+    assert gather(kmeans_sections.choice(*tables)).sentence == (
+        "There are 3 segments, with a silhouette of 0.50 and a stability of 0.88; of 2 to 3 segments another number "
+        "had a silhouette of 0.62."
     )
 
 
 def test_one_segment_and_none_are_told_too(spark: SparkSession) -> None:
-    one = frame(spark, PROFILES, PROFILED[2:]), frame(spark, kmeans.MODEL, LEARNED[5:])
+    one = frame(spark, PROFILES, PROFILED[2:]), frame(spark, kmeans.MODEL, LEARNED[-1:])
     assert gather(kmeans_sections.alike(one[0])).sentence == "All 3 customers are alike: there is one segment."
     assert gather(kmeans_sections.apart(*one)).sentence == "Nothing sets customers apart: they are all alike."
     assert gather(kmeans_sections.choice(*one)).sentence == "There is no silhouette: there are no two segments."
@@ -101,6 +120,6 @@ def test_one_segment_and_none_are_told_too(spark: SparkSession) -> None:
 
 
 def test_a_number_that_was_given_is_told_as_such(spark: SparkSession) -> None:
-    tables = frame(spark, PROFILES, PROFILED[:2]), frame(spark, kmeans.MODEL, LEARNED[:3])
+    tables = frame(spark, PROFILES, PROFILED[:2]), frame(spark, kmeans.MODEL, LEARNED[:4])
     told = gather(kmeans_sections.choice(*tables)).sentence
     assert told == "There are 2 segments, with a silhouette of 0.62; no other number was tried."
