@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
-from crm_spark.models import choices
+from crm_spark.models import choices, trees
 from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, weeks
@@ -50,14 +50,16 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     sets = itemsets.mine(baskets, 0.07).localCheckpoint()
     known = test_offers.frames(spark, dict(zip("klmno", "abcah", strict=True)), [test_offers.rule("a", "c", 0.5)])
     sums = totals.draw(parted, test_groups.parameters(spark), named)
-    choosing = customers.withColumn("told", F.expr("if(recency_days > 40, 'late', 'lately')"))
-    asked = (choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, ["recency_days", "basket_value"], [])
-    tree, judged = choices.learn(*asked)
+    kind = "CASE WHEN recency_days > 40 THEN 'late' WHEN basket_value > 50 THEN 'dear' ELSE 'cheap' END"
+    choosing = customers.withColumn("told", F.expr(kind))
+    told_by = ["recency_days", "basket_value"]
+    tree, _ = choices.learn(choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, told_by, [])
+    decided = trees.predict(choosing, tree, [trees.Attribute(name) for name in told_by], ["customer_id"])
     with patch.object(dbscan, "A_BOX", 100):
         grouped_by_density = dbscan.cluster(test_dbscan.frame(spark, test_dbscan.drawn(2)), 0.25, 6, 2)
     return {
-        "choice_trees": tree,
-        "choice_models": judged,
+        "choice_trees": tree.drop("classes", "counts", "levels"),
+        "choice_decisions": decided.select("customer_id", "decision"),
         "customer_density": grouped_by_density,
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),

@@ -18,7 +18,7 @@ BESIDE = {"cli", "core", "ingest", "kernels", "reports", "sample"}  # no domains
 DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - BESIDE
 KEYS = {
     "choice_trees": ["node"],
-    "choice_models": ["question"],
+    "choice_decisions": ["customer_id"],
     "value_groups": ["grouping", "group"],
     "value_concentration": ["measure", "statistic", "percent"],
     "value_migration": ["grouping", "from_group", "to_group"],
