@@ -10,14 +10,17 @@ Fader, P. S., Hardie, B. G. S. (2010). Customer-Base Valuation in a Contractual 
 Heterogeneity. Marketing Science 29(1), 85-93.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta")
+MOST = 1_000_000  # renewals to come: nobody asks how many more there may be
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,63 @@ def _gauss(alpha: float, b: Floats, z: float) -> Floats:
         odd = (m + 1) * (alpha + m) / ((c + 2 * m) * (c + 1 + 2 * m))
         tail = 1 - z * even / (1 - z * odd / tail)
     return 1 / tail
+
+
+def quantiles(parameters: Floats, k: Floats, levels: Sequence[float]) -> NDArray[np.int64]:
+    """Give quantiles of the renewals to come of who is still there and has renewed k times, however far ahead.
+
+    Those of a horizon are the same, but no more than it has.
+
+    Parameters
+    ----------
+    parameters : (2, m) array
+        Parameters as they may be, each as likely as the others.
+    k : (n,) array
+    levels : sequence of float
+        In (0, 1).
+
+    Returns
+    -------
+    (n, levels) array of int
+        The least number that is not exceeded with that probability; MOST at most.
+    """
+    alpha, beta = parameters[:, :, None]
+    ages, of = np.unique(np.asarray(k, dtype=np.float64), return_inverse=True)
+    begin = special.betaln(alpha, beta + ages)
+    found = np.empty((ages.size, len(levels)), dtype=np.int64)
+    for i, level in enumerate(levels):
+        least, most = np.zeros(ages.size), np.full(ages.size, float(MOST))
+        while (least < most).any():
+            middle = np.floor((least + most) / 2)
+            # P(still there after s more) is B(alpha, beta + k + s) / B(alpha, beta + k).
+            more = np.exp(special.betaln(alpha, beta + ages + middle + 1) - begin).mean(axis=0)
+            is_enough = more <= 1 - level
+            least, most = np.where(is_enough, least, middle + 1), np.where(is_enough, middle, most)
+        found[:, i] = most
+    return found[of]
+
+
+def by_age(there: Floats, k: NDArray[np.int64], due: NDArray[np.int64], customers: Floats) -> Floats:
+    """Sum up the renewals to expect of a group: how many at the first renewal, the second and so on.
+
+    Parameters
+    ----------
+    there : (most + 1,) array
+        The share still there after 0, 1, ... `most` renewals, as `survival` gives it.
+    k, due : (n,) arrays of int
+        Renewals made, and how many more come due.
+    customers : (n,) array
+        How many each row stands for.
+
+    Returns
+    -------
+    (most,) array
+    """
+    expected = np.zeros(there.size - 1)
+    for made, more, many in zip(k, due, customers, strict=True):
+        if there[made] > 0:
+            expected[made : made + more] += many * there[made + 1 : made + more + 1] / there[made]
+    return expected
 
 
 def draw(parameters: Floats, k: Floats, horizon: float, random: np.random.Generator) -> NDArray[np.int64]:
