@@ -14,7 +14,7 @@ from crm_spark.value import clv, concentration, drivers, forest, groups, margins
 from crm_spark.value.histories import gather, weeks
 from tests.features import test_snapshot
 from tests.segments import test_kmeans
-from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
+from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins, test_renewals
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -49,6 +49,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),
         "value_bridge": test_bridge.compared(spark, test_bridge.bought(), period=40),
         "cohorts": test_cohorts.followed(spark),
+        **test_renewals.answers(spark),
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),

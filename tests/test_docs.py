@@ -114,7 +114,7 @@ def test_the_guide_tells_every_setting_of_the_jobs_of_value_with_its_default() -
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `?([^|`]+)`? \|", prose(OPERATIONS), re.MULTILINE)
     settings = {
         (name, key): field.default
-        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers")
+        for name in ("customer_margins", "value_groups", "value_bridge", "cohorts", "clv_drivers", "contract_values")
         for key, field in discover().jobs[name].config.model_fields.items()
         if key not in Settings.model_fields
     }

@@ -359,7 +359,9 @@ def worth(told: DataFrame, as_of: date, horizon: int, discount: float, margin: f
         return F.when(is_certain, certain.cast("double")).otherwise(F.col(expected))
 
     ever = {share: F.when(is_certain, F.col("certain")).otherwise(F.col(f"ever_{share}")) for share in SHARES}
-    renewed = {share: F.least(number, F.col("due")).cast("int") for share, number in ever.items()}
+    renewed = {
+        share: F.when(number.isNotNull(), F.least(number, F.col("due"))).cast("int") for share, number in ever.items()
+    }
     counted = fade * either(payments(sure, rate), "counted")
     counted_ever = fade * either(payments(F.col("certain"), rate), "counted_ever")
     expected = either(sure, "expected_renewals")
@@ -411,27 +413,30 @@ def _reason() -> Column:
 
 
 def _predict(batches: Iterator[pa.RecordBatch], discount: float) -> Iterator[pa.RecordBatch]:
-    """Tell each kind of contract, by its parameters, age and renewals that come due, how long it will be renewed."""
     for batch in batches:
-        kinds = batch.to_pydict()
-        rows = np.column_stack([np.asarray(kinds[name], dtype=np.float64) for name in [*LEARNED, "renewals", "due"]])
-        groups = list(zip(kinds["model"], kinds["period"], kinds["period_unit"], strict=True))
-        found = {name: np.full(len(groups), np.nan) for name in TOLD}
-        ever = np.zeros((len(groups), len(LEVELS)), dtype=np.int64)
-        for group in dict.fromkeys(groups):
-            mine = np.array([one == group for one in groups])
-            _, period, unit = group
-            rate = (1 + discount) ** (period / (12 if unit == "month" else DAYS_A_YEAR)) - 1
-            alpha, beta, *covariances = rows[mine][0, :5]
-            k, due = rows[mine][:, 5], rows[mine][:, 6]
-            told = Uncertain(np.array([alpha, beta]), np.array(covariances)[[[0, 1], [1, 2]]])
-            for name, values in _expected(told.parameters, k, due, rate).items():
-                found[name][mine] = values
-            ever[mine] = sbg.quantiles(told.draws(POOL), k, LEVELS)
-        asked = [pa.array(kinds[name], batch.schema.field(name).type) for name in ASKED]
-        answers = [pa.array(np.where(np.isfinite(found[name]), found[name], np.nan), from_pandas=True) for name in TOLD]
-        answers += [pa.array(column, pa.int32()) for column in ever.T]
-        yield pa.RecordBatch.from_arrays([*asked, *answers], [*ASKED, *TOLD, *QUANTILES])
+        yield _predicted(batch, discount)
+
+
+def _predicted(kinds: pa.RecordBatch, discount: float) -> pa.RecordBatch:
+    """Tell each kind of contract, by its parameters, age and renewals that come due, how long it will be renewed."""
+    groups = list(zip(*[kinds.column(name).to_pylist() for name in ("model", "period", "period_unit")], strict=True))
+    alpha, beta, *covariances, k, due = (
+        np.asarray(kinds.column(name).to_numpy(), dtype=np.float64) for name in [*LEARNED, "renewals", "due"]
+    )
+    found = {name: np.full(k.size, np.nan) for name in TOLD}
+    ever = np.zeros((k.size, len(LEVELS)), dtype=np.int64)
+    for group in dict.fromkeys(groups):
+        mine = np.array([one == group for one in groups])
+        _, period, unit = group
+        rate = (1 + discount) ** (period / (12 if unit == "month" else DAYS_A_YEAR)) - 1
+        matrix = np.array([column[mine][0] for column in covariances])[[[0, 1], [1, 2]]]
+        told = Uncertain(np.array([alpha[mine][0], beta[mine][0]]), matrix)
+        for name, values in _expected(told.parameters, k[mine], due[mine], rate).items():
+            found[name][mine] = values
+        ever[mine] = sbg.quantiles(told.draws(POOL), k[mine], LEVELS)
+    answers = [pa.array(np.where(np.isfinite(of), of, np.nan), from_pandas=True) for of in found.values()]
+    answers += [pa.array(column, pa.int32()) for column in ever.T]
+    return pa.RecordBatch.from_arrays([*[kinds.column(name) for name in ASKED], *answers], [*ASKED, *TOLD, *QUANTILES])
 
 
 def _expected(parameters: Floats, k: Floats, due: Floats, rate: float) -> Mapping[str, Floats]:
