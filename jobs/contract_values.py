@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.ingest.tables import CONTRACTS
-from crm_spark.value import renewal_sections, renewals
+from crm_spark.value import renewal_sections, renewal_totals, renewals
 
 
 class Config(Settings):
@@ -19,16 +19,16 @@ class Config(Settings):
 
 @job(
     reads=[CONTRACTS],
-    writes=[renewals.VALUES, renewals.PARAMETERS, renewals.RETENTION],
+    writes=[renewals.VALUES, renewal_totals.TOTALS, renewals.PARAMETERS, renewals.RETENTION],
     sections=renewal_sections.SECTIONS,
 )
-def contract_values(contracts: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame]:
+def contract_values(contracts: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of = config.as_of
     # Used several times: it is computed once.
     fitted = renewals.fit(contracts, as_of, config.by_plan, config.held_out).localCheckpoint()
     parameters = renewals.parameters(fitted)
-    values = renewals.predict(contracts, parameters, as_of, config.horizon, config.discount, config.margin)
-    return values, parameters, renewals.retention(fitted)
+    asked = (contracts, parameters, as_of, config.horizon, config.discount, config.margin)
+    return renewals.predict(*asked), renewal_totals.total(*asked), parameters, renewals.retention(fitted)
 
 
 if __name__ == "__main__":

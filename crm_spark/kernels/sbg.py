@@ -145,7 +145,7 @@ def expected_renewals(parameters: Floats, k: Floats, horizon: float, discount: f
     return (1 + discount) * until_leaving(alpha, beta + ages, horizon, discount)[of]
 
 
-def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -> Floats:
+def until_leaving(alpha: float | Floats, beta: Floats, horizon: float, discount: float) -> Floats:
     """Sum (1 + discount)^-s P(still there after s) over s = 1 ... horizon.
 
     To infinity it is a multiple of the hypergeometric function 2F1(1, beta + 1; alpha + beta + 1; 1 / (1 + discount)),
@@ -154,6 +154,7 @@ def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -
     Parameters
     ----------
     alpha : float
+        Or an array that fits beta, if the sum is infinite and discounted.
     beta : (n,) array
     """
     fade = 1 / (1 + discount)
@@ -168,7 +169,7 @@ def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -
     return fade * beta / (alpha + beta) * _gauss(alpha, beta + 1, fade)
 
 
-def _gauss(alpha: float, b: Floats, z: float) -> Floats:
+def _gauss(alpha: float | Floats, b: Floats, z: float) -> Floats:
     """2F1(1, b; alpha + b; z) for 0 < z < 1: the fraction of equation 15.7.5 in the DLMF, from its far end."""
     # Each two floors bring a factor ((1 - sqrt(1 - z)) / (1 + sqrt(1 - z)))^2; so many make 1e-18.
     root = np.sqrt(1 - z)
@@ -214,6 +215,42 @@ def quantiles(parameters: Floats, k: Floats, levels: Sequence[float]) -> NDArray
             least, most = np.where(is_enough, least, middle + 1), np.where(is_enough, middle, most)
         found[:, i] = most
     return found[of]
+
+
+def moments(parameters: Floats, k: Floats, horizon: float, discount: float = 0.0) -> tuple[Floats, Floats]:
+    """Give mean and variance of what the renewals to come are worth, of who is still there and has renewed k times.
+
+    Parameters
+    ----------
+    parameters : (2, m) array
+        Sets of parameters.
+    k : (n,) array
+    horizon : float
+        Renewals to come; if infinite, the discount must be above 0.
+    discount : float
+        As `expected_renewals` has it: each renewal is worth 1, less by its time.
+
+    Returns
+    -------
+    means, variances : (m, n) arrays
+        By chance alone, given the parameters.
+    """
+    alpha, beta = parameters[0][:, None], parameters[1][:, None] + k
+    if np.isfinite(horizon):
+        there, worth, mean, square = np.ones_like(beta), 0.0, np.zeros_like(beta), np.zeros_like(beta)
+        for s in range(int(horizon)):
+            there = there * ((beta + s) / (alpha + beta + s))
+            more = (1 + discount) ** -s
+            mean += more * there
+            square += (2 * worth + more) * more * there  # by how much one more renewal lifts the square
+            worth += more
+        return mean, np.maximum(square - mean**2, 0.0)
+    # N renewals are worth (1 - fade^N) (1 + d) / d, and fade^2 is the fade of another discount.
+    twice = (1 + discount) ** 2 - 1
+    mean, mean_twice = ((1 + d) * until_leaving(alpha, beta, np.inf, d) for d in (discount, twice))
+    faded, faded_twice = (1 - m * d / (1 + d) for m, d in ((mean, discount), (mean_twice, twice)))
+    spread = np.maximum(faded_twice - faded**2, 0.0)
+    return mean, spread * ((1 + discount) / discount) ** 2
 
 
 def by_age(there: Floats, k: NDArray[np.int64], due: NDArray[np.int64], customers: Floats) -> Floats:

@@ -1,12 +1,13 @@
 """What the page tells of contracts: how many are renewed, how that was foretold, what the running ones are worth."""
 
+from typing import Any
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
-from crm_spark.value.renewals import UNKNOWN
+from crm_spark.value.renewals import ALL
 
-NONE = "There is no contract."
 TOGETHER = "Contracts of all plans are counted together; contract_retention has each group."
 ENDS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -101,61 +102,56 @@ def _foretold_told(rows: Rows) -> str:
     )
 
 
-def worth(contract_values: DataFrame) -> Section:
-    """Tell what the running contracts of each plan are worth. One pass."""
-    plan = F.coalesce("plan", F.lit(UNKNOWN))
-    has_value = F.col("lifetime_value").isNotNull()
+def worth(contract_totals: DataFrame) -> Section:
+    """Tell what the running contracts of each plan will bring, at least and at most."""
+    names = ["contracts", "ending", "expected_revenue", "revenue_p05", "revenue_p95"]
+    names += ["lifetime_value", "lifetime_value_p05", "lifetime_value_p95", "untold", "horizon"]
+    totals = newest(contract_totals, contract_totals)
     return Section(
         title="What the running contracts are worth, by plan",
         chapter=Chapter.VALUE,
-        rows=newest(contract_values, contract_values)
-        .groupBy(plan.alias("plan"))
-        .agg(
-            F.count("*").alias("contracts"),
-            F.count("ends_on").alias("ending"),
-            (F.avg("probability_renewal") * 100).alias("probability_renewal"),
-            F.sum("expected_renewals").alias("expected_renewals"),
-            F.sum("expected_revenue").alias("expected_revenue"),
-            F.sum("lifetime_value").alias("lifetime_value"),
-            F.avg("lifetime_value").alias("lifetime_value_mean"),
-            F.count_if(~has_value).alias("untold"),
-            F.max("horizon").alias("horizon"),
-        ),
+        rows=totals.select("plan", *names, (F.col("plan") != ALL).alias("is_plan")),
         sentence=_worth_told,
-        picture=Bars("plan", "lifetime_value", horizontal=True),
+        picture=Bars("plan", "lifetime_value", horizontal=True, only="is_plan"),
         labels={
             "plan": "Plan",
             "contracts": "Running contracts",
             "ending": "Of them with notice given",
-            "probability_renewal": "Renewed at the next renewal [%]",
-            "expected_renewals": "Renewals to expect",
-            "expected_revenue": "They bring [money]",
+            "expected_revenue": "They bring in the days ahead [money]",
+            "revenue_p05": "At least, with 95 % [money]",
+            "revenue_p95": "At most, with 95 % [money]",
             "lifetime_value": "All to come is worth [money]",
-            "lifetime_value_mean": "Of one contract [money]",
+            "lifetime_value_p05": "Worth at least, with 95 % [money]",
+            "lifetime_value_p95": "Worth at most, with 95 % [money]",
             "untold": "Contracts without a value",
             "horizon": "Days ahead",
+            "is_plan": "One plan",
         },
-        order_by=["-lifetime_value", "plan"],
+        order_by=["is_plan", "-lifetime_value", "plan"],
         note=(
-            "Renewals and what they bring are those of the days ahead. What all to come is worth is discounted; the "
-            "period that runs is paid already."
+            "What all to come is worth is discounted, and looks far beyond what was seen yet; the period that runs is "
+            "paid already. At least and at most are of the plan as a whole."
         ),
-        empty=NONE,
+        empty="There is no contract.",
     )
 
 
 def _worth_told(plans: Rows) -> str:
-    contracts, untold = (sum(plan[name] for plan in plans) for name in ("contracts", "untold"))
-    told = [plan for plan in plans if plan["lifetime_value"] is not None]
-    if not told:
+    whole = next(plan for plan in plans if not plan["is_plan"])
+    contracts, untold = whole["contracts"], whole["untold"]
+    if whole["expected_revenue"] is None:
         return f"{contracts:,} contracts run; how long customers stay cannot be told yet."
-    revenue = sum(plan["expected_revenue"] for plan in told)
-    value = sum(plan["lifetime_value"] for plan in told)
+    ahead = f"In the next {whole['horizon']:,} days they are expected to bring {_between(whole, 'expected_revenue')}"
+    ever = whole["lifetime_value"]
+    worth = "" if ever is None else f"; all that they will bring is worth {_between(whole, 'lifetime_value')} today"
     without = f" Of {untold:,} of them it cannot be told." if untold else ""
-    return (
-        f"{contracts:,} contracts run. In the next {plans[0]['horizon']:,} days they are expected to bring "
-        f"{revenue:,.0f} ¤; all that they will bring is worth {value:,.0f} ¤ today.{without}"
-    )
+    return f"{contracts:,} contracts run. {ahead}{worth}.{without}"
+
+
+def _between(whole: dict[str, Any], name: str) -> str:
+    least, most = (whole[f"{name.removeprefix('expected_')}_{share}"] for share in ("p05", "p95"))
+    band = "" if least is None else f" (with 90 % between {least:,.0f} and {most:,.0f} ¤)"
+    return f"{whole[name]:,.0f} ¤{band}"
 
 
 SECTIONS = (worth, renewed, foretold)

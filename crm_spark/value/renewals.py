@@ -115,7 +115,8 @@ RETENTION = Table(
 )  # fmt: skip
 
 
-def _shares(name: str, type_: str, meaning: str, unit: str) -> list[Field]:
+def banded(name: str, type_: str, meaning: str, unit: str) -> list[Field]:
+    """Columns of the quantiles of one number."""
     return [
         Field(
             f"{name}_{share}", type_, f"{meaning}: with {int(share[1:])} % it is this or less", unit=unit, nullable=True
@@ -144,9 +145,9 @@ VALUES = Table(
         Field("horizon", "int", "days after `as_of` that are looked at", unit="day"),
         Field("due", "int", "renewals that come due in them, if it stays", unit="renewal", nullable=True),
         Field("expected_renewals", "double", "renewals in the horizon", unit="renewal", nullable=True),
-        *_shares("renewals", "int", "renewals in the horizon", "renewal"),
+        *banded("renewals", "int", "renewals in the horizon", "renewal"),
         Field("expected_revenue", "double", "what they bring, before cost", unit="money", nullable=True),
-        *_shares("revenue", "double", "what they bring", "money"),
+        *banded("revenue", "double", "what they bring", "money"),
         Field("value", "double", "what of the expected revenue counts, discounted", unit="money", nullable=True),
         Field(
             "expected_renewals_ever",
@@ -157,7 +158,7 @@ VALUES = Table(
         ),
         Field("discounted_renewals", "double", "all to come, discounted (DERL)", unit="renewal", nullable=True),
         Field("lifetime_value", "double", "what counts of all days to come, discounted", unit="money", nullable=True),
-        *_shares("lifetime_value", "double", "what counts of what really comes, discounted", "money"),
+        *banded("lifetime_value", "double", "what counts of what really comes, discounted", "money"),
         Field("reason", "string", "why there is no value", nullable=True),
     ],
 )  # fmt: skip
@@ -290,13 +291,18 @@ def predict(
     DataFrame of VALUES
         A row for each contract that runs on that day. Two passes over contracts; one shuffle of the few distinct ages.
     """
-    running = follow(contracts, as_of, horizon)
-    asked = running.join(F.broadcast(learned(parameters)), _is_learned_from(), "left")
+    asked = ask(contracts, parameters, as_of, horizon)
     kinds = asked.where(F.col("alpha").isNotNull()).select(*ASKED, *LEARNED).distinct()
     types = [f"{name} {'string' if name in ('model', 'period_unit') else 'int'}" for name in ASKED]
     types += [f"{name} double" for name in TOLD] + [f"{name} int" for name in QUANTILES]
     told = kinds.mapInArrow(partial(_predict, discount=discount), ", ".join(types))
     return worth(asked.join(F.broadcast(told), ASKED, "left"), as_of, horizon, discount, margin)
+
+
+def ask(contracts: DataFrame, parameters: DataFrame, as_of: date, horizon: int) -> DataFrame:
+    """Running contracts, as `follow` gives them, each with what was learned of its group."""
+    running = follow(contracts, as_of, horizon)
+    return running.join(F.broadcast(learned(parameters)), _is_learned_from(), "left")
 
 
 def follow(contracts: DataFrame, as_of: date, horizon: int) -> DataFrame:
@@ -428,15 +434,25 @@ def _predicted(kinds: pa.RecordBatch, discount: float) -> pa.RecordBatch:
     for group in dict.fromkeys(groups):
         mine = np.array([one == group for one in groups])
         _, period, unit = group
-        rate = (1 + discount) ** (period / (12 if unit == "month" else DAYS_A_YEAR)) - 1
-        matrix = np.array([column[mine][0] for column in covariances])[[[0, 1], [1, 2]]]
-        told = Uncertain(np.array([alpha[mine][0], beta[mine][0]]), matrix)
+        rate = period_rate(period, unit, discount)
+        told = Uncertain(*gathered([column[mine][0] for column in (alpha, beta, *covariances)]))
         for name, values in _expected(told.parameters, k[mine], due[mine], rate).items():
             found[name][mine] = values
         ever[mine] = sbg.quantiles(told.draws(POOL), k[mine], LEVELS)
     answers = [pa.array(np.where(np.isfinite(of), of, np.nan), from_pandas=True) for of in found.values()]
     answers += [pa.array(column, pa.int32()) for column in ever.T]
     return pa.RecordBatch.from_arrays([*[kinds.column(name) for name in ASKED], *answers], [*ASKED, *TOLD, *QUANTILES])
+
+
+def period_rate(period: int, unit: str, discount: float) -> float:
+    """By which share money loses worth in a period."""
+    return float((1 + discount) ** (period / (12 if unit == "month" else DAYS_A_YEAR)) - 1)
+
+
+def gathered(told: Sequence[float]) -> tuple[Floats, Floats]:
+    """Give LEARNED as parameters and their covariance."""
+    alpha, beta, *covariances = told
+    return np.array([alpha, beta]), np.array(covariances)[[[0, 1], [1, 2]]]
 
 
 def _expected(parameters: Floats, k: Floats, due: Floats, rate: float) -> Mapping[str, Floats]:

@@ -180,6 +180,22 @@ def test_quantiles_over_uncertain_parameters_are_those_of_their_mixture() -> Non
         assert (drawn <= quantile).mean() > level - 0.005
 
 
+@pytest.mark.parametrize("discount", [0.0, 0.05])
+def test_moments_are_those_of_counted_shares(discount: float) -> None:
+    both, k = np.array([[0.7, 4.0], [2.0, 0.5]]), np.array([0, 5])
+    worth = np.append(0.0, np.cumsum((1 + discount) ** -np.arange(3000.0)))
+    for horizon in (0, 1, 7, *([np.inf] if discount else [])):
+        means, variances = sbg.moments(both, k, horizon, discount)
+        for row, parameters in enumerate(both.T):
+            for column, made in enumerate(k):
+                there = sbg.survival(parameters, made + 3000)[made:]
+                shares = -np.diff(there / there[0], append=0.0)
+                brought = worth[np.minimum(np.arange(shares.size), horizon).astype(int)]
+                mean = shares @ brought
+                assert means[row, column] == pytest.approx(mean, rel=1e-9, abs=1e-12)
+                assert variances[row, column] == pytest.approx(shares @ (brought - mean) ** 2, rel=1e-7, abs=1e-9)
+
+
 def test_renewals_of_a_group_are_summed_by_age() -> None:
     # By hand: half leave at each renewal; 8 who never renewed have two to come, 4 who renewed once have one.
     there = 0.5 ** np.arange(5)

@@ -15,7 +15,7 @@ from crm_spark.ingest.tables import CONTRACTS
 from crm_spark.kernels import sbg
 from crm_spark.kernels.predictive import LEVELS, POOL, Uncertain
 from crm_spark.reports.page import gather
-from crm_spark.value import renewal_sections, renewals
+from crm_spark.value import renewal_sections, renewal_totals, renewals
 from tests.value.test_bridge import frame
 
 AS_OF = date(2026, 1, 31)
@@ -70,6 +70,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     values = renewals.predict(contracts, parameters, AS_OF, HORIZON)
     return {
         "contract_values": values,
+        "contract_totals": renewal_totals.total(contracts, parameters, AS_OF, HORIZON),
         "contract_parameters": parameters,
         "contract_retention": renewals.retention(fitted),
     }
@@ -257,6 +258,54 @@ def test_intervals_hold_what_really_comes_as_often_as_they_say(spark: SparkSessi
     assert abs(real.sum() - expected.sum()) < 4 * np.sqrt(((real - expected) ** 2).sum()) + 0.05 * real.sum()
 
 
+def test_totals_are_those_of_the_contracts_and_hold_what_really_comes(spark: SparkSession) -> None:
+    contracts = [one for one in drawn(1500) if one["plan"] != "box" or one["contract_id"].endswith("7")]
+    table = frame(spark, CONTRACTS, contracts)
+    parameters = renewals.parameters(learned(spark, contracts)).localCheckpoint()
+    asked = (table, parameters, AS_OF, HORIZON, 0.2, 0.5)
+    found = {row["plan"]: row for row in renewal_totals.total(*asked).collect()}
+    values = [row.asDict() for row in renewals.predict(*asked).collect()]
+    assert set(found) == {"club", "box", "(unknown)", "(all)"}
+    for plan, row in found.items():
+        mine = [one for one in values if plan in ("(all)", one["plan"] or "(unknown)")]
+        assert row["contracts"] == len(mine)
+        assert row["ending"] == sum(one["ends_on"] is not None for one in mine)
+        assert row["untold"] == sum(one["lifetime_value"] is None for one in mine)
+        for name in ("expected_revenue", "lifetime_value"):
+            assert row[name] == pytest.approx(sum(one[name] or 0 for one in mine), rel=1e-9)
+    assert found["(all)"]["ending"] > 0
+    assert found["box"]["contracts"] - found["box"]["ending"] < renewal_totals.LEAST
+    assert (found["box"]["reason"], found["box"]["revenue_p05"]) == (renewal_totals.FEW, None)
+    # What might come: each contract lives on by its own theta, under parameters as they may be.
+    random, size = np.random.default_rng(8), 2_000
+    brought = np.zeros((2, size))
+    for period, unit in PERIODS:
+        rows = {row["parameter"]: row for row in parameters.where(f"period = {period}").collect()}
+        if rows["alpha"]["value"] is None:
+            continue
+        told = Uncertain(
+            np.array([rows[name]["value"] for name in ("alpha", "beta")]), np.array([rows[name]["covariances"] for name in ("alpha", "beta")])
+        )  # fmt: skip
+        draws = told.draws(size)[:, random.permutation(size)]
+        rate = 1.2 ** (period / (12 if unit == "month" else 365.25)) - 1
+        for one in values:
+            if one["plan"] == "box" or (one["period"], one["period_unit"]) != (period, unit):
+                continue
+            if one["ends_on"]:
+                brought += np.array([[one["expected_revenue"]], [one["lifetime_value"]]])
+                continue
+            number = sbg.draw(draws, np.full(size, one["renewals"]), 1e6, random)
+            away = 1.2 ** (-(one["next_renewal_on"] - AS_OF).days / 365.25)
+            brought[0] += 9.9 * np.minimum(number, one["due"])
+            brought[1] += 9.9 * 0.5 * away * (1 - (1 + rate) ** -number.astype(float)) * (1 + rate) / rate
+    few = found["box"]
+    for what, name in enumerate(("revenue", "lifetime_value")):
+        expected = few["expected_revenue"] if name == "revenue" else few["lifetime_value"]
+        for level, share in zip(LEVELS, renewals.SHARES, strict=True):
+            held = (brought[what] + expected <= found["(all)"][f"{name}_{share}"]).mean()
+            assert abs(held - level) < 0.04, (name, share)
+
+
 def test_what_cannot_be_told_has_a_reason(spark: SparkSession) -> None:
     long_ago, lately = AS_OF - timedelta(days=200), AS_OF - timedelta(days=5)
     over = {"ended_on": renewal_day(contract(0, long_ago), 1)}
@@ -296,6 +345,12 @@ def test_what_cannot_be_told_has_a_reason(spark: SparkSession) -> None:
     nothing = renewals.fit(nobody, AS_OF)
     assert nothing.isEmpty()
     assert renewals.predict(nobody, renewals.parameters(nothing), AS_OF, HORIZON).isEmpty()
+    assert renewal_totals.total(nobody, renewals.parameters(nothing), AS_OF, HORIZON).isEmpty()
+    total = renewal_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON).collect()
+    assert {(row["reason"], row["expected_revenue"], row["lifetime_value_p95"]) for row in total} == {
+        (renewal_totals.NONE, None, None)
+    }
+    assert {row["plan"]: row["untold"] for row in total}["(all)"] == len(rows)
     unknown = renewals.predict(frame(spark, CONTRACTS, cases["one"]), parameters.limit(0), AS_OF, HORIZON).collect()
     assert [row["reason"] for row in unknown] == ["how long customers stay is not known of contracts like this one"]
 
@@ -312,6 +367,13 @@ def test_without_discount_what_has_no_end_has_no_worth(spark: SparkSession) -> N
     assert {row["lifetime_value"] for row in told} == {None}
     assert all(row["lifetime_value_p25"] >= 0 for row in told)
     assert all(row["value"] == pytest.approx(row["expected_revenue"]) for row in told)
+    total = renewal_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON, discount=0.0).first()
+    assert (total["lifetime_value"], total["lifetime_value_p05"], total["reason"]) == (
+        None,
+        None,
+        renewal_totals.ENDLESS,
+    )
+    assert total["revenue_p05"] < total["expected_revenue"] < total["revenue_p95"]
 
 
 def test_only_what_was_known_by_the_day_counts(spark: SparkSession) -> None:
@@ -346,7 +408,8 @@ def test_the_answers_do_not_depend_on_how_rows_lie(spark: SparkSession) -> None:
         spread = contracts.repartition(parts, "contract_id")
         fitted = renewals.fit(spread, AS_OF, held_out=HELD_OUT).localCheckpoint()
         values = renewals.predict(spread, renewals.parameters(fitted), AS_OF, HORIZON)
-        found.append(sorted(str(tuple(row)) for row in [*values.collect(), *fitted.collect()]))
+        totals = renewal_totals.total(spread, renewals.parameters(fitted), AS_OF, HORIZON)
+        found.append(sorted(str(tuple(row)) for row in [*values.collect(), *fitted.collect(), *totals.collect()]))
     assert found[0] == found[1]
 
 
@@ -375,23 +438,22 @@ def test_the_page_tells_of_contracts(spark: SparkSession) -> None:
         "In the 42 days that were held out 30 contracts were renewed; the model had foretold 32, one retention for all "
         "29. Over the renewals the model was off by 2, the plain rule by 9."
     )
-    values = [
-        {"as_of": AS_OF, "contract_id": "a", "plan": "club", "horizon": 365, "lifetime_value": 30.0,
-         "expected_revenue": 20.0, "expected_renewals": 2.0, "probability_renewal": 0.5},
-        {"as_of": AS_OF, "contract_id": "b", "plan": "club", "horizon": 365, "lifetime_value": 10.0, "ends_on": AS_OF,
-         "expected_revenue": 5.0, "expected_renewals": 1.0, "probability_renewal": 1.0},
-        {"as_of": AS_OF, "contract_id": "c", "horizon": 365, "reason": "-"},
-    ]  # fmt: skip
-    part = gather(renewal_sections.worth(frame(spark, renewals.VALUES, values)))
-    assert [(row["plan"], row["contracts"], row["ending"], row["untold"]) for row in part.rows] == [
-        ("club", 2, 1, 0), ("(unknown)", 1, 0, 1),
+    of = {"as_of": AS_OF, "horizon": 365, "untold": 1, "revenue_p05": 20.0, "revenue_p95": 30.0}
+    totals = [
+        {**of, "plan": "club", "contracts": 2, "ending": 1, "expected_revenue": 25.0, "lifetime_value": 40.0},
+        {**of, "plan": "(unknown)", "contracts": 1, "ending": 0},
+        {**of, "plan": "(all)", "contracts": 3, "ending": 1, "expected_revenue": 25.0, "lifetime_value": 40.0},
+    ]
+    part = gather(renewal_sections.worth(frame(spark, renewal_totals.TOTALS, totals)))
+    assert [(row["plan"], row["contracts"], row["is_plan"]) for row in part.rows] == [
+        ("(all)", 3, False), ("club", 2, True), ("(unknown)", 1, True),
     ]  # fmt: skip
     assert part.sentence == (
-        "3 contracts run. In the next 365 days they are expected to bring 25 ¤; all that they will bring is worth "
-        "40 ¤ today. Of 1 of them it cannot be told."
+        "3 contracts run. In the next 365 days they are expected to bring 25 ¤ (with 90 % between 20 and 30 ¤); all "
+        "that they will bring is worth 40 ¤ today. Of 1 of them it cannot be told."
     )
     none = [gather(make(frame(spark, table, []))) for make, table in (
-        (renewal_sections.worth, renewals.VALUES), (renewal_sections.renewed, renewals.RETENTION),
+        (renewal_sections.worth, renewal_totals.TOTALS), (renewal_sections.renewed, renewals.RETENTION),
         (renewal_sections.foretold, renewals.RETENTION),
     )]  # fmt: skip
     assert [part.sentence for part in none] == [
