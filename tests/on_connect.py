@@ -18,7 +18,7 @@ from crm_spark.value.histories import gather, weeks
 from tests.baskets import test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.segments import test_dbscan, test_kmeans
-from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins
+from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins, test_renewals
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -71,6 +71,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "basket_rules": joined(rules.derive(sets), "antecedent", "consequent"),
         "next_offers": offers.offer(*known, test_offers.AS_OF),
         "cohorts": test_cohorts.followed(spark),
+        **test_renewals.answers(spark),
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),

@@ -228,8 +228,29 @@ RESPONSES = Table(
     ],
 )
 
+CONTRACTS = Table(
+    "contracts",
+    "Who agreed on what for how long at a time: subscriptions, memberships.",
+    owns="keys",
+    loaded=True,
+    key=["contract_id"],
+    columns=[
+        Field("contract_id", "string", "the contract"),
+        Field("customer_id", "string", "who made it", personal=True),
+        Field("plan", "string", "what was agreed on, as the source calls it", nullable=True),
+        Field("started_on", "date", "first day", unit="day"),
+        Field("period", "int", "length of a period, in `period_unit`; at the end of each it is renewed or ends"),
+        Field("period_unit", "string", "day or month"),
+        Field("price", "decimal(18,4)", "what a period costs, paid when it begins", unit="money"),
+        Field("cancelled_on", "date", "day on which notice was given, where that is known", unit="day", nullable=True),
+        Field("ended_on", "date", "day on which it ends; missing while no end is known", unit="day", nullable=True),
+        *ORIGIN,
+    ],
+)
+
 CONFORMED = {
-    table.name: table for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES)
+    table.name: table
+    for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES, CONTRACTS)
 }
 HISTORIES = {"customers": CUSTOMER_HISTORY, "products": PRODUCT_HISTORY}
 MADE_NAMES = [*ORIGIN_NAMES, KNOWN_ON.name]  # no mapping tells them: the ingestion itself does

@@ -10,14 +10,17 @@ Fader, P. S., Hardie, B. G. S. (2010). Customer-Base Valuation in a Contractual 
 Heterogeneity. Marketing Science 29(1), 85-93.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta")
+MOST = 1_000_000  # renewals to come: nobody asks how many more there may be
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def expected_renewals(parameters: Floats, k: Floats, horizon: float, discount: f
     return (1 + discount) * until_leaving(alpha, beta + ages, horizon, discount)[of]
 
 
-def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -> Floats:
+def until_leaving(alpha: float | Floats, beta: Floats, horizon: float, discount: float) -> Floats:
     """Sum (1 + discount)^-s P(still there after s) over s = 1 ... horizon.
 
     To infinity it is a multiple of the hypergeometric function 2F1(1, beta + 1; alpha + beta + 1; 1 / (1 + discount)),
@@ -151,6 +154,7 @@ def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -
     Parameters
     ----------
     alpha : float
+        Or an array that fits beta, if the sum is infinite and discounted.
     beta : (n,) array
     """
     fade = 1 / (1 + discount)
@@ -165,7 +169,7 @@ def until_leaving(alpha: float, beta: Floats, horizon: float, discount: float) -
     return fade * beta / (alpha + beta) * _gauss(alpha, beta + 1, fade)
 
 
-def _gauss(alpha: float, b: Floats, z: float) -> Floats:
+def _gauss(alpha: float | Floats, b: Floats, z: float) -> Floats:
     """2F1(1, b; alpha + b; z) for 0 < z < 1: the fraction of equation 15.7.5 in the DLMF, from its far end."""
     # Each two floors bring a factor ((1 - sqrt(1 - z)) / (1 + sqrt(1 - z)))^2; so many make 1e-18.
     root = np.sqrt(1 - z)
@@ -177,6 +181,99 @@ def _gauss(alpha: float, b: Floats, z: float) -> Floats:
         odd = (m + 1) * (alpha + m) / ((c + 2 * m) * (c + 1 + 2 * m))
         tail = 1 - z * even / (1 - z * odd / tail)
     return 1 / tail
+
+
+def quantiles(parameters: Floats, k: Floats, levels: Sequence[float]) -> NDArray[np.int64]:
+    """Give quantiles of the renewals to come of who is still there and has renewed k times, however far ahead.
+
+    Those of a horizon are the same, but no more than it has.
+
+    Parameters
+    ----------
+    parameters : (2, m) array
+        Parameters as they may be, each as likely as the others.
+    k : (n,) array
+    levels : sequence of float
+        In (0, 1).
+
+    Returns
+    -------
+    (n, levels) array of int
+        The least number that is not exceeded with that probability; MOST at most.
+    """
+    alpha, beta = parameters[:, :, None]
+    ages, of = np.unique(np.asarray(k, dtype=np.float64), return_inverse=True)
+    begin = special.betaln(alpha, beta + ages)
+    found = np.empty((ages.size, len(levels)), dtype=np.int64)
+    for i, level in enumerate(levels):
+        least, most = np.zeros(ages.size), np.full(ages.size, float(MOST))
+        while (least < most).any():
+            middle = np.floor((least + most) / 2)
+            # P(still there after s more) is B(alpha, beta + k + s) / B(alpha, beta + k).
+            more = np.exp(special.betaln(alpha, beta + ages + middle + 1) - begin).mean(axis=0)
+            is_enough = more <= 1 - level
+            least, most = np.where(is_enough, least, middle + 1), np.where(is_enough, middle, most)
+        found[:, i] = most
+    return found[of]
+
+
+def moments(parameters: Floats, k: Floats, horizon: float, discount: float = 0.0) -> tuple[Floats, Floats]:
+    """Give mean and variance of what the renewals to come are worth, of who is still there and has renewed k times.
+
+    Parameters
+    ----------
+    parameters : (2, m) array
+        Sets of parameters.
+    k : (n,) array
+    horizon : float
+        Renewals to come; if infinite, the discount must be above 0.
+    discount : float
+        As `expected_renewals` has it: each renewal is worth 1, less by its time.
+
+    Returns
+    -------
+    means, variances : (m, n) arrays
+        By chance alone, given the parameters.
+    """
+    alpha, beta = parameters[0][:, None], parameters[1][:, None] + k
+    if np.isfinite(horizon):
+        there, worth, mean, square = np.ones_like(beta), 0.0, np.zeros_like(beta), np.zeros_like(beta)
+        for s in range(int(horizon)):
+            there = there * ((beta + s) / (alpha + beta + s))
+            more = (1 + discount) ** -s
+            mean += more * there
+            square += (2 * worth + more) * more * there  # by how much one more renewal lifts the square
+            worth += more
+        return mean, np.maximum(square - mean**2, 0.0)
+    # N renewals are worth (1 - fade^N) (1 + d) / d, and fade^2 is the fade of another discount.
+    twice = (1 + discount) ** 2 - 1
+    mean, mean_twice = ((1 + d) * until_leaving(alpha, beta, np.inf, d) for d in (discount, twice))
+    faded, faded_twice = (1 - m * d / (1 + d) for m, d in ((mean, discount), (mean_twice, twice)))
+    spread = np.maximum(faded_twice - faded**2, 0.0)
+    return mean, spread * ((1 + discount) / discount) ** 2
+
+
+def by_age(there: Floats, k: NDArray[np.int64], due: NDArray[np.int64], customers: Floats) -> Floats:
+    """Sum up the renewals to expect of a group: how many at the first renewal, the second and so on.
+
+    Parameters
+    ----------
+    there : (most + 1,) array
+        The share still there after 0, 1, ... `most` renewals, as `survival` gives it.
+    k, due : (n,) arrays of int
+        Renewals made, and how many more come due.
+    customers : (n,) array
+        How many each row stands for.
+
+    Returns
+    -------
+    (most,) array
+    """
+    expected = np.zeros(there.size - 1)
+    for made, more, many in zip(k, due, customers, strict=True):
+        if there[made] > 0:
+            expected[made : made + more] += many * there[made + 1 : made + more + 1] / there[made]
+    return expected
 
 
 def draw(parameters: Floats, k: Floats, horizon: float, random: np.random.Generator) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from crm_spark.sample import campaigns, customers, dirt, events, feedback, files, paths, receipts
+from crm_spark.sample import campaigns, contracts, customers, dirt, events, feedback, files, paths, receipts
 from crm_spark.sample.dirt import Spoil
 from crm_spark.sample.orders import NOBODY
 from crm_spark.sample.setting import Setting
@@ -113,6 +113,13 @@ def responses(trade: Trade) -> pa.Table:
     return table(lines, answers["day"], answers["second"])
 
 
+def agreements(trade: Trade) -> pa.Table:
+    """Spell the contracts, new and cancelled."""
+    setting = trade.world.setting
+    rows = contracts.spoken(trade.contracts, setting.days)
+    return table(contracts.lines(rows, setting.start, trade.numbers), rows["day"], np.zeros(len(rows)))
+
+
 FEEDS = {
     "orders": Feed(orders, "csv.gz", receipts.COLUMNS, spoilers=dirt.ORDERS),
     "customers": Feed(master, "jsonl", spoilers=dirt.CUSTOMERS),
@@ -120,6 +127,7 @@ FEEDS = {
     "feedback": Feed(opinions, "csv", feedback.OLD, MONTH),
     "contacts": Feed(contacts, "csv", campaigns.CONTACTS, MONTH),
     "responses": Feed(responses, "csv", campaigns.ANSWERS, MONTH),
+    "contracts": Feed(agreements, "csv", contracts.COLUMNS, MONTH),
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from crm_spark.sample import campaigns, customers, feedback, frauds, orders, paths, rates, receipts, trade
+from crm_spark.sample import campaigns, contracts, customers, feedback, frauds, orders, paths, rates, receipts, trade
 from crm_spark.sample.setting import EFFECTS, Setting
 from crm_spark.sample.world import World
 
@@ -31,6 +31,7 @@ def told(world: World) -> dict[str, Any]:
         "churn": _churn(setting),
         "paths": _paths(world),
         "campaigns": {"lasts": campaigns.LASTS, "control": campaigns.VARIANTS[campaigns.CONTROL]},
+        "contracts": contracts.planted(setting.effect("contracts")),
         "shares": _shares(setting),
     }
 

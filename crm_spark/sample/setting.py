@@ -18,6 +18,7 @@ EFFECTS = (
     "campaigns",  # who is addressed buys more than who is held back
     "frauds",  # a few accounts are taken over
     "doubles",  # a few people register twice
+    "contracts",  # customers differ in how readily they leave at a renewal
 )
 
 

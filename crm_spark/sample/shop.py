@@ -24,6 +24,7 @@ from crm_spark.sample import (
     accounts,
     bundles,
     campaigns,
+    contracts,
     feeds,
     files,
     parameters,
@@ -123,6 +124,7 @@ def draw(out: str, world: World, chunk: int) -> feeds.Pieces:
     part = f"{chunk + 1:04d}.csv"
     files.save(out, f"truth/customers/{part}", files.as_csv(truth.customer_table(life)))
     files.save(out, f"truth/orders/{part}", files.as_csv(truth.order_table(life)))
+    files.save(out, f"truth/contracts/{part}", files.as_csv(contracts.table(life.contracts, life.numbers)))
     yield DAYS, pa.Table.from_pandas(truth.day_counts(life), preserve_index=False)
     yield from feeds.pieces(life)
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from crm_spark.sample import archetypes, bundles, campaigns, customers, frauds, orders, process, receipts
+from crm_spark.sample import archetypes, bundles, campaigns, contracts, customers, frauds, orders, process, receipts
 from crm_spark.sample.orders import ANONYMOUS, CAMPAIGN, FRAUD, NOBODY, PROCESS, Receipts
 from crm_spark.sample.process import Floats, Ints, Purchases
 from crm_spark.sample.streams import stream
@@ -41,6 +41,7 @@ class Trade:
     purchases: Purchases
     versions: pd.DataFrame
     contacts: pd.DataFrame
+    contracts: pd.DataFrame
     receipts: Receipts
 
 
@@ -64,7 +65,9 @@ def draw(world: World, chunk: int) -> Trade:
     sold = orders.sell(draws("orders"), buyers, prices, world.rates, world.bundles, shares)
     books = receipts.number(receipts.take_back(draws("returns"), sold, setting.days))
     versions = customers.versions(draws("moves"), people, setting.days)
-    return Trade(world, chunk, numbers, people, first, purchases, versions, contacts, books)
+    since, renewing = people["since"].to_numpy(), setting.effect("contracts")
+    agreed = contracts.draw(draws("contracts"), renewing, since, setting.start, setting.days)
+    return Trade(world, chunk, numbers, people, first, purchases, versions, contacts, agreed, books)
 
 
 def persons(draws: Draws, world: World, numbers: Ints) -> pd.DataFrame:

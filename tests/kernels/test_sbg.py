@@ -155,6 +155,58 @@ def test_drawn_renewals_are_spread_as_the_model_says() -> None:
     assert extreme.tolist() == [8, 0]
 
 
+@pytest.mark.parametrize("parameters", [(0.668, 3.806), (0.7, 0.2), (9.0, 4.0), (1e-3, 1e3), (1e4, 1e-4)])
+def test_quantiles_are_those_of_counted_shares(parameters: tuple[float, float]) -> None:
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    k = np.array([0, 3, 3, 40])
+    found = sbg.quantiles(np.array(parameters)[:, None], k, levels)
+    for row, made in zip(found, k, strict=True):
+        there = sbg.survival(np.array(parameters), 6000)
+        left = 1 - there[made + 1 :] / there[made]  # by the first, second, … renewal to come
+        for quantile, level in zip(row, levels, strict=True):
+            reached = np.flatnonzero(left >= level - 1e-12)
+            assert quantile == (reached[0] if reached.size else quantile)
+            assert reached.size or quantile > 5900
+    assert (found <= sbg.MOST).all()
+
+
+def test_quantiles_over_uncertain_parameters_are_those_of_their_mixture() -> None:
+    both, random, n = np.array([[0.5, 3.0], [2.0, 3.0]]), np.random.default_rng(3), 200_000
+    drawn = sbg.draw(both[:, random.integers(0, 2, n)], np.full(n, 2), 50, random)
+    for level, quantile in zip(
+        (0.25, 0.5, 0.75), sbg.quantiles(both, np.array([2]), (0.25, 0.5, 0.75))[0], strict=True
+    ):
+        assert (drawn < quantile).mean() < level + 0.005
+        assert (drawn <= quantile).mean() > level - 0.005
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.05])
+def test_moments_are_those_of_counted_shares(discount: float) -> None:
+    both, k = np.array([[0.7, 4.0], [2.0, 0.5]]), np.array([0, 5])
+    worth = np.append(0.0, np.cumsum((1 + discount) ** -np.arange(3000.0)))
+    for horizon in (0, 1, 7, *([np.inf] if discount else [])):
+        means, variances = sbg.moments(both, k, horizon, discount)
+        for row, parameters in enumerate(both.T):
+            for column, made in enumerate(k):
+                there = sbg.survival(parameters, made + 3000)[made:]
+                shares = -np.diff(there / there[0], append=0.0)
+                brought = worth[np.minimum(np.arange(shares.size), horizon).astype(int)]
+                mean = shares @ brought
+                assert means[row, column] == pytest.approx(mean, rel=1e-9, abs=1e-12)
+                assert variances[row, column] == pytest.approx(shares @ (brought - mean) ** 2, rel=1e-7, abs=1e-9)
+
+
+def test_renewals_of_a_group_are_summed_by_age() -> None:
+    # By hand: half leave at each renewal; 8 who never renewed have two to come, 4 who renewed once have one.
+    there = 0.5 ** np.arange(5)
+    assert sbg.by_age(there, np.array([0, 1]), np.array([2, 1]), np.array([8.0, 4.0])).tolist() == [4, 2 + 2, 0, 0]
+    parameters, k, due = np.array([0.7, 2.0]), np.array([0, 2, 5]), np.array([4, 0, 3])
+    whole = sbg.by_age(sbg.survival(parameters, 8), k, due, np.ones(3))
+    each = [sbg.expected_renewals(parameters, k[i : i + 1], due[i])[0] for i in range(3)]
+    assert whole.sum() == pytest.approx(sum(each), rel=1e-12)
+    assert sbg.by_age(np.array([1.0, 0, 0]), np.array([1]), np.array([1]), np.ones(1)).tolist() == [0, 0]
+
+
 def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
     truth, random, held = np.array([0.9, 3.0]), np.random.default_rng(12), np.zeros(2)
     for _ in range(50):

@@ -214,7 +214,7 @@ def test_every_defect_is_where_the_truth_says(out: Path) -> None:
 
 def test_small_feeds_have_as_many_records_as_their_accounts_say(out: Path) -> None:
     accounts = truth(out, "accounts.json")["files"]
-    feeds = ["rates", "stores", "categories", "campaigns", "feedback", "contacts", "responses"]
+    feeds = ["rates", "stores", "categories", "campaigns", "feedback", "contacts", "responses", "contracts"]
     for path in [path for feed in feeds for path in (out / feed).iterdir()]:
         assert len(table(path)) == accounts[path.relative_to(out).as_posix()]["records"] > 0
     for path in (out / "products").iterdir():
@@ -388,6 +388,30 @@ def test_small_feeds_speak_of_known_customers_orders_and_campaigns(out: Path, li
     for row in feedback:
         assert buyers[row["order_no"]] == row["customer_no"]
         assert row["complaint"] == ("yes" if int(row.get("rating") or row["stars"]) <= 2 else "no")
+
+
+def test_contracts_are_told_when_they_begin_and_when_notice_is_given(out: Path) -> None:
+    customers = {row["customer_no"]: row for row in truths(out, "customers")}
+    renewals = {row["contract_no"]: int(row["renewal"]) for row in truths(out, "contracts")}
+    told = defaultdict(list)
+    for path in sorted(out.glob("contracts/*")):
+        for row in table(path):
+            assert row["changed"].startswith(path.stem)
+            told[row["contract_no"]].append(row)
+    assert told.keys() == renewals.keys()
+    assert {len(rows) for rows in told.values()} == {1, 2}
+    for number, (first, *later) in told.items():
+        assert first["customer_no"] in customers
+        assert (first["changed"], first["cancelled"], first["ends"]) == (first["begins"], "", "")
+        assert (number[0], first["price"]) == {"club": ("C", "9.90"), "box": ("B", "24.90")}[first["plan"]]
+        for row in later:
+            assert row["changed"] == row["cancelled"] <= row["ends"]
+            begins, ends = (date.fromisoformat(row[key]) for key in ("begins", "ends"))
+            if row["plan"] == "box":
+                assert ends == begins + timedelta(days=14 * renewals[number])
+            else:
+                assert (ends.year * 12 + ends.month) - (begins.year * 12 + begins.month) == renewals[number]
+                assert ends.day == begins.day or (ends + timedelta(days=1)).day == 1
 
 
 def test_feedback_changes_its_columns_half_way(out: Path) -> None:

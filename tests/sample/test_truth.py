@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, comb, gammaln
 from scipy.stats import chi2
 
-from crm_spark.kernels import bgnbd, gamma_gamma
+from crm_spark.kernels import bgnbd, gamma_gamma, sbg
 from crm_spark.kernels.histories import histories
 from crm_spark.kernels.likelihood import Estimate
 from crm_spark.sample import shop
@@ -139,6 +139,45 @@ def test_gamma_gamma_refitted_is_that_of_each_archetype(made: Shop) -> None:
             own["worth"].to_numpy() / made.customers.loc[own["customer_no"], "mean_order_value"].to_numpy() - 1
         ) ** 2
         assert abs(spread.mean() - 1 / planted["p"]) < 4 * spread.std() / np.sqrt(len(spread))
+
+
+def test_contracts_are_left_as_the_planted_plan_says(made: Shop) -> None:
+    last = date(2025, 1, 1) + timedelta(days=DAYS - 1)
+    found: dict[str, dict[str, str]] = {}
+    for row in made.rows("contracts"):
+        found[row["contract_no"]] = row  # what is told later takes the place of what was told before
+    for name, plan in made.parameters["contracts"].items():
+        renewal, is_there = [], []
+        for row in found.values():
+            if row["plan"] != name:
+                continue
+            begins, ends = (date.fromisoformat(row[key]) if row[key] else None for key in ("begins", "ends"))
+            days = 14 if name == "box" else 30.4375
+            is_over = ends is not None and ends <= last
+            is_there.append(not is_over)
+            renewal.append(round((ends - begins).days / days) if is_over else due(begins, last, name))
+        among = sbg.lifetimes(np.array(renewal), np.array(is_there))
+        assert len(renewal) > 700
+        left, renewed = among.left.sum(), among.renewed.sum()
+        # A constant retention, which is what beta-geometric comes to where alpha and beta grow without end.
+        constant = left * np.log(left / (left + renewed)) + renewed * np.log(renewed / (left + renewed))
+        if made.is_planted:
+            planted = np.log([plan["alpha"], plan["beta"]])
+            assert_likely(lambda logs, among=among: sbg.log_likelihood(np.exp(logs), among), planted)
+            assert sbg.log_likelihood(np.exp(planted), among) - constant > 20, "customers differ"
+        else:
+            assert plan["alpha"] is None
+            assert_share(left, left + renewed, plan["leaving"])
+            estimate = sbg.fit(among)
+            assert estimate.reason or 2 * (estimate.log_likelihood - constant) < chi2.ppf(RARE, 1)
+
+
+def due(begins: date, last: date, plan: str) -> int:
+    """Renewals that came due until the last day."""
+    if plan == "box":
+        return (last - begins).days // 14
+    months = (last.year - begins.year) * 12 + last.month - begins.month
+    return months - (begins.day > last.day)  # the last day of the shop ends a month of 31 days
 
 
 def test_the_models_of_lifetime_value_find_what_was_planted(made: Shop) -> None:
