@@ -79,8 +79,9 @@ def clv(
     prospects = histories.prospects(customer_history, customers, as_of, margins)
     if config.covariates:
         everybody = customers.unionByName(prospects, allowMissingColumns=True)
-        known = covariates.add(everybody, customer_history, order_lines, as_of, config.covariates).localCheckpoint()
-        customers, prospects = value.bought(known), known.where("frequency IS NULL").select(*value.GIVEN, "covariates")
+        known = covariates.gather(everybody, customer_history, order_lines, as_of, config.covariates).localCheckpoint()
+        told = covariates.level(known, config.covariates).localCheckpoint()
+        customers, prospects = histories.bought(told), told.where(F.col("frequency").isNull())
     weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
     fitted = models.fit(
         customers, as_of, config.unit_days, config.models, held_out, weeks, config.chance_days

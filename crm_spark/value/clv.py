@@ -14,7 +14,7 @@ p25 and p75, of 90 % between p05 and p95. Those of the probability to be a custo
 
 Customers who are known and have not bought yet (prospects) have a row too. Nothing tells whether they ever will, so it
 says what to expect of them once they do: it is the row of somebody whose first purchase was on that day. Such rows have
-no history, and `bought` leaves them out: whoever adds up values does so.
+no history, and `histories.bought` leaves them out: whoever adds up values does so.
 
 Where the chosen model has covariates, customers with the same are asked about together, by parameters of their own.
 
@@ -128,11 +128,6 @@ HISTORY = ["customer_id", "frequency", "recency", "age", "monetary", "revenue"]
 GIVEN = [*HISTORY, "margin_share"]
 
 
-def bought(clv: DataFrame) -> DataFrame:
-    """Keep the rows of customers who bought; of the others a value is not to be added up, as they may never buy."""
-    return clv.where(F.col("frequency").isNotNull())
-
-
 def predict(
     among: DataFrame,
     parameters: DataFrame,
@@ -170,7 +165,8 @@ def predict(
     of_age = F.floor(F.col("age") / TOGETHER)
     alike = among.select(*GIVEN, *text).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
     if prospects is not None:
-        alike = alike.unionByName(prospects, allowMissingColumns=True)
+        asked_too = prospects.select("customer_id", "margin_share", *text)
+        alike = alike.unionByName(asked_too, allowMissingColumns=True)
     asked = learned.hand_out(alike, known)
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED]]
     types += [

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.features.quantiles import quantiles
 from crm_spark.features.snapshot import known_on
+from crm_spark.value.histories import bought
 
 CATEGORIES = ("channel", "country", "region")
 NUMBERS = ("first_sales", "registered_days")
@@ -27,10 +28,10 @@ UNKNOWN, OTHER = "(unknown)", "(other)"
 BETWEEN = "; "  # two levels in one text
 
 
-def add(
+def gather(
     customers: DataFrame, customer_history: DataFrame, order_lines: DataFrame, as_of: date, names: Sequence[str]
 ) -> DataFrame:
-    """Add what is known of each customer as one text, like `channel=web; region=(unknown)`.
+    """Add to customers what was known of them on the day of their first purchase.
 
     Parameters
     ----------
@@ -45,37 +46,9 @@ def add(
     Returns
     -------
     DataFrame
-        The same with `covariates`. One shuffle by customer of each table that tells something. Then four passes over
-        `customers` at most, whose shuffles carry levels and buckets of numbers.
+        The same with columns of these names, and what they come from. One shuffle by customer of each table that tells
+        something.
     """
-    told = _with_numbers(_attributed(customers, customer_history, order_lines, as_of, names), as_of).localCheckpoint()
-    levels = [*[_category(name) for name in names if name in CATEGORIES]]
-    numbers = [name for name in names if name in NUMBERS]
-    if numbers:
-        cuts = quantiles(_bought(told), numbers, QUARTERS).select(
-            *[F.col(name).alias(f"{name}_cuts") for name in numbers]
-        )
-        told = told.crossJoin(F.broadcast(cuts))
-        levels += [_quarter(name) for name in numbers]
-    named = told.withColumn("levels", F.array(*levels))
-    kept = F.broadcast(_kept(_bought(named)))
-
-    def level(one: Column) -> Column:
-        of = F.try_element_at("kept", one["covariate"])
-        return F.when(F.array_contains(of["levels"], one["level"]), one["level"]).otherwise(of["rest"])
-
-    text = F.concat_ws(BETWEEN, F.transform("levels", level))
-    return named.crossJoin(kept).withColumn("covariates", text).select(*customers.columns, "covariates")
-
-
-def _bought(customers: DataFrame) -> DataFrame:
-    return customers.where(F.col("frequency").isNotNull())
-
-
-def _attributed(
-    customers: DataFrame, customer_history: DataFrame, order_lines: DataFrame, as_of: date, names: Sequence[str]
-) -> DataFrame:
-    """Customers with attributes as they held on the day of the first purchase."""
     first = F.date_sub(F.lit(as_of), F.coalesce("age", F.lit(0)))
     known = customers.withColumn("first_on", first)
     attributes = [SAID[name] for name in names if name in SAID]
@@ -93,17 +66,45 @@ def _attributed(
     if "registered_days" in names:
         days = F.date_diff("first_on", "registered_on")
         known = known.withColumn("registered_days", F.when(days >= 0, days.cast("double")))
-    return known
-
-
-def _with_numbers(customers: DataFrame, as_of: date) -> DataFrame:
-    """Add what the first day with an order brought."""
     later = F.coalesce(F.col("monetary") * F.col("frequency"), F.lit(0.0))
-    return customers.withColumn("first_sales", F.round(F.col("revenue") - later, 4))
+    return known.withColumn("first_sales", F.round(F.col("revenue") - later, 4))
+
+
+def level(known: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Add the levels of the covariates as one text, like `channel=web; region=(unknown)`.
+
+    Parameters
+    ----------
+    known : DataFrame
+        As `gather` gives it; read several times: best persisted.
+    names : sequence of str
+        As `gather` was told.
+
+    Returns
+    -------
+    DataFrame
+        The customers with `covariates`. Four passes at most, whose shuffles carry levels and buckets of numbers.
+    """
+    numbers = [name for name in names if name in NUMBERS]
+    levels = [*[_category(name) for name in names if name in CATEGORIES], *[_quarter(name) for name in numbers]]
+    cut = known
+    if numbers:
+        cuts = quantiles(bought(known), numbers, QUARTERS)
+        cut = known.crossJoin(F.broadcast(cuts.select(*[F.col(name).alias(f"{name}_cuts") for name in numbers])))
+    named = cut.withColumn("levels", F.array(*levels))
+    kept = F.broadcast(_kept(bought(named)))
+
+    def text(one: Column) -> Column:
+        of = F.try_element_at("kept", one["covariate"])
+        return F.when(F.array_contains(of["levels"], one["level"]), one["level"]).otherwise(of["rest"])
+
+    told = named.crossJoin(kept).withColumn("covariates", F.concat_ws(BETWEEN, F.transform("levels", text)))
+    used = [*CATEGORIES, *NUMBERS, *[f"{name}_cuts" for name in NUMBERS], "registered_on", "first_on"]
+    return told.drop(*used, "levels", "kept")
 
 
 def _category(name: str) -> Column:
-    return _level(name, F.translate(F.trim(name), BETWEEN.strip(), ","))
+    return _level(name, F.nullif(F.translate(F.trim(name), BETWEEN.strip(), ","), F.lit("")))
 
 
 def _quarter(name: str) -> Column:

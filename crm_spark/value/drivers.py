@@ -37,8 +37,8 @@ from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import shapley
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import lists, matrix
-from crm_spark.value.clv import bought
 from crm_spark.value.forest import Learned, number, point
+from crm_spark.value.histories import bought
 
 PARTS = {
     "alive": "the probability to be a customer still",

@@ -155,6 +155,17 @@ def prospects(
     )
 
 
+def bought(customers: DataFrame) -> DataFrame:
+    """Keep rows of customers who bought, not those of prospects: what these are worth is not to be added up.
+
+    Parameters
+    ----------
+    customers : DataFrame
+        With `frequency`: rows of CLV, or as `gather` gives them.
+    """
+    return customers.where(F.col("frequency").isNotNull())
+
+
 def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:
     """Count the repeat purchases of each week, of customers who came before the held-out days.
 

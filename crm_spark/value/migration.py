@@ -6,8 +6,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.value.clv import bought
 from crm_spark.value.groups import UNKNOWN
+from crm_spark.value.histories import bought
 
 NEW, GONE = "(new)", "(gone)"
 NO_DAY = "no day before has values: all are new"

@@ -155,7 +155,7 @@ def fit(
     Parameters
     ----------
     among : DataFrame
-        As `histories.gather` gives it, and `covariates.add` where models shall have some; read several times: best
+        As `histories.gather` gives it, and `covariates.level` where models shall have some; read several times: best
         persisted.
     unit_days : int, default 7
         Days of one unit of the models' time: only alpha and beta depend on it.

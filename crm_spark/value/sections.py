@@ -13,7 +13,7 @@ from crm_spark.kernels.holdout import MOST, WEEK
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.value import learned
 from crm_spark.value.candidates import COVARIED
-from crm_spark.value.clv import bought
+from crm_spark.value.histories import bought
 from crm_spark.value.models import KERNELS, WITH_COVARIATES
 
 BANDS = 10

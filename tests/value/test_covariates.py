@@ -15,7 +15,7 @@ from crm_spark.kernels import bgnbd, pareto_nbd
 from crm_spark.kernels import covariates as kernel
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 from crm_spark.value import clv, covariates, models, sections, totals
-from crm_spark.value.histories import gather, weeks
+from crm_spark.value.histories import bought, gather, weeks
 from tests.value.test_clv import AS_OF, days_of
 
 HELD_OUT = 60
@@ -30,64 +30,63 @@ def day(before: int) -> date:
     return AS_OF - timedelta(days=before)
 
 
-def test_what_counts_is_what_was_known_at_the_first_purchase(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(covariates, "FEW", 2)
-    # Customer, days since the first purchase, money of the first; none of the last has bought.
-    bought = [("a", 90, 10.0), ("b", 80, 20.0), ("c", 70, 30.0), ("d", 60, 40.0), ("e", 50, 50.0), ("f", 40, 60.0)]
-    customers = [(who, age, 1, 5.0, first + 5.0) for who, age, first in bought] + [("new", None, None, None, None)]
-    said = [
-        ("a", 95, "DE", day(120)), ("a", 89, "AT", None),  # moves a day after the first purchase
-        ("b", 80, "DE", None),
-        ("c", 75, "AT", day(100)), ("c", 72, "AT; Tirol", None), ("c", 71, None, None),
-        ("d", 59, "DE", day(200)),  # is known a day too late
-        ("e", 50, None, day(30)), ("e", 49, "AT", None),  # registered after the first purchase
-        ("new", 10, "DE", day(10)), ("new", -1, "AT", None),
-    ]  # fmt: skip
-    lines = [("a", 90, 1, "web"), ("a", 90, 2, "app"), ("b", 80, 3, "web"), ("b", 90, 0, "store"), ("c", 70, 4, None)]
-    noon = datetime(1997, 1, 1, 12, tzinfo=UTC)
+NOON = datetime(1997, 1, 1, 12, tzinfo=UTC)
+# Customer, days since the first purchase, what the first day brought.
+BOUGHT = [("a", 90, 10.0), ("b", 80, 20.0), ("c", 70, 30.0), ("d", 60, 40.0), ("e", 50, 50.0), ("f", 40, 60.0)]
+SAID = [  # of whom, how many days ago, where they live, when they registered
+    ("a", 95, "DE", day(120)), ("a", 89, "AT", None),  # moves a day after the first purchase
+    ("b", 80, "DE", None),
+    ("c", 75, "AT", day(100)), ("c", 72, "AT; Tirol", None), ("c", 71, None, None),
+    ("d", 59, "DE", day(200)),  # is known a day too late
+    ("e", 50, None, day(30)), ("e", 49, "AT", None),  # registered after the first purchase
+    ("new", 10, "DE", day(10)), ("new", -1, "AT", None),
+]  # fmt: skip
+LINES = [("a", 90, 1, "web"), ("a", 90, 2, "app"), ("b", 80, 3, "web"), ("b", 90, 0, "store"), ("c", 70, 4, None)]
+TOLD = ["country", "channel", "first_sales", "registered_days"]
+
+
+def levelled(spark: SparkSession) -> DataFrame:
+    customers = [(who, age, 1, 5.0, first + 5.0) for who, age, first in BOUGHT] + [("new", None, None, None, None)]
     history = [
-        {
-            "customer_id": who,
-            "known_on": day(ago),
-            "known_at": noon,
-            "row_hash": f"{n:02}",
-            "country": country,
-            "registered_on": on,
-        }
-        for n, (who, ago, country, on) in enumerate(said)
-    ]
-    sold = [
-        {"customer_id": who, "ordered_on": day(ago), "ordered_at": noon + timedelta(minutes=n), "line_id": str(n),
-         "channel": channel, "kind": "sale" if n else "return", "amount": Decimal(1)}
-        for who, ago, n, channel in lines
+        {"customer_id": who, "known_on": day(ago), "known_at": NOON, "row_hash": f"{n:02}", "country": country,
+         "registered_on": on}
+        for n, (who, ago, country, on) in enumerate(SAID)
     ]  # fmt: skip
-    known = covariates.add(
+    sold = [
+        {"customer_id": who, "ordered_on": day(ago), "ordered_at": NOON + timedelta(minutes=n), "line_id": str(n),
+         "channel": channel, "kind": "sale" if n else "return", "amount": Decimal(1)}
+        for who, ago, n, channel in LINES
+    ]  # fmt: skip
+    known = covariates.gather(
         spark.createDataFrame(customers, "customer_id string, age int, frequency int, monetary double, revenue double"),
         frame(spark, CUSTOMER_HISTORY, history),
         frame(spark, ORDER_LINES, sold),
         AS_OF,
-        ["country", "channel", "first_sales", "registered_days"],
+        TOLD,
     )
-    told = {row["customer_id"]: row["covariates"].split("; ") for row in known.collect()}
+    return covariates.level(known.localCheckpoint(), TOLD)
+
+
+def test_what_counts_is_what_was_known_at_the_first_purchase(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(covariates, "FEW", 2)
+    told = {row["customer_id"]: row["covariates"].split("; ") for row in levelled(spark).collect()}
     assert told["a"] == ["country=DE", "channel=web", "first_sales=up to 22.5", "registered_days=up to 30"]
     # One customer of Tirol is too few, and there are no others: Tirol counts as the commonest.
     assert {who: of[0] for who, of in told.items()} == {
         "a": "country=DE", "b": "country=DE", "c": "country=(unknown)", "d": "country=(unknown)",
         "e": "country=(unknown)", "f": "country=(unknown)", "new": "country=DE",
     }  # fmt: skip
-    assert [told[who][1] for who in "abcnew" if who in told] == [
-        "channel=web",
-        "channel=web",
-        "channel=(unknown)",
-        "channel=(unknown)",
-    ]
-    assert [told[who][2] for who, *_ in bought] == [
+    assert {who: of[1] for who, of in told.items() if of[1] != "channel=(unknown)"} == {
+        "a": "channel=web", "b": "channel=web",
+    }  # fmt: skip
+    assert [told[who][2] for who, *_ in BOUGHT] == [
         "first_sales=up to 22.5", "first_sales=up to 22.5", "first_sales=(other)", "first_sales=(other)",
         "first_sales=above 47.5", "first_sales=above 47.5",
     ]  # fmt: skip
     assert told["new"][2:] == ["first_sales=(other)", "registered_days=up to 30"]
+    assert {who for who, of in told.items() if of[3] == "registered_days=(unknown)"} == set("bdef")
 
 
 def lived(customers: int, seed: int = 8) -> pd.DataFrame:
@@ -148,7 +147,9 @@ def test_a_model_with_covariates_is_judged_chosen_and_asked_as_the_kernel_is(
     assert covariance[4] == pytest.approx(found.covariance[4], rel=1e-3)
     assert_judged(fitted, model, of, [row for row in rows if row["known"]])
 
-    prospects = spark.createDataFrame([("new", WEB), ("other", STORE)], "customer_id string, covariates string")
+    prospects = spark.createDataFrame(
+        [("new", None, WEB), ("other", None, STORE)], "customer_id string, margin_share double, covariates string"
+    )
     values = clv.predict(customers, parameters, AS_OF, 90, prospects=prospects).orderBy("customer_id").collect()
     answers = {row["customer_id"]: row for row in values}
     assert_asked(answers, of, at, rows)
@@ -198,19 +199,22 @@ def assert_asked(answers: dict[str, Row], of: Any, at: np.ndarray, rows: Any) ->
 
 def assert_totals(told: DataFrame, parameters: DataFrame, of: Any, full: Uncertain) -> None:
     """Against the kernel's sums of each channel, which share the doubts of all parameters."""
-    grouped = clv.bought(told).selectExpr("*", "'all' everybody", "xxhash64(customer_id) & 4294967295 key")
+    grouped = bought(told).selectExpr("*", "'all' everybody", "xxhash64(customer_id) & 4294967295 key")
     total = totals.draw(grouped, parameters, ["everybody"]).collect()[0]
-    rows = grouped.collect()
-    money, sums = Uncertain(np.array([1.0, 2.0, 1.0]), np.zeros((3, 3))), 0
+    rows, sums = grouped.collect(), [0, 0]
+    p_q_v = parameters.where("model = 'gamma_gamma'").orderBy("position").collect()
+    money = Uncertain(*(np.array([row[name] for row in p_q_v]) for name in ("value", "covariances")))
     for text in (WEB, STORE):
         some = [row for row in rows if row["covariates"] == text]
-        these = Customers(*history(some), np.zeros(len(some)), np.ones(len(some)))
+        mean = np.array([row["monetary"] or 1.0 for row in some])
+        these = Customers(*history(some), history(some)[0], mean)
         keys = np.array([row["key"] for row in some]).astype(np.uint32)
         part = kernel.own(of, full, np.array([float(text == WEB)]))
-        sums = sums + sums_of_groups(of, part, money, these, 90 / 7, keys, np.zeros(len(some), dtype=np.int64))[0]
-    ours = [total[f"purchases_{share}"] for share in clv.SHARES]
-    # Pools of futures depend on paid purchases too: not the same draws, but the same distribution.
-    assert ours == pytest.approx(list(intervals_of_groups(sums)[0]), rel=0.03)
+        added = sums_of_groups(of, part, money, these, 90 / 7, keys, np.zeros(len(some), dtype=np.int64))
+        sums = [one + more for one, more in zip(sums, added, strict=True)]
+    for name, of_all in zip(("purchases", "revenue"), sums, strict=True):
+        ours = [total[f"{name}_{share}"] for share in clv.SHARES]
+        assert ours == pytest.approx(list(intervals_of_groups(of_all)[0]), rel=1e-5)
 
 
 def assert_shown(told: DataFrame, parameters: DataFrame, of: Any, learned: dict[str, Row]) -> None:
@@ -225,7 +229,7 @@ def assert_shown(told: DataFrame, parameters: DataFrame, of: Any, learned: dict[
     assert section.sentence(effects).startswith(
         f"Customers of channel web buy {effects[0]['buys']:.2f} times as often as those of the commonest channel ("
     )
-    rows = clv.bought(told).collect()
+    rows = bought(told).collect()
     own = kernel.parameters_of(of, np.array([row["value"] for row in learned.values()]), is_web(rows))
     shares = sum(of.purchase_shares(one, np.array([T]), 7)[0] for one, T in zip(own, history(rows)[2], strict=True))
     checked = sections.fit_check(told, parameters).rows.collect()
