@@ -218,16 +218,16 @@ def assert_totals(told: DataFrame, parameters: DataFrame, of: Any, full: Uncerta
 
 
 def assert_shown(told: DataFrame, parameters: DataFrame, of: Any, learned: dict[str, Row]) -> None:
-    section, effect = sections.effects(parameters), learned[f"alpha:{WEB}"]
+    section, effect = sections.effects(told, parameters), learned[f"alpha:{WEB}"]
     effects = [row.asDict() for row in section.rows.collect()]
-    assert [row["level"] for row in effects] == ["channel: web"]
+    assert [(row["level"], row["beside"]) for row in effects] == [("of channel web", "of channel store")]
     assert effects[0]["buys"] == pytest.approx(np.exp(effect["value"]))
     assert effects[0]["buys_high"] == pytest.approx(np.exp(effect["value"] + 1.96 * effect["standard_error"]))
     leaving = {name: row["value"] for name, row in learned.items() if ":" in name and not name.startswith("alpha")}
     odds = leaving[f"beta:{WEB}"] if of is pareto_nbd else leaving[f"a:{WEB}"] - leaving[f"b:{WEB}"]
     assert effects[0]["leaves"] == pytest.approx(np.exp(odds))
     assert section.sentence(effects).startswith(
-        f"Customers of channel web buy {effects[0]['buys']:.2f} times as often as those of the commonest channel ("
+        f"Customers of channel web buy {effects[0]['buys']:.2f} times as often as those of channel store ("
     )
     rows = bought(told).collect()
     own = kernel.parameters_of(of, np.array([row["value"] for row in learned.values()]), is_web(rows))
