@@ -1,49 +1,102 @@
-"""pareto_100k, coverage: models of buying, on customers who live by them."""
+"""bgnbd_1m, bgnbd_1m_map, pareto_nbd_1m, coverage: models of buying, on customers who live by them."""
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
 from benchmarks.customers import ALL_PUBLISHED, asked, lived
 from benchmarks.measure import Figure, compare, peak_mb, timed
-from benchmarks.value import peer_fit
-from crm_spark.kernels import bgbb, gamma_gamma, pareto_nbd
+from benchmarks.value import peer_fit, summary
+from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, pareto_nbd
 from crm_spark.kernels.histories import histories
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 
 Floats = NDArray[np.float64]
+Summary = tuple[Floats, Floats, Floats]  # x, t_x, T of each customer
 HORIZON = 52.0
 SPENDING = np.array([6.25, 3.74, 15.44])
 CUSTOMERS = 6000  # of a cohort
 RANKED = 60  # cohorts of which each customer is looked at
 
 
-def pareto_100k(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """Fit Pareto/NBD and predict, in the kernel, on two years of whole days, in weeks."""
-    customers = int(100_000 * share)
-    T = np.random.default_rng(1).integers(0, 729, customers) / 7
-    x, t_x, _ = lived(pareto_nbd, np.array([0.6, 4.3, 0.6, 21.0]), T, 0.0, seed=2)
-    t_x = np.floor(t_x * 7) / 7
+def bgnbd_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Fit BG/NBD and predict, in the kernel, on the summary that `lifetimes` gets."""
+    x, t_x, T = summary(int(1_000_000 * share))[:3]
+    return _against_lifetimes("bgnbd_1m", 1 / 30, bgnbd, "BetaGeoFitter", (x, t_x, T), 365.0)
 
-    def ours() -> Floats:
-        of = histories(x, t_x, T)
-        found = pareto_nbd.fit(of).parameters
-        alive = pareto_nbd.probability_alive(found, of.x, of.t_x, of.T)[of.of]
-        return np.array([alive.sum(), pareto_nbd.expected_purchases(found, of.x, of.t_x, of.T, HORIZON)[of.of].sum()])
+
+def bgnbd_1m_map(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The same, against the fit alone of `pymc-marketing`: its prior is flat enough to end at the same parameters."""
+    from pymc_marketing.clv import BetaGeoModel  # noqa: PLC0415 - a peer, of requirements/bench.txt
+
+    x, t_x, T = summary(int(1_000_000 * share))[:3]
+    told = pd.DataFrame({"customer_id": np.arange(x.size), "frequency": x, "recency": t_x, "T": T})
 
     def theirs() -> Floats:
-        peer = peer_fit("ParetoNBDFitter", x, t_x, T)
-        alive = peer.conditional_probability_alive(x, t_x, T)
-        purchases = peer.conditional_expected_number_of_purchases_up_to_time(HORIZON, x, t_x, T)
+        model = BetaGeoModel(data=told)
+        model.fit(method="map", progressbar=False)
+        fitted = model.fit_summary()  # type: ignore[no-untyped-call]
+        return np.array([fitted[name] for name in bgnbd.NAMES])
+
+    def ours() -> Floats:
+        return _fitted_and_asked(bgnbd, (x, t_x, T), 365.0)[0]
+
+    return compare("bgnbd_1m_map", x.size, "pymc-marketing: MAP fit", 1 / 12, ours, theirs, agree=_nearly)
+
+
+def pareto_nbd_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Fit Pareto/NBD and predict, in the kernel, on two years of whole days, in weeks.
+
+    The peer's search begins at the truth: from where it would begin by itself it now and then stops too early.
+    """
+    planted = np.array([0.6, 4.3, 0.6, 21.0])
+    T = np.random.default_rng(1).integers(0, 729, int(1_000_000 * share)) / 7
+    x, t_x, _ = lived(pareto_nbd, planted, T, 0.0, seed=2)
+    customers = x, np.floor(t_x * 7) / 7, T
+    return _against_lifetimes(
+        "pareto_nbd_1m", 1 / 20, pareto_nbd, "ParetoNBDFitter", customers, HORIZON, runs=1, initial_params=planted
+    )
+
+
+def _against_lifetimes(
+    name: str,
+    goal: float,
+    model: ModuleType,
+    fitter: str,
+    customers: Summary,
+    horizon: float,
+    runs: int = 3,
+    **settings: Any,
+) -> Figure:
+    def ours() -> Floats:
+        return _fitted_and_asked(model, customers, horizon)[1]
+
+    def theirs() -> Floats:
+        peer = peer_fit(fitter, *customers, **settings)
+        alive = peer.conditional_probability_alive(*customers)
+        purchases = peer.conditional_expected_number_of_purchases_up_to_time(horizon, *customers)
         return np.array([np.nansum(alive), np.nansum(purchases)])
 
-    def nearly(one: Floats, other: Floats) -> bool:
-        return bool(np.allclose(one, other, rtol=0.01))
+    peer = "lifetimes: fit and predict"
+    return compare(name, customers[0].size, peer, goal, ours, theirs, runs, agree=_nearly)
 
-    return compare("pareto_100k", customers, "lifetimes: fit and predict", 0.1, ours, theirs, agree=nearly)
+
+def _fitted_and_asked(model: ModuleType, customers: Summary, horizon: float) -> tuple[Floats, Floats]:
+    """The parameters; the sums of P(alive) and of the purchases to expect, which are told for each customer."""
+    of = histories(*customers)
+    found = model.fit(of).parameters
+    alive = model.probability_alive(found, of.x, of.t_x, of.T)[of.of]
+    purchases = model.expected_purchases(found, of.x, of.t_x, of.T, horizon)[of.of]
+    return found, np.array([alive.sum(), purchases.sum()])
+
+
+def _nearly(one: Floats, other: Floats) -> bool:
+    return bool(np.allclose(one, other, rtol=0.01))
 
 
 def coverage(spark: SparkSession, folder: Path, share: float) -> Figure:

@@ -20,6 +20,7 @@ Analysis. International Journal of Research in Marketing 24(3), 201-209.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
@@ -203,13 +204,13 @@ class _Likelihood:
     """
 
     def __init__(self, among: Histories, leaves_at_first: bool) -> None:
-        self.x, of_x = np.unique(among.x, return_inverse=True)
+        of_x, self.x = pd.factorize(among.x, sort=True)  # by hashing: quicker than np.unique where values are few
         self.chances = self.x + leaves_at_first
         self.n_x = np.bincount(of_x, weights=among.customers)
         risk = (among.x > 0) | leaves_at_first
-        self.once, of_once = np.unique(among.T[~risk], return_inverse=True)
+        of_once, self.once = pd.factorize(among.T[~risk], sort=True)
         self.n_once = np.bincount(of_once, weights=among.customers[~risk], minlength=self.once.size)
-        self.t, of_t = np.unique(np.concatenate([among.t_x[risk], among.T[risk]]), return_inverse=True)
+        of_t, self.t = pd.factorize(np.concatenate([among.t_x[risk], among.T[risk]]), sort=True)
         columns = (among.customers[risk], among.x[risk], of_x[risk], *np.split(of_t, 2))
         self.blocks = [tuple(column[at : at + BLOCK] for column in columns) for at in range(0, columns[0].size, BLOCK)]
 

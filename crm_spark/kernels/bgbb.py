@@ -11,7 +11,7 @@ Fader, P. S., Hardie, B. G. S., Shang, J. (2010). Customer-Base Analysis in a Di
 Marketing Science 29(6), 1086-1108.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -225,10 +225,8 @@ def expected_purchases(
     (n,) array
         Infinite where an infinite horizon is not discounted and gamma is 1 or less.
     """
-    alpha, beta, gamma, delta = parameters
-    ages, of = np.unique(np.asarray(T, dtype=np.float64), return_inverse=True)
-    alive, there = probability_alive(parameters, x, t_x, T), sbg.until_leaving(gamma, delta + ages, horizon, discount)
-    return np.asarray(alive * ((alpha + x) / (alpha + beta + T)) * there[of], dtype=np.float64)
+    alive = probability_alive(parameters, x, t_x, T)
+    return np.asarray(alive * _while_alive(parameters, x, T, [horizon], discount)[:, 0], dtype=np.float64)
 
 
 def expected_if_alive(parameters: Floats, x: Floats, T: Floats, times: Floats) -> Floats:
@@ -244,9 +242,26 @@ def expected_if_alive(parameters: Floats, x: Floats, T: Floats, times: Floats) -
     -------
     (n, k) array
     """
+    return _while_alive(parameters, x, T, times, 0.0)
+
+
+def discounted_if_alive(parameters: Floats, x: Floats, T: Floats, discount: float) -> Floats:
+    """Give all purchases to come of a customer who is one at T, each discounted: equation (14) without P(alive).
+
+    Parameters
+    ----------
+    x, T : (n,) arrays
+    discount : float
+        Continuous rate for one opportunity: a purchase at the s-th from now counts exp(-discount * s).
+    """
+    return _while_alive(parameters, x, T, [np.inf], float(np.expm1(discount)))[:, 0]
+
+
+def _while_alive(parameters: Floats, x: Floats, T: Floats, horizons: Iterable[float], discount: float) -> Floats:
+    """The purchases to expect of who is one at T until each of the horizons, discounted; (n, k)."""
     alpha, beta, gamma, delta = parameters
     ages, of = np.unique(np.asarray(T, dtype=np.float64), return_inverse=True)
-    there = np.stack([sbg.until_leaving(gamma, delta + ages, time, 0.0) for time in times], axis=1)
+    there = np.stack([sbg.until_leaving(gamma, delta + ages, horizon, discount) for horizon in horizons], axis=1)
     return np.asarray(((alpha + x) / (alpha + beta + T))[:, None] * there[of], dtype=np.float64)
 
 

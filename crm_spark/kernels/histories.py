@@ -47,9 +47,14 @@ def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None
     # By hashing: to sort a million floats three times would take longer than the fit.
     codes, distinct = zip(*[pd.factorize(column, sort=True) for column in (x, t_x, T)], strict=True)
     code = (codes[0] * distinct[1].size + codes[1]) * distinct[2].size + codes[2]
-    _, first, of = np.unique(code, return_index=True, return_inverse=True)
-    counts = np.bincount(of, weights=customers, minlength=first.size)
-    kept = [np.asarray(column, dtype=np.float64)[first] for column in (x, t_x, T)]
+    # Which of equal rows comes first is no matter, so the quickest sort will do: np.unique takes three times as long.
+    order = np.argsort(code)
+    is_new = np.diff(code[order], prepend=-1) != 0
+    of = np.empty(code.size, dtype=np.int64)
+    of[order] = np.cumsum(is_new) - 1
+    one = order[is_new]
+    counts = np.bincount(of, weights=customers, minlength=one.size)
+    kept = [np.asarray(column, dtype=np.float64)[one] for column in (x, t_x, T)]
     return Histories(kept[0], kept[1], kept[2], counts.astype(np.float64), of)
 
 

@@ -7,7 +7,8 @@ back later, goes with the lost, among whom they do not count. Who bought in both
     revenue = orders of all x the group's part of them x revenue of an order
     margin  = the same x share of the revenue that stays
 
-and the difference is parted among these factors: frequency, mix, basket, margin share. Each gets the mean of what it
+and the difference is parted among these factors: frequency, mix, basket, margin share (that of each period's last day,
+where `customer_margins` told one then). Each gets the mean of what it
 moves over all orders in which the factors can change one after the other (the Shapley value). So nothing is left over,
 and no order of factors is preferred. Parts of groups add up, too.
 
@@ -19,7 +20,7 @@ Shorrocks, A. F. (2013). Decomposition procedures for distributional analysis. J
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import reduce
 from itertools import combinations
 from math import factorial
@@ -50,7 +51,7 @@ BRIDGE = Table(
             "part",
             "string",
             f"{', '.join(PARTS)}: what lies between adds up to now less before; lost: with the money of who bought in "
-            "neither period; margin_share: money went to customers of whom more or less stays",
+            "neither period; margin_share: more or less of the money stays",
         ),
         Field("position", "int", "place of the part, from 0"),
         Field("amount", "double", "what it was, or what the part moved", unit="money", nullable=True),
@@ -76,8 +77,9 @@ def compare(
     customer_days : DataFrame of CUSTOMER_DAYS
         Days after `as_of` are ignored.
     customer_features : DataFrame of CUSTOMER_FEATURES
+        Other days than `as_of` are ignored; it may have none.
     customer_margins : DataFrame of MARGINS
-        Of both, other days than `as_of` are ignored; they may have none.
+        Only `as_of` and the last of the days before are looked at. Whose share was not told then had the one of now.
     period : int, default 90
         Days of each period; where there are not twice as many since the first purchase, half of those there are.
     attribute : str, default "channel"
@@ -96,8 +98,15 @@ def compare(
     sums = summed(customer_days, as_of, period, net)
     groups = of_day(customer_features, as_of, F.col(attribute).alias("group"))
     stays = shares(customer_margins, as_of, net)
-    customers = sums.join(groups, "customer_id", "left").join(stays, "customer_id", "left")
-    return parted(by_group(customers), as_of, net)
+    stayed = shares(customer_margins, as_of - timedelta(period), net)
+    customers = (
+        sums.join(groups, "customer_id", "left")
+        .join(stays, "customer_id", "left")
+        .join(stayed.withColumnRenamed("margin_share", "share_then"), "customer_id", "left")
+    )
+    # Where the periods are cut short, the days before end on another day.
+    then = F.coalesce(F.when(F.col("period") == period, F.col("share_then")), "margin_share")
+    return parted(by_group(customers.withColumn("share_before", then)), as_of, net)
 
 
 def summed(customer_days: DataFrame, as_of: date, period: int, net: bool) -> DataFrame:
@@ -148,10 +157,10 @@ def by_group(customers: DataFrame) -> DataFrame:
     for kind in kinds:
         is_kind = F.col("kind") == kind
         told.append(F.count_if(is_kind & bought).alias(f"customers_{kind}"))
-        for name in ("before", "now"):
+        for name, share in (("before", "share_before"), ("now", "margin_share")):
             money = F.col(f"money_{name}")
             told.append(F.sum(F.when(is_kind, money).otherwise(0.0)).alias(f"revenue_{kind}_{name}"))
-            margin = F.when(is_kind, money * F.coalesce("margin_share", F.lit(0.0))).otherwise(0.0)
+            margin = F.when(is_kind, money * F.coalesce(share, F.lit(0.0))).otherwise(0.0)
             told.append(F.sum(margin).alias(f"margin_{kind}_{name}"))
     kept = [
         F.sum(F.when(F.col("kind") == "kept", F.col(f"orders_{name}")).otherwise(0))

@@ -13,7 +13,7 @@ NAMES = {
     "frequency": "Who stayed ordered more or less often",
     "mix": "Orders went to other groups",
     "basket": "An order brought more or less",
-    "margin_share": "Money went to customers of whom more or less stays",
+    "margin_share": "More or less of the money stays",
     "now": "Now",
 }
 

@@ -5,8 +5,8 @@ the horizon are expected to bring, month by month, each month discounted to `as_
 `margin * expected_spend * sum over months of exp(-rate * middle) * expected purchases of the month`. The margin is the
 customer's own share by `customer_margins`, where costs are known, else what is set.
 
-By Pareto/NBD all purchases that will ever come have a discounted sum too (DERT): from it comes the lifetime value. The
-other models would take as long for it as for everything else, and tell none.
+By Pareto/NBD and BG/BB all purchases that will ever come have a discounted sum too (DERT): from it comes the lifetime
+value. BG/NBD and MBG/NBD would take as long for it as for everything else; by NBD nobody ever leaves: they tell none.
 
 Who is expected to buy 0.4 times will most likely not buy at all. So beside expected values stand quantiles of what
 will really happen, by chance and by how well the parameters are known: with a probability of one half it lies between
@@ -38,7 +38,7 @@ from pyspark.sql import functions as F
 from scipy import special
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.kernels import gamma_gamma, pareto_nbd
+from crm_spark.kernels import bgbb, gamma_gamma, pareto_nbd
 from crm_spark.kernels.histories import Histories
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.likelihood import Floats
@@ -52,6 +52,7 @@ DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
 TOGETHER = 64  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
+EVER = {pareto_nbd: pareto_nbd.discounted_if_alive, bgbb: bgbb.discounted_if_alive}  # by kernel
 HORIZONS = (30, 90, 365)  # days, which column names tell
 SHARES = ("p05", "p25", "p75", "p95")
 
@@ -103,7 +104,7 @@ CLV = Table(
         *_shares("purchases", "int", "days with an order in the horizon", "day"),
         *_shares("revenue", "double", "what they bring", "money"),
         Field("expected_margin", "double", "what of `expected_revenue` stays", unit="money", nullable=True),
-        Field("lifetime_value", "double", "the value of all days to come, by Pareto/NBD", unit="money", nullable=True),
+        Field("lifetime_value", "double", "that of all days, by Pareto/NBD and BG/BB", unit="money", nullable=True),
         Field(
             "covariates",
             "string",
@@ -263,8 +264,8 @@ def _predicted(
         monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
         by_month = (kept * answers["expected_spend"])[:, None] * monthly
         answers["value"] = by_month.sum(axis=1)
-        if model is pareto_nbd and rate > 0:
-            ever = alive * pareto_nbd.discounted_if_alive(buying.parameters, of.x, of.T, rate * unit)
+        if model in EVER and rate > 0:
+            ever = alive * EVER[model](buying.parameters, of.x, of.T, rate * unit)
             answers["lifetime_value"] = kept * answers["expected_spend"] * ever[of.of]
         # Without a model of money the purchases are told all the same.
         spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))

@@ -21,7 +21,7 @@ BANDS = 10
 FIRST = 20  # customers
 Z = 1.96  # standard errors within which 95 % lie
 SAID = {
-    "first_sales": "whose first day brought {} ¤",
+    "first_sales": "whose first day brought {}",
     "registered_days": "who first bought {} days after registration",
 }
 LIKELY = "likely to be customers still"

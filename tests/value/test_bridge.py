@@ -46,12 +46,16 @@ def bought() -> Days:
 
 
 def known(days: Days) -> tuple[Days, Days]:
-    """Channel and margin share of each customer but the last."""
+    """Channel and margin share of each customer but the last; another share 40 days ago of all but the first."""
     who = sorted({row["customer_id"] for row in days})[:-1]
     features = [
         {"customer_id": one, "as_of": AS_OF, "channel": "web" if at % 3 else "app"} for at, one in enumerate(who)
     ]
     margins = [{"customer_id": one, "as_of": AS_OF, "margin_share": 0.2 + 0.01 * at} for at, one in enumerate(who)]
+    since = AS_OF - timedelta(days=40)
+    margins += [
+        {"customer_id": one, "as_of": since, "margin_share": 0.5 - 0.003 * at} for at, one in enumerate(who) if at
+    ]
     return features, margins
 
 
@@ -72,7 +76,9 @@ def plain(
     """The same by loops, a mean over all orders in which factors change; and who is of each group's parts."""
     features, margins = known(days)
     channel = {row["customer_id"]: row["channel"] for row in features}
-    share = {row["customer_id"]: row["margin_share"] for row in margins}
+    share = {row["customer_id"]: row["margin_share"] for row in margins if row["as_of"] == AS_OF}
+    stood = {row["customer_id"]: row["margin_share"] for row in margins if row["as_of"] == AS_OF - timedelta(period)}
+    then = share | stood
     orders: Any = defaultdict(lambda: [0, 0, 0])
     money: Any = defaultdict(lambda: [0.0, 0.0, 0.0])
     for row in days:
@@ -87,14 +93,15 @@ def plain(
         kind = "kept" if now and before else "lost" if not now else "returned" if before or older else "won"
         for part in [kind] * bool(now or before) + ["now"] * bool(now) + ["before"] * bool(before):
             of[group, part].add(who)
-        for measure, part in (("revenue", 1.0), ("margin", share.get(who, 0.0))):
-            sums[measure, group, "now"] += part * money[who][0]
-            sums[measure, group, "before"] += part * money[who][1]
+        for measure, is_, was in (("revenue", 1.0, 1.0), ("margin", share.get(who, 0.0), then.get(who, 0.0))):
+            sums[measure, group, "now"] += is_ * money[who][0]
+            sums[measure, group, "before"] += was * money[who][1]
             if kind != "kept":
-                sums[measure, group, kind] += part * (money[who][0] - money[who][1])
+                sums[measure, group, kind] += is_ * money[who][0] - was * money[who][1]
         if kind == "kept":
             for side, at in ((1, 0), (0, 1)):
-                for place, number in enumerate((orders[who][at], money[who][at], share.get(who, 0.0) * money[who][at])):
+                stays = (share if side else then).get(who, 0.0) * money[who][at]
+                for place, number in enumerate((orders[who][at], money[who][at], stays)):
                     kept[group][side][place] += number
     for group, sides in kept.items():
         all_ = [sum(one[side][0] for one in kept.values()) for side in (0, 1)]
@@ -191,7 +198,7 @@ def test_the_page_leads_from_before_to_now(spark: SparkSession) -> None:
         ("New customers", 30.0, 100.0, 4),
         ("Customers who stayed away", -60.0, 130.0, 4),
         ("Who stayed ordered more or less often", 5.0, 70.0, 4),
-        ("Money went to customers of whom more or less stays", None, 75.0, 4),
+        ("More or less of the money stays", None, 75.0, 4),
         ("Now", 75.0, 0.0, 4),
     ]
     assert [row["moves"] for row in part.rows] == [True, True, True, True, False, True]

@@ -213,8 +213,8 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
         assert [row[name] for row in rows] == pytest.approx(list(expected), rel=1e-9)
     assert {row["model"] for row in rows} == {model}
     assert_margins(rows)
-    if model == "pareto_nbd":
-        assert_lifetimes(at, history, rows)
+    if model in IF_ALIVE:
+        assert_lifetimes(IF_ALIVE[model](at, history, math.log(1.1) / 365.25 * 7), rows)
     else:
         assert {row["lifetime_value"] for row in rows} == {None}
 
@@ -238,10 +238,23 @@ def assert_margins(rows: list[Row]) -> None:
         assert 1.1 ** (-90 / 365.25) < row["value"] / (share * row["expected_revenue"]) < 1
 
 
-def assert_lifetimes(at: np.ndarray, history: list[np.ndarray], rows: list[Row]) -> None:
-    """By the closed form of the discounted expected residual transactions, Fader, Hardie and Lee (2005)."""
-    (r, alpha, s, beta), (x, _, T), rate = at, history, math.log(1.1) / 365.25 * 7
-    if_alive = (r + x) / (alpha + T) * (beta + T) ** s * rate ** (s - 1) * special.hyperu(s, s, rate * (beta + T))
+def dert_of_pareto_nbd(at: np.ndarray, history: list[np.ndarray], rate: float) -> np.ndarray:
+    """The closed form of the discounted expected residual transactions, Fader, Hardie and Lee (2005)."""
+    (r, alpha, s, beta), (x, _, T) = at, history
+    return (r + x) / (alpha + T) * (beta + T) ** s * rate ** (s - 1) * special.hyperu(s, s, rate * (beta + T))
+
+
+def dert_of_bg_bb(at: np.ndarray, history: list[np.ndarray], rate: float) -> np.ndarray:
+    """Equation (14) of Fader, Hardie and Shang (2010), without the probability to be alive."""
+    (alpha, beta, gamma, delta), (x, _, T), fade = at, history, math.exp(-rate)
+    beyond = special.hyp2f1(1, delta + T + 1, gamma + delta + T + 1, fade)
+    return (alpha + x) / (alpha + beta + T) * (delta + T) / (gamma + delta + T) * fade * beyond
+
+
+IF_ALIVE = {"pareto_nbd": dert_of_pareto_nbd, "bg_bb": dert_of_bg_bb}
+
+
+def assert_lifetimes(if_alive: np.ndarray, rows: list[Row]) -> None:
     for row, purchases in zip(rows, if_alive, strict=True):
         share = -0.25 if row["customer_id"] < "c2" else 0.5
         expected = share * row["expected_spend"] * row["probability_alive"] * purchases
