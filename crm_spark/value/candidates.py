@@ -84,8 +84,10 @@ class Covaried:
     def fit(self, told: Told, start: Floats | None, plain: Estimate | None) -> Estimate:
         """Find the parameters; the gamma of a level that nobody told of has is 0."""
         rows, z = told.rows, self.z[told.of]
+        if not rows.x.size:
+            return nothing(len(self.names), "there is no customer")
         # A level that came up in the held-out days tells nothing of those before.
-        seen = np.ptp(z, axis=0) > 0 if rows.x.size else np.zeros(len(self.columns), dtype=bool)
+        seen = np.ptp(z, axis=0) > 0
         if self.alike or not seen.any():
             alike = self.alike or sorted({column.split("=")[0] for column in self.columns})
             return nothing(len(self.names), f"the same for all customers: {', '.join(alike)}")

@@ -95,7 +95,7 @@ def by_covariates(customers: pa.Table, learned: Learned) -> Iterator[tuple[pa.Ta
     if not has_covariates(learned):
         yield customers, ""
         return
-    coded = customers.column("covariates").combine_chunks().fill_null("").dictionary_encode()
-    of = coded.indices.to_numpy()
-    for code, text in enumerate(coded.dictionary.to_pylist()):
+    texts = customers.column("covariates").combine_chunks().fill_null("").dictionary_encode()
+    of = texts.indices.to_numpy()
+    for code, text in enumerate(texts.dictionary.to_pylist()):
         yield customers.take(np.flatnonzero(of == code)), text

@@ -216,3 +216,20 @@ def test_a_row_may_stand_for_many_customers() -> None:
     one, other = covariates.fit(bgnbd, twice), covariates.fit(bgnbd, weighted)
     assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-12)
     assert one.parameters == pytest.approx(other.parameters, rel=1e-6)
+
+
+@of_each_model
+def test_a_groups_parameters_are_known_as_well_as_all_that_they_come_from(model) -> None:
+    planted, z = np.array(PLANTED[name_of(model)]), np.array([1.0, 2.0])
+    root = 0.05 * np.random.default_rng(1).standard_normal((planted.size, planted.size)) * planted
+    covariance = root.T @ root
+    slopes = optimize.approx_fprime(
+        planted, lambda at: covariates.parameters_of(model, at, z[None])[0], 1e-7 * np.abs(planted)
+    )
+    own = covariates.own(model, Uncertain(planted, covariance), z)
+    expected = slopes @ covariance @ slopes.T
+    assert own.covariance == pytest.approx(expected, rel=1e-5, abs=1e-6 * np.abs(expected).max())
+    logs = own.around() / own.parameters[:, None]
+    up, down = np.split(np.log(logs), 2, axis=1)
+    assert up @ up.T == pytest.approx(own.covariance / np.outer(own.parameters, own.parameters), rel=1e-9)
+    assert down == pytest.approx(-up)
