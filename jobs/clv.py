@@ -9,9 +9,12 @@ from pyspark.sql import functions as F
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.value import clv as value
-from crm_spark.value import histories, models, sections
+from crm_spark.value import covariates, histories, models, sections
 from crm_spark.value.margins import MARGINS
+
+Covariate = Literal["channel", "country", "region", "first_sales", "registered_days"]
 
 
 class Config(Settings):
@@ -31,6 +34,9 @@ class Config(Settings):
     net: bool = Field(
         False, description="Whether returns are taken off the money; customer_margins, which does so too, is not read."
     )
+    covariates: Annotated[list[Covariate], NamedOnce] = Field(
+        [], description="What was known of customers when they first bought, by which models may tell them apart."
+    )
 
     @field_validator("models")
     @classmethod
@@ -40,6 +46,12 @@ class Config(Settings):
         return models
 
     @model_validator(mode="after")
+    def _can_have_covariates(self) -> "Config":
+        if self.covariates and not set(self.models) & set(models.WITH_COVARIATES):
+            raise ValueError(f"covariates need one of the models {', '.join(models.WITH_COVARIATES)}")
+        return self
+
+    @model_validator(mode="after")
     def _hold_out_chances(self) -> "Config":
         if self.held_out % self.chance_days:
             raise ValueError(f"held_out must be a multiple of chance_days, got {self.held_out} and {self.chance_days}")
@@ -47,24 +59,35 @@ class Config(Settings):
 
 
 @job(
-    reads=[CUSTOMER_DAYS, MARGINS],
+    reads=[CUSTOMER_DAYS, MARGINS, CUSTOMER_HISTORY, ORDER_LINES],
     writes=[value.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
     sections=sections.SECTIONS,
 )
 def clv(
-    customer_days: DataFrame, customer_margins: DataFrame, config: Config
+    customer_days: DataFrame,
+    customer_margins: DataFrame,
+    customer_history: DataFrame,
+    order_lines: DataFrame,
+    config: Config,
 ) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of, held_out = config.as_of, config.held_out
     margins = None if config.net else customer_margins.where(F.col("as_of") == F.lit(as_of))
     if config.chance_days > 1:
         customer_days = histories.chances(customer_days, as_of, config.chance_days)
-    # Both are used several times: they are computed once.
+    # What is used several times is computed once.
     customers = histories.gather(customer_days, as_of, config.net, held_out, margins).localCheckpoint()
+    prospects = histories.prospects(customer_history, customers, as_of, margins)
+    if config.covariates:
+        everybody = customers.unionByName(prospects, allowMissingColumns=True)
+        known = covariates.gather(everybody, customer_history, order_lines, as_of, config.covariates).localCheckpoint()
+        told = covariates.level(known, config.covariates).localCheckpoint()
+        customers, prospects = histories.bought(told), told.where(F.col("frequency").isNull())
     weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
-    fitted = models.fit(customers, as_of, config.unit_days, config.models, held_out, weeks, config.chance_days)
-    fitted = fitted.localCheckpoint()
+    fitted = models.fit(
+        customers, as_of, config.unit_days, config.models, held_out, weeks, config.chance_days
+    ).localCheckpoint()
     parameters = models.parameters(fitted)
-    values = value.predict(customers, parameters, as_of, config.horizon, config.discount, config.margin)
+    values = value.predict(customers, parameters, as_of, config.horizon, config.discount, config.margin, prospects)
     return values, parameters, models.scores(fitted), models.expectations(fitted)
 
 

@@ -14,11 +14,20 @@ from crm_spark.features import snapshot
 from crm_spark.models import choices, trees
 from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
-from crm_spark.value.histories import gather, weeks
+from crm_spark.value.histories import gather, prospects, weeks
 from tests.baskets import test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.segments import test_dbscan, test_kmeans
-from tests.value import test_bridge, test_cohorts, test_drivers, test_groups, test_margins, test_renewals
+from tests.value import (
+    test_bridge,
+    test_clv,
+    test_cohorts,
+    test_covariates,
+    test_drivers,
+    test_groups,
+    test_margins,
+    test_renewals,
+)
 from tests.value.test_clv import days_of, drawn
 
 AS_OF = date(1997, 9, 30)
@@ -34,6 +43,11 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     by_week = weeks(days, histories, AS_OF, 60)
     fitted = models.fit(histories, AS_OF, held_out=60, by_week=by_week).localCheckpoint()
     parameters = models.parameters(fitted)
+    covaried = histories.selectExpr(
+        "*", "concat('half=', ascii(right(customer_id, 1)) % 2) covariates"
+    ).localCheckpoint()
+    with_them = models.parameters(models.fit(covaried, AS_OF, models=["bg_nbd"])).localCheckpoint()
+    said = test_clv.said_of(spark, ("c001", AS_OF, None), ("new", AS_OF, None))
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
     sold = margins.gather(**test_margins.frames(spark, test_margins.some_shop(Random(1))), as_of=test_margins.AS_OF)
@@ -75,7 +89,15 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),
-        "clv_parameters": parameters,
+        "clv_with_prospects": clv.predict(
+            covaried,
+            with_them.withColumn("is_chosen", F.col("model") != "bg_nbd"),
+            AS_OF,
+            90,
+            prospects=prospects(said, covaried, AS_OF).withColumn("covariates", F.lit("half=1")),
+        ),
+        "clv_covariates": test_covariates.levelled(spark),
+        "clv_parameters": parameters.unionByName(with_them.where("model = 'bg_nbd_covariates'")),
         "clv_models": models.scores(fitted),
         "clv_holdout": models.expectations(fitted),
         "customer_features": snapshot.take(**shop, as_of=test_snapshot.AS_OF),

@@ -31,6 +31,8 @@ KEYS = {
     "rfm_scores": ["customer_id"],
     "rfm_cuts": ["measure", "score"],
     "clv": ["customer_id"],
+    "clv_with_prospects": ["customer_id"],
+    "clv_covariates": ["customer_id"],
     "clv_parameters": ["model", "parameter"],
     "clv_models": ["model"],
     "clv_holdout": ["model", "by", "at"],

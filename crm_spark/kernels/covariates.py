@@ -5,7 +5,7 @@ gamma raises the rate. In BG/NBD they have a * exp(gamma' z) and b * exp(gamma' 
 own gamma for each covariate, named "alpha:covariate".
 
 Customers with the same covariates are a group, and the model's own likelihood serves for each: the cost grows with
-the groups, of which some hundreds are well; what is continuous is given in steps.
+the groups, of which there may be MOST; what is continuous is given in steps.
 
 References
 ----------
@@ -24,6 +24,9 @@ from scipy import linalg
 
 from crm_spark.kernels.histories import Histories, histories
 from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, best, nothing
+from crm_spark.kernels.predictive import Uncertain
+
+MOST = 400  # groups
 
 
 class Model(Protocol):
@@ -60,7 +63,9 @@ class Groups:
     names: tuple[str, ...]
 
 
-def group(x: Floats, t_x: Floats, T: Floats, z: Floats, names: Sequence[str]) -> Groups:
+def group(
+    x: Floats, t_x: Floats, T: Floats, z: Floats, names: Sequence[str], customers: Floats | None = None
+) -> Groups:
     """Gather customers with equal covariates.
 
     Parameters
@@ -71,6 +76,8 @@ def group(x: Floats, t_x: Floats, T: Floats, z: Floats, names: Sequence[str]) ->
         Covariates, finite; categories as 0 and 1.
     names : sequence of str
         Of the k covariates.
+    customers : (m,) array, optional
+        How many customers each row stands for.
 
     Raises
     ------
@@ -84,17 +91,18 @@ def group(x: Floats, t_x: Floats, T: Floats, z: Floats, names: Sequence[str]) ->
         codes, distinct = pd.factorize(column, sort=True)
         of, _ = pd.factorize(of * max(distinct.size, 1) + codes, sort=True)
     members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
-    among = tuple(histories(x[who], t_x[who], T[who]) for who in members)
+    n = np.ones(x.size) if customers is None else customers
+    among = tuple(histories(x[who], t_x[who], T[who], n[who]) for who in members)
     return Groups(z[[who[0] for who in members if who.size]], among, of, tuple(names))
 
 
-def names(model: Model, groups: Groups) -> tuple[str, ...]:
+def names(model: Model, covariates: Sequence[str]) -> tuple[str, ...]:
     """Name the parameters: those of the model, then each gamma."""
     moved = [name for name, sign in zip(model.NAMES, model.COVARIED, strict=True) if sign]
-    return (*model.NAMES, *[f"{name}:{covariate}" for name in moved for covariate in groups.names])
+    return (*model.NAMES, *[f"{name}:{covariate}" for name in moved for covariate in covariates])
 
 
-def fit(model: Model, groups: Groups, start: Floats | None = None) -> Estimate:
+def fit(model: Model, groups: Groups, start: Floats | None = None, plain: Estimate | None = None) -> Estimate:
     """Find the parameters of a model and what covariates do to them, by maximum likelihood.
 
     Parameters
@@ -104,17 +112,19 @@ def fit(model: Model, groups: Groups, start: Floats | None = None) -> Estimate:
     groups : Groups
     start : array, optional
         Parameters of a former run, from which to search too.
+    plain : Estimate, optional
+        What `model` finds on all groups together, where that is known.
 
     Returns
     -------
     Estimate
         Parameters in the order of `names`; those of the model are of customers whose covariates are 0.
     """
-    called = names(model, groups)
+    called = names(model, groups.names)
     n = np.array([among.customers.sum() for among in groups.among])
     if reason := _untold(groups, n):
         return nothing(len(called), reason)
-    pooled = model.fit(_pooled(groups))
+    pooled = plain or model.fit(_pooled(groups))
     if pooled.reason:
         return nothing(len(called), pooled.reason)
     # With covariates of mean 0 and deviation 1 the search does not depend on their units.
@@ -131,6 +141,24 @@ def fit(model: Model, groups: Groups, start: Floats | None = None) -> Estimate:
     return Estimate(parameters, slopes @ found.covariance @ slopes.T, found.log_likelihood)
 
 
+def own(model: Model, found: Uncertain, z: Floats) -> Uncertain:
+    """Give the model's own parameters for customers with covariates z, (k,), and how well they are known.
+
+    Returns
+    -------
+    Uncertain
+        Its axes are those of all parameters, so that they are common to customers with any covariates.
+    """
+    bare = len(model.NAMES)
+    scale = np.append(found.parameters[:bare], np.ones(found.parameters.size - bare))
+    values, vectors = np.linalg.eigh(found.covariance / np.outer(scale, scale))
+    # The logarithms of a group's parameters are linear in those of the model and in the gammas.
+    slopes = np.hstack([np.eye(bare), np.kron(_moving(model), z)])
+    axes = slopes @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    at = parameters_of(model, found.parameters, z[None])[0]
+    return Uncertain(at, axes @ axes.T * np.outer(at, at), axes)
+
+
 def parameters_of(model: Model, parameters: Floats, z: Floats) -> Floats:
     """Give the model's own parameters for customers with covariates z, (n, k), one row each."""
     bare = len(model.NAMES)
@@ -143,6 +171,12 @@ def _gammas(model: Model, parameters: Floats) -> Floats:
     added = np.zeros((signs.size, (parameters.size - signs.size) // np.count_nonzero(signs)))
     added[signs != 0] = parameters[signs.size :].reshape(-1, added.shape[1])
     return added * signs[:, None]
+
+
+def _moving(model: Model) -> Floats:
+    """Which of the model's parameters, a row each, a gamma of each that covariates move, a column each, raises."""
+    signs = np.array(model.COVARIED, dtype=np.float64)
+    return np.asarray(np.eye(signs.size)[:, signs != 0] * signs[:, None], dtype=np.float64)
 
 
 def _moved(model: Model, parameters: Floats, stretch: Floats, shift: Floats) -> tuple[Floats, Floats]:
@@ -168,10 +202,8 @@ class _Likelihood:
     def __init__(self, model: Model, groups: Groups, z: Floats) -> None:
         self.model, self.z = model, z
         self.derivers = [model.likelihood(among) for among in groups.among]
-        signs = np.array(model.COVARIED, dtype=np.float64)
-        moved = np.eye(signs.size)[:, signs != 0] * signs[:, None]
         # Of each group the derivatives of the logarithms of the model's parameters by those searched for.
-        self.slopes = [np.hstack([np.eye(signs.size), np.kron(moved, row)]) for row in z]
+        self.slopes = [np.hstack([np.eye(len(model.NAMES)), np.kron(_moving(model), row)]) for row in z]
 
     def derive(self, parameters: Floats) -> Derivatives:
         bare = len(self.model.NAMES)
@@ -203,7 +235,9 @@ def _standard(z: Floats, n: Floats) -> tuple[Floats, Floats]:
 
 
 def _untold(groups: Groups, n: Floats) -> str | None:
-    """Say which covariates are the same for all customers, or follow from one another."""
+    """Say that there are too many groups, or which covariates are all the same or follow from one another."""
+    if n.size > MOST:
+        return f"covariates make {n.size} groups of customers, {MOST} are the most: name fewer covariates"
     same = [name for name, column in zip(groups.names, groups.z.T, strict=True) if np.ptp(column) == 0]
     if same:
         return f"the same for all customers: {', '.join(same)}"

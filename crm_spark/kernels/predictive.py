@@ -66,22 +66,36 @@ class Uncertain:
         Positive.
     covariance : (k, k) array
         Of their estimates.
+    axes : (k, m) array, optional
+        A root of the covariance of their logarithms, where m other parameters are what is uncertain.
     """
 
     parameters: Floats
     covariance: Floats
+    axes: Floats | None = None
+
+    @property
+    def directions(self) -> int:
+        """In how many ways they can be wrong: m."""
+        return int(self._axes().shape[1])
+
+    def alone(self) -> "Uncertain":
+        """The same without others in mind: along axes of their own, which may be fewer."""
+        return Uncertain(self.parameters, self.covariance)
 
     def draws(self, count: int) -> Floats:
         """Parameters as they may be: normal in their logarithms; (k, count), always the same."""
-        return self._moved(self._axes() @ _normals(self.parameters.size, count))
+        return self._moved(self._axes() @ _normals(self.directions, count))
 
     def around(self) -> Floats:
-        """One standard deviation up along each principal axis, then one down along each; (k, 2 k)."""
+        """One standard deviation up along each principal axis, then one down along each; (k, 2 m)."""
         axes = self._axes()
         return self._moved(np.concatenate([axes, -axes], axis=1))
 
     def _axes(self) -> Floats:
         """A root of the covariance of the logarithms, which is by the delta method."""
+        if self.axes is not None:
+            return self.axes
         values, vectors = np.linalg.eigh(self.covariance / np.outer(self.parameters, self.parameters))
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)), dtype=np.float64)
 
@@ -183,8 +197,9 @@ def sums_of_groups(
     Returns
     -------
     purchases, money : (groups, DRAWS + 2 + 2 m) arrays
-        Of parts of a group they can be added up. m is the number of parameters that count: those of the model, and for
-        money of both.
+        Of parts of a group they can be added up. m is the number of directions that count: those of the model, and for
+        money of both. Customers with other parameters of the model are asked about in another call; their sums can be
+        added to these where the axes of both are common.
 
     Raises
     ------
@@ -193,7 +208,7 @@ def sums_of_groups(
     """
     if min(spending.parameters[1], *spending.around()[1]) <= 1:
         raise ValueError("money has no mean to sum up: q of Gamma-Gamma must be above 1 by a standard error")
-    groups, k = int(group.max(initial=-1)) + 1, buying.parameters.size
+    groups, k = int(group.max(initial=-1)) + 1, buying.directions
     purchases = np.zeros((groups, DRAWS + 2 + 2 * k))
     money = np.zeros((groups, DRAWS + 2 + 2 * (k + spending.parameters.size)))
     for rows, pool_of, best in _blocks(customers):

@@ -12,6 +12,12 @@ Who is expected to buy 0.4 times will most likely not buy at all. So beside expe
 will really happen, by chance and by how well the parameters are known: with a probability of one half it lies between
 p25 and p75, of 90 % between p05 and p95. Those of the probability to be a customer still are of the parameters alone.
 
+Customers who are known and have not bought yet (prospects) have a row too. Nothing tells whether they ever will, so it
+says what to expect of them once they do: it is the row of somebody whose first purchase was on that day. Such rows have
+no history, and `histories.bought` leaves them out: whoever adds up values does so.
+
+Where the chosen model has covariates, customers with the same are asked about together, by parameters of their own.
+
 References
 ----------
 Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). RFM and CLV: Using Iso-Value Curves for Customer Base Analysis.
@@ -40,13 +46,13 @@ from crm_spark.kernels.lists import lists
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
 from crm_spark.value import learned
 from crm_spark.value.learned import Learned
-from crm_spark.value.models import BUYING
+from crm_spark.value.models import KERNELS
 
 DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
 TOGETHER = 64  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
-EVER = {"pareto_nbd": pareto_nbd.discounted_if_alive, "bg_bb": bgbb.discounted_if_alive}
+EVER = {pareto_nbd: pareto_nbd.discounted_if_alive, bgbb: bgbb.discounted_if_alive}  # by kernel
 HORIZONS = (30, 90, 365)  # days, which column names tell
 SHARES = ("p05", "p25", "p75", "p95")
 
@@ -68,9 +74,16 @@ CLV = Table(
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
         Field("as_of", "date", "the day the predictions speak for"),
-        Field("frequency", "int", "days with an order after the first", unit="day"),
-        Field("recency", "int", "days from the first to the last of them", unit="day"),
-        Field("age", "int", "days from the first to `as_of`, which the papers call T", unit="day"),
+        Field(
+            "frequency",
+            "int",
+            "days with an order after the first; missing of who has not bought yet: the row then tells what to expect "
+            "of them once they do",
+            unit="day",
+            nullable=True,
+        ),
+        Field("recency", "int", "days from the first to the last of them", unit="day", nullable=True),
+        Field("age", "int", "days from the first to `as_of`, which the papers call T", unit="day", nullable=True),
         Field("monetary", "double", "mean of what the days after the first brought", unit="money", nullable=True),
         Field("probability_alive", "double", "that the customer has not left for good", nullable=True),
         Field("horizon", "int", "days after `as_of` that are looked at", unit="day"),
@@ -92,6 +105,12 @@ CLV = Table(
         *_shares("revenue", "double", "what they bring", "money"),
         Field("expected_margin", "double", "what of `expected_revenue` stays", unit="money", nullable=True),
         Field("lifetime_value", "double", "that of all days, by Pareto/NBD and BG/BB", unit="money", nullable=True),
+        Field(
+            "covariates",
+            "string",
+            "what was known on the day of the first order, where covariates are set: channel=web; region=(other)",
+            nullable=True,
+        ),
     ],
 )  # fmt: skip
 
@@ -111,7 +130,13 @@ GIVEN = [*HISTORY, "margin_share"]
 
 
 def predict(
-    among: DataFrame, parameters: DataFrame, as_of: date, horizon: int, discount: float = 0.1, margin: float = 1.0
+    among: DataFrame,
+    parameters: DataFrame,
+    as_of: date,
+    horizon: int,
+    discount: float = 0.1,
+    margin: float = 1.0,
+    prospects: DataFrame | None = None,
 ) -> DataFrame:
     """Say of every customer how likely they are one still, how often they will buy, and what that is worth.
 
@@ -127,19 +152,29 @@ def predict(
         By which share money loses worth in a year.
     margin : float, default 1
         Share of the money that counts as value, of customers whose own is not known.
+    prospects : DataFrame, optional
+        As `histories.prospects` gives it.
 
     Returns
     -------
     DataFrame of CLV
-        One shuffle by frequency and age, one pass.
+        One shuffle of `among` by frequency and age, one pass.
     """
     known = F.broadcast(learned.gather(parameters))
+    text = ["covariates"] if "covariates" in among.columns else []
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
     of_age = F.floor(F.col("age") / TOGETHER)
-    alike = among.select(*GIVEN).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
+    alike = among.select(*GIVEN, *text).repartition("frequency", of_age).sortWithinPartitions("age", "frequency")
+    if prospects is not None:
+        asked_too = prospects.select("customer_id", "margin_share", *text)
+        alike = alike.unionByName(asked_too, allowMissingColumns=True)
     asked = learned.hand_out(alike, known)
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED]]
-    types += ["margin_share double", f"value_by_month {CLV['value_by_month'].type}"]
+    types += [
+        "margin_share double",
+        f"value_by_month {CLV['value_by_month'].type}",
+        *[f"{name} string" for name in text],
+    ]
     rate = log(1 + discount) / DAYS_A_YEAR
     predicted = asked.mapInArrow(
         partial(_predict, horizon=horizon, rate=rate, margin=float(margin)), ", ".join(types)
@@ -153,6 +188,7 @@ def predict(
         "expected_margin": revenue * F.col("margin_share"),
         "lifetime_revenue": F.col("revenue") + revenue,
         "reason": F.when(F.col("value").isNull(), _reason()),
+        "covariates": F.col("covariates") if text else F.lit(None).cast("string"),
     }
     return predicted.withColumns(columns).select(*CLV.names)
 
@@ -177,7 +213,8 @@ def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float, margi
     told: Learned | None = None
     for customers in _gathered(batches):
         told = told or learned.read(customers)
-        yield from _predicted(customers, told, horizon, rate, margin).to_batches()
+        for some, covariates in learned.by_covariates(customers, told):
+            yield from _predicted(some, told, covariates, horizon, rate, margin).to_batches()
 
 
 def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -192,21 +229,25 @@ def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _predicted(customers: pa.Table, told: Learned, horizon: int, rate: float, margin: float) -> pa.Table:
+def _predicted(
+    customers: pa.Table, told: Learned, covariates: str, horizon: int, rate: float, margin: float
+) -> pa.Table:
     """The histories with what the models say of them."""
     x, t_x, T, mean = (
         np.asarray(customers.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64) for name in HISTORY[1:5]
     )
+    # Who has not bought yet is asked about as if they first did that day.
+    x, t_x, T = (np.where(np.isnan(of), 0.0, of) for of in (x, t_x, T))
     answers = {name: np.full(x.size, np.nan) for name in PREDICTED}
     by_month = np.full((x.size, 1), np.nan)
     own = np.asarray(customers.column("margin_share").to_numpy(), dtype=np.float64)
     kept = np.where(np.isfinite(own), own, margin)
-    buying, money = (learned.of(told, kind) for kind in ("buying", "money"))
+    buying, money = (learned.of(told, kind, covariates) for kind in ("buying", "money"))
     has_worth = (x == 0) | (mean > 0)
     if money is not None:
         answers["expected_spend"] = np.where(has_worth, gamma_gamma.expected_mean(money.parameters, x, mean), np.nan)
     if buying is not None:
-        model, unit = BUYING[told["model"]], told["unit_days"]
+        model, unit, buying = KERNELS[told["model"]], told["unit_days"], buying.alone()
         of = distinct(x, t_x / unit, T / unit)
         alive = model.probability_alive(buying.parameters, of.x, of.t_x, of.T)
         answers["probability_alive"] = alive[of.of]
@@ -223,8 +264,8 @@ def _predicted(customers: pa.Table, told: Learned, horizon: int, rate: float, ma
         monthly = np.diff(bought[:, len(HORIZONS) :], axis=1, prepend=0.0) * faded
         by_month = (kept * answers["expected_spend"])[:, None] * monthly
         answers["value"] = by_month.sum(axis=1)
-        if told["model"] in EVER and rate > 0:
-            ever = alive * EVER[told["model"]](buying.parameters, of.x, of.T, rate * unit)
+        if model in EVER and rate > 0:
+            ever = alive * EVER[model](buying.parameters, of.x, of.T, rate * unit)
             answers["lifetime_value"] = kept * answers["expected_spend"] * ever[of.of]
         # Without a model of money the purchases are told all the same.
         spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))
@@ -237,7 +278,10 @@ def _predicted(customers: pa.Table, told: Learned, horizon: int, rate: float, ma
     columns = [*customers.select(HISTORY).columns]
     columns += [pa.array(answers[name], from_pandas=True).cast(_arrow(CLV[name].type)) for name in PREDICTED]
     names = [*HISTORY, *PREDICTED, "margin_share", "value_by_month"]
-    return pa.Table.from_arrays([*columns, customers.column("margin_share"), lists(by_month)], names)
+    columns += [customers.column("margin_share"), lists(by_month)]
+    if "covariates" in customers.column_names:
+        columns, names = [*columns, customers.column("covariates")], [*names, "covariates"]
+    return pa.Table.from_arrays(columns, names)
 
 
 def _alive_bands(model: Any, buying: Uncertain, of: Histories, alive: Floats) -> Floats:

@@ -38,6 +38,7 @@ from crm_spark.kernels import shapley
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import lists, matrix
 from crm_spark.value.forest import Learned, number, point
+from crm_spark.value.histories import bought
 
 PARTS = {
     "alive": "the probability to be a customer still",
@@ -156,15 +157,15 @@ def gather(
     Returns
     -------
     DataFrame
-        One row per customer of `clv` on either day, or of `customer_features`. One pass over each table, of `clv` over
-        two days and over who has a reason, and one shuffle of each by customer.
+        One row per customer of `clv` who bought, on either day, or of `customer_features`. One pass over each table, of
+        `clv` over two days and over who has a reason, and one shuffle of each by customer.
     """
     former = clv_parameters.where(F.col("as_of") < F.lit(as_of)).agg(F.max("as_of").alias("since"))
     days = {"": F.col("as_of") == F.lit(as_of), "_before": F.col("as_of") == former.scalar()}
-    of_day = days[""]
+    of_day, buyers = days[""], bought(clv)
     known = {f"of_{feature}": number(feature) for feature in features}
     rows = [
-        *[_valued(clv.where(is_day), suffix) for suffix, is_day in days.items()],
+        *[_valued(buyers.where(is_day), suffix) for suffix, is_day in days.items()],
         customer_features.where(of_day).select("customer_id", *_named({"has_features": F.lit(True), **known})),
     ]
     whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
@@ -172,7 +173,7 @@ def gather(
     numbers = whole.groupBy("customer_id").agg(*[F.max(name).alias(name) for name in columns])
     # Among the numbers a text would have them all sorted: Spark cannot change one in place.
     texts = [
-        clv.where(of_day & F.col("reason").isNotNull()).select("customer_id", "reason"),
+        buyers.where(of_day & F.col("reason").isNotNull()).select("customer_id", "reason"),
         *[table.where(of_day).select("customer_id", F.col("segment").alias(of)) for of, table in segments.items()],
     ]
     customers = reduce(lambda some, more: some.join(more, "customer_id", "left"), texts, numbers)

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.value.clv import SHARES
+from crm_spark.value.histories import bought
 
 UNKNOWN = "(unknown)"
 DECILES = 10
@@ -94,7 +95,7 @@ def gather(
     Parameters
     ----------
     clv : DataFrame of CLV
-        Its customers are those who are told of.
+        Its customers who bought are those who are told of.
     rfm_scores, customer_segments, customer_features, customer_margins : DataFrame
         Of each, rows of other days are ignored; it may have none.
     attributes : sequence of str
@@ -106,7 +107,7 @@ def gather(
         A row for each customer: columns of CLV, `margin` and `cost_to_serve` [money], and a column for each grouping
         but `decile`. One shuffle of each table by customer.
     """
-    told = [*HISTORY, "revenue", "horizon", "value", "expected_purchases", "expected_revenue"]
+    told = [*HISTORY, "covariates", "revenue", "horizon", "value", "expected_purchases", "expected_revenue"]
     cost = F.col("contact_cost") + F.col("service_cost")
     beside = [
         of_day(rfm_scores, as_of, F.col("segment").alias("rfm")),
@@ -120,7 +121,7 @@ def gather(
             F.when(F.col("margin").isNull(), F.col("reason")).alias("no_margin"),
         ),
     ]
-    customers = of_day(clv, as_of, *told, F.col("reason").alias("no_value"))
+    customers = of_day(bought(clv), as_of, *told, F.col("reason").alias("no_value"))
     joined = reduce(lambda rows, more: rows.join(more, "customer_id", "left"), beside, customers)
     # With chances of several days `age` is from the end of the first one, which may lie in the next month.
     first = F.date_sub(F.lit(as_of), F.coalesce("tenure_days", "age"))

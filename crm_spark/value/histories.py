@@ -1,6 +1,7 @@
 """Histories of customers: what each of them bought until a day, and in the last days before it, which are held out.
 
-A purchase is a day with an order: several orders of a day are one, and the first is no repeat.
+A purchase is a day with an order: several orders of a day are one, and the first is no repeat. Customers who are known
+and have none are prospects.
 """
 
 from datetime import date, timedelta
@@ -8,6 +9,7 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from crm_spark.features.snapshot import known_on
 from crm_spark.kernels.holdout import WEEK
 
 WEEKS = 52  # before the held-out ones that are told
@@ -120,6 +122,48 @@ def _with_margins(sums: DataFrame, customer_margins: DataFrame | None) -> DataFr
     if customer_margins is None:
         return sums.withColumn("margin_share", F.lit(None).cast("double"))
     return sums.join(customer_margins.select("customer_id", "margin_share"), "customer_id", "left")
+
+
+def prospects(
+    customer_history: DataFrame, among: DataFrame, as_of: date, customer_margins: DataFrame | None = None
+) -> DataFrame:
+    """Give the customers who are known on a day and have not bought yet.
+
+    Parameters
+    ----------
+    customer_history : DataFrame of CUSTOMER_HISTORY
+        What was said later, and who registered later, is ignored.
+    among : DataFrame
+        As `gather` gives it.
+    customer_margins : DataFrame of MARGINS, optional
+        Of `as_of`. Who has no share of their own has the mean of all.
+
+    Returns
+    -------
+    DataFrame
+        `customer_id`, `margin_share`. One shuffle of the keys of `customer_history`.
+    """
+    said = customer_history.where(known_on() <= F.lit(as_of))
+    known = said.groupBy("customer_id").agg(F.min("registered_on").alias("on"))
+    is_there = F.coalesce(F.col("on") <= F.lit(as_of), F.lit(True))
+    some = _with_margins(known.where(is_there).join(among, "customer_id", "left_anti"), customer_margins)
+    if customer_margins is None:
+        return some.select("customer_id", "margin_share")
+    mean = customer_margins.agg(F.avg("margin_share").alias("mean"))
+    return some.crossJoin(F.broadcast(mean)).select(
+        "customer_id", F.coalesce("margin_share", "mean").alias("margin_share")
+    )
+
+
+def bought(customers: DataFrame) -> DataFrame:
+    """Keep rows of customers who bought, not those of prospects: what these are worth is not to be added up.
+
+    Parameters
+    ----------
+    customers : DataFrame
+        With `frequency`: rows of CLV, or as `gather` gives them.
+    """
+    return customers.where(F.col("frequency").isNotNull())
 
 
 def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:

@@ -5,7 +5,7 @@ Spark measures a list in Arrow anew, from its begin, at each row that it adds.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from crm_spark.kernels import covariates as kernel
 from crm_spark.kernels.predictive import Uncertain
-from crm_spark.value.models import MONEY
+from crm_spark.value.candidates import COVARIED, coded
+from crm_spark.value.covariates import BETWEEN
+from crm_spark.value.models import KERNELS, MONEY
 
 Learned = Mapping[str, Any]  # a row of `gather`, as it reaches a worker
 
@@ -30,8 +33,8 @@ def gather(parameters: DataFrame) -> DataFrame:
     Returns
     -------
     DataFrame
-        One row, one struct `learned`: `model`, `unit_days`, `buying`, `buying_covariances`, `money`,
-        `money_covariances`, `no_buying`, `no_money`.
+        One row, one struct `learned`: `model`, `unit_days`, `parameters`, their names, `buying`, `buying_covariances`,
+        `money`, `money_covariances`, `no_buying`, `no_money`.
     """
     is_buying = F.col("is_chosen") & (F.col("model") != MONEY)
 
@@ -43,6 +46,7 @@ def gather(parameters: DataFrame) -> DataFrame:
         F.struct(
             F.max(F.when(is_buying, F.col("model"))).alias("model"),
             F.max(F.when(is_buying, F.col("unit_days"))).alias("unit_days"),
+            of(is_buying, "parameter").alias("parameters"),
             of(is_buying, "value").alias("buying"),
             of(is_buying, "covariances").alias("buying_covariances"),
             of(F.col("model") == MONEY, "value").alias("money"),
@@ -67,7 +71,31 @@ def read(rows: pa.Table | pa.RecordBatch) -> Learned:
     return told
 
 
-def of(learned: Learned, kind: str) -> Uncertain | None:
-    """Give what `buying` or `money` learned; None where it learned nothing."""
+def of(learned: Learned, kind: str, covariates: str = "") -> Uncertain | None:
+    """Give what `buying` or `money` learned of customers with some covariates; None where it learned nothing."""
     values, covariances = learned.get(kind), learned.get(f"{kind}_covariances")
-    return Uncertain(np.array(values), np.array(covariances)) if values else None
+    if not values:
+        return None
+    found = Uncertain(np.array(values), np.array(covariances))
+    if kind == "money" or not has_covariates(learned):
+        return found
+    model = KERNELS[learned["model"]]
+    gammas = [name.split(":", 1) for name in learned["parameters"][len(model.NAMES) :]]
+    columns = list(dict.fromkeys(column for _, column in gammas))
+    return kernel.own(model, found, np.array(coded(columns, covariates.split(BETWEEN))))
+
+
+def has_covariates(learned: Learned) -> bool:
+    """Whether the chosen model of buying tells customers with different covariates apart."""
+    return (learned.get("model") or "").endswith(COVARIED)
+
+
+def by_covariates(customers: pa.Table, learned: Learned) -> Iterator[tuple[pa.Table, str]]:
+    """Part customers by their covariates, where the model tells them apart; with the covariates of each part."""
+    if not has_covariates(learned):
+        yield customers, ""
+        return
+    texts = customers.column("covariates").combine_chunks().fill_null("").dictionary_encode()
+    of = texts.indices.to_numpy()
+    for code, text in enumerate(texts.dictionary.to_pylist()):
+        yield customers.take(np.flatnonzero(of == code)), text

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.value.groups import UNKNOWN
+from crm_spark.value.histories import bought
 
 NEW, GONE = "(new)", "(gone)"
 NO_DAY = "no day before has values: all are new"
@@ -66,7 +67,7 @@ def migrate(
 
     then = (
         of_then(
-            clv,
+            bought(clv),
             F.col("as_of").alias("since"),
             F.col("value").alias("value_before"),
             F.col("revenue").alias("revenue_before"),

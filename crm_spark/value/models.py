@@ -9,6 +9,8 @@ then, beside two plain baselines. Chosen is, of the models whose root mean squar
 of the least, the one with the least Akaike information criterion on all days: errors so near each other tell no models
 apart, the likelihood does. Where no time can be held out, the criterion alone decides.
 
+Where covariates are told, each model that can have them is a candidate a second time, with them: "bg_nbd_covariates".
+
 References
 ----------
 Fader, P. S., Hardie, B. G. S., Lee, K. L. (2005). "Counting Your Customers" the Easy Way. Marketing Science 24(2).
@@ -19,25 +21,29 @@ Ehrenberg, A. S. C. (1959). The Pattern of Consumer Purchases. Applied Statistic
 Fader, P. S., Hardie, B. G. S., Shang, J. (2010). Customer-Base Analysis in a Discrete-Time Noncontractual Setting.
 Marketing Science 29(6).
 Akaike, H. (1974). A New Look at the Statistical Model Identification. IEEE Transactions on Automatic Control 19(6).
+Fader, P. S., Hardie, B. G. S. (2007). Incorporating Time-Invariant Covariates into the Pareto/NBD and BG/NBD Models.
+brucehardie.com/notes/019.
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial, reduce
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
-from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.holdout import HeldOut
 from crm_spark.kernels.likelihood import Estimate, Floats
+from crm_spark.value.candidates import COVARIED, Candidate, Covaried, Plain, Told
 
 BUYING: dict[str, ModuleType] = {
     "bg_nbd": bgnbd,
@@ -46,6 +52,8 @@ BUYING: dict[str, ModuleType] = {
     "nbd": nbd,
     "bg_bb": bgbb,
 }
+WITH_COVARIATES = tuple(name for name, model in BUYING.items() if hasattr(model, "COVARIED"))
+KERNELS = {**BUYING, **{f"{name}{COVARIED}": BUYING[name] for name in WITH_COVARIATES}}  # by the name of a candidate
 AT_ANY_TIME = ("bg_nbd", "mbg_nbd", "pareto_nbd", "nbd")  # all but those of discrete chances to buy
 MONEY = "gamma_gamma"
 NAMES = {**{name: model.NAMES for name, model in BUYING.items()}, MONEY: gamma_gamma.NAMES}
@@ -59,8 +67,15 @@ PARAMETERS = Table(
     key=["as_of", "model", "parameter"],
     columns=[
         Field("as_of", "date", "the day the estimates speak for"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd, bg_bb or gamma_gamma"),
-        Field("parameter", "string", "as the papers call it: r, alpha, a, b; alpha, beta, gamma, delta; p, q, v"),
+        Field(
+            "model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd, bg_bb, gamma_gamma; or bg_nbd_covariates and so on"
+        ),
+        Field(
+            "parameter",
+            "string",
+            "as the papers call it: r, alpha, a, b; alpha, beta, gamma, delta; p, q, v; alpha:channel=web, what is "
+            "added to the logarithm of the rate of customers of that level (of a and b: of the parameter)",
+        ),
         Field("value", "double", "its estimate; alpha and beta are in `unit_days`, v in money", nullable=True),
         Field("standard_error", "double", "of the estimate", nullable=True),
         Field("log_likelihood", "double", "of the model at its estimates", nullable=True),
@@ -80,7 +95,7 @@ SCORES = Table(
     key=["as_of", "model"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or bg_bb; last_period or status_quo, the baselines"),
+        Field("model", "string", "as in clv_parameters, but for gamma_gamma; last_period or status_quo, the baselines"),
         Field("is_baseline", "boolean", "whether it is a plain rule, which is never chosen"),
         Field("held_out", "int", "days that were held out", unit="day"),
         Field("customers", "bigint", "who had bought before these days", unit="customer"),
@@ -102,7 +117,7 @@ HOLDOUT = Table(
     key=["as_of", "model", "by", "at"],
     columns=[
         Field("as_of", "date", "the last day that was held out"),
-        Field("model", "string", "bg_nbd, mbg_nbd, pareto_nbd, nbd or bg_bb"),
+        Field("model", "string", "as in clv_models, but for the baselines"),
         Field("by", "string", "week or frequency"),
         Field(
             "at",
@@ -140,7 +155,8 @@ def fit(
     Parameters
     ----------
     among : DataFrame
-        As `histories.gather` gives it; read several times: best persisted.
+        As `histories.gather` gives it, and `covariates.level` where models shall have some; read several times: best
+        persisted.
     unit_days : int, default 7
         Days of one unit of the models' time: only alpha and beta depend on it.
     models : sequence of str, default AT_ANY_TIME
@@ -205,25 +221,24 @@ def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
     There is one row at least, as a worker without any may not be asked at all.
     """
     none, customers = F.lit(0), F.count("*").alias("customers")
-    whole = among.groupBy("frequency", "recency", "age").agg(customers)
+    text = ["covariates"] if "covariates" in among.columns else []
+    whole = among.groupBy("frequency", "recency", "age", *text).agg(customers)
+    known = among.where(F.col("known").isNotNull()).groupBy("known", *text).agg(customers)
+    of_known = [f"known.{name}" for name in ROW[1:-1]]
     parts = [
         among.sparkSession.createDataFrame([tuple([-1.0] + [0.0] * 6)], ", ".join(f"{name} double" for name in ROW)),
-        _doubles(whole, 0, "frequency", "recency", "age", none, none, "customers"),
-        _doubles(
-            among.where(F.col("known").isNotNull()).groupBy("known").agg(customers),
-            1, *[f"known.{name}" for name in ROW[1:-1]], "customers",
-        ),
-    ]  # fmt: skip
+        _doubles(whole, 0, "frequency", "recency", "age", none, none, "customers", text=text),
+        _doubles(known, 1, *of_known, "customers", text=text),
+    ]
     if by_week is not None:
         parts.append(_doubles(by_week, 2, "at", none, none, none, "actual", none))
-    return reduce(DataFrame.unionByName, parts)
+    return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
 
 
-def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:
+def _doubles(rows: DataFrame, kind: int, *columns: Column | str, text: Sequence[str] = ()) -> DataFrame:
     named = [F.col(column) if isinstance(column, str) else column for column in columns]
-    return rows.select(
-        *[column.cast("double").alias(name) for name, column in zip(ROW, [F.lit(kind), *named], strict=True)]
-    )
+    numbers = [column.cast("double").alias(name) for name, column in zip(ROW, [F.lit(kind), *named], strict=True)]
+    return rows.select(*numbers, *text)
 
 
 # -- lifted: Arrow in, Arrow out
@@ -231,44 +246,64 @@ def _doubles(rows: DataFrame, kind: int, *columns: Column | str) -> DataFrame:
 
 def _fit_buying(batches: Iterator[pa.RecordBatch], units: Mapping[str, int], days: int) -> Iterator[pa.RecordBatch]:
     """Fit models before the held-out days and judge them there, then fit them on all days from where that ended."""
-    whole, known, by_week = _told(batches, days)
+    whole, known, by_week, texts = _told(batches, days)
     for name, unit in units.items():
-        before, everything = (
-            distinct(rows.x, rows.t_x / unit, rows.T / unit, rows.customers) for rows in (known, whole)
-        )
-        first = BUYING[name].fit(before)
-        found = BUYING[name].fit(everything, start=None if first.reason else first.parameters)
-        learned = _learned(name, found, int(whole.customers.sum()))
-        score: dict[str, Any] = {"what": "model", "model": name, "customers": int(known.customers.sum())}
-        score |= {"log_likelihood": found.log_likelihood, "reason": learned[0]["reason"]}
-        score["aic"] = 2 * (found.parameters.size - found.log_likelihood)
-        yield _batch(learned)
-        if first.reason:
-            told = f"it could not be judged: before the held-out days {first.reason}"
-            yield _batch([{**score, "reason": score["reason"] or (told if days else None)}])
-        else:
-            yield from _judged(name, first.parameters, known, by_week, unit, score)
-    customers = int(known.customers.sum())
+        plain = yield from _tried(name, Plain(BUYING[name], unit), whole, known, by_week, (None, None))
+        if len(texts) and name in WITH_COVARIATES:
+            with_them = Covaried(BUYING[name], unit, texts, whole)
+            yield from _tried(f"{name}{COVARIED}", with_them, whole, known, by_week, plain)
+    customers = int(known.rows.customers.sum())
     for name, expect in BASELINES.items() if days else ():
         told_of = (
-            _errors(known, expect(known)) if customers else {"reason": "no customer came before the held-out days"}
+            _errors(known.rows, expect(known.rows))
+            if customers
+            else {"reason": "no customer came before the held-out days"}
         )
         yield _batch([{"what": "model", "model": name, "customers": customers, **told_of}])
 
 
+def _tried(
+    name: str,
+    candidate: Candidate,
+    whole: Told,
+    known: Told,
+    by_week: tuple[Any, Floats],
+    plain: tuple[Estimate | None, Estimate | None],
+) -> Generator[pa.RecordBatch, None, tuple[Estimate, Estimate]]:
+    """What a candidate learned, and how it foretold; gives its two estimates, before the held-out days and on all."""
+    first = candidate.fit(known, None, plain[0])
+    found = candidate.fit(whole, None if first.reason else first.parameters, plain[1])
+    learned = _learned(name, candidate.names, found, int(whole.rows.customers.sum()))
+    score: dict[str, Any] = {"what": "model", "model": name, "customers": int(known.rows.customers.sum())}
+    score |= {"log_likelihood": found.log_likelihood, "reason": learned[0]["reason"]}
+    score["aic"] = 2 * (found.parameters.size - found.log_likelihood)
+    yield _batch(learned)
+    if first.reason:
+        told = f"it could not be judged: before the held-out days {first.reason}" if known.rows.days else None
+        yield _batch([{**score, "reason": score["reason"] or told}])
+    else:
+        yield from _judged(name, candidate, first.parameters, known, by_week, score)
+    return first, found
+
+
 def _judged(
-    name: str, parameters: Floats, known: HeldOut, by_week: tuple[Any, Floats], unit: int, score: dict[str, Any]
+    name: str,
+    candidate: Candidate,
+    parameters: Floats,
+    known: Told,
+    by_week: tuple[Any, Floats],
+    score: dict[str, Any],
 ) -> Iterator[pa.RecordBatch]:
     """How well a model foretold the held-out days, in all, by past frequency and by week."""
-    by = holdout.expected(BUYING[name], parameters, known, unit)
-    yield _batch([{**score, **_errors(known, by)}])
+    by = candidate.expected(parameters, known)
+    yield _batch([{**score, **_errors(known.rows, by)}])
     yield _batch(
         [
             {"what": "frequency", "model": name, "at": at, "customers": int(n), "expected": one, "actual": other}
-            for at, (n, one, other) in enumerate(zip(*holdout.by_frequency(known, by), strict=True))
+            for at, (n, one, other) in enumerate(zip(*holdout.by_frequency(known.rows, by), strict=True))
         ]
     )
-    expected = holdout.by_week(BUYING[name], parameters, known, by_week[0], unit)
+    expected = candidate.by_week(parameters, known, by_week[0])
     yield _batch(
         [
             {"what": "week", "model": name, "at": int(at), "expected": one, "actual": other}
@@ -280,23 +315,36 @@ def _judged(
 def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     table = pa.Table.from_batches(list(batches))
     x, mean = (np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ("frequency", "monetary"))
-    yield _batch(_learned(MONEY, gamma_gamma.fit(x[x > 0], mean[x > 0]), int((x > 0).sum())))
+    found = gamma_gamma.fit(x[x > 0], mean[x > 0])
+    yield _batch(_learned(MONEY, gamma_gamma.NAMES, found, int((x > 0).sum())))
 
 
-def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[HeldOut, HeldOut, tuple[Any, Floats]]:
-    """Histories on all days, those before the held-out ones, and weeks with what came in them; each in order."""
+def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tuple[Any, Floats], Sequence[str]]:
+    """Histories on all days, those before the held-out ones, and weeks with what came in them; each in order.
+
+    Then the texts of covariates, if any are told.
+    """
     table = pa.Table.from_batches(list(batches))
-    rows = np.stack([np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW])
+    columns = [np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW]
+    of: NDArray[np.intp] = np.zeros(len(table), dtype=np.intp)
+    texts: Sequence[str] = ()
+    if "covariates" in table.column_names:
+        is_history = np.isin(columns[0], (0, 1))
+        of[is_history], texts = pd.factorize(table.column("covariates").to_pandas()[is_history], sort=True)
     # In one order, whatever the order given: sums of floats depend on it.
-    rows = rows[:, np.lexsort(rows)]
+    order = np.lexsort([of, *columns])
+    rows, of = np.stack(columns)[:, order], of[order]
     of_kind = [rows[1:, rows[0] == kind] for kind in range(3)]
-    whole, known = (HeldOut(x, t_x, T, before, held, n, days) for x, t_x, T, before, held, n in of_kind[:2])
+    whole, known = (
+        Told(HeldOut(x, t_x, T, before, held, n, days), of[rows[0] == kind])
+        for kind, (x, t_x, T, before, held, n) in enumerate(of_kind[:2])
+    )
     at = of_kind[2][0].astype(np.int64)
     # A week in which nobody bought has no row.
     weeks = np.arange(at.min(initial=1), -(-days // holdout.WEEK) + 1)
     came = np.zeros(weeks.size)
     came[at - weeks[:1]] = of_kind[2][4]
-    return whole, known, (weeks, came)
+    return whole, known, (weeks, came), texts
 
 
 def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:
@@ -309,13 +357,13 @@ def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:
     }
 
 
-def _learned(model: str, found: Estimate, customers: int) -> list[dict[str, Any]]:
+def _learned(model: str, names: Sequence[str], found: Estimate, customers: int) -> list[dict[str, Any]]:
     reason = found.reason if customers or model == MONEY else "there is no customer"
     same = {"what": "parameter", "model": model, "customers": customers, "reason": reason}
     if reason:
-        return [{**same, "parameter": name, "at": at} for at, name in enumerate(NAMES[model])]
+        return [{**same, "parameter": name, "at": at} for at, name in enumerate(names)]
     same["log_likelihood"] = found.log_likelihood
-    each = zip(NAMES[model], found.parameters, found.standard_errors, found.covariance.tolist(), strict=True)
+    each = zip(names, found.parameters, found.standard_errors, found.covariance.tolist(), strict=True)
     return [
         {**same, "parameter": name, "at": at, "value": value, "standard_error": error, "covariances": covariances}
         for at, (name, value, error, covariances) in enumerate(each)

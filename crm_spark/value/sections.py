@@ -1,6 +1,7 @@
 """What the page tells of lifetime value: what is to come, from whom, and how well the model describes the past."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,19 +10,30 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.kernels.holdout import MOST, WEEK
-from crm_spark.value.models import BUYING, MONEY
+from crm_spark.kernels.likelihood import Floats
+from crm_spark.value import learned
+from crm_spark.value.candidates import COVARIED
+from crm_spark.value.covariates import BETWEEN
+from crm_spark.value.histories import bought
+from crm_spark.value.models import KERNELS, WITH_COVARIATES
 
 BANDS = 10
 FIRST = 20  # customers
+Z = 1.96  # standard errors within which 95 % lie
+SAID = {
+    "first_sales": "whose first day brought {}",
+    "registered_days": "who first bought {} days after registration",
+}
 LIKELY = "likely to be customers still"
 CALLED = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD", "nbd": "NBD", "bg_bb": "BG/BB"}
+CALLED |= {f"{name}{COVARIED}": f"{CALLED[name]} with covariates" for name in WITH_COVARIATES}
 CALLED |= {"last_period": "As in as many days before", "status_quo": "At the customer's pace so far"}
 
 
 def to_come(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     """Tell what customers are worth in the days to come, by how likely they are still customers. One pass."""
     band = F.least(F.floor(F.col("probability_alive") * BANDS), F.lit(BANDS - 1)).cast("int")
-    known = newest(clv, clv_parameters).where(F.col("probability_alive").isNotNull())
+    known = newest(bought(clv), clv_parameters).where(F.col("probability_alive").isNotNull())
     bands = known.groupBy(band.alias("at")).agg(
         F.count("*").alias("customers"),
         F.sum("expected_purchases").alias("expected_purchases"),
@@ -80,7 +92,7 @@ def worth_most(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     """Tell the customers who are worth most, by key: it is what colleagues with access look them up by."""
     columns = ["customer_id", "value", "revenue_p05", "revenue_p95", "probability_alive", "expected_purchases"]
     columns += ["expected_spend", "frequency", "age"]
-    known = newest(clv, clv_parameters).where(F.col("value").isNotNull())
+    known = newest(bought(clv), clv_parameters).where(F.col("value").isNotNull())
     return Section(
         title="The customers who are worth most",
         chapter=Chapter.VALUE,
@@ -115,17 +127,11 @@ def _most_told(customers: Rows) -> str:
 
 def fit_check(clv: DataFrame, clv_parameters: DataFrame) -> Section:
     """Hold the number of customers with 0, 1, 2, … repeat purchases against what the model says. One pass."""
-    scored = newest(clv, clv_parameters)
-    counted = scored.groupBy("age", F.least("frequency", F.lit(MOST)).alias("purchases")).agg(
-        F.count("*").alias("customers")
-    )
-    chosen = newest(clv_parameters, clv_parameters).where(F.col("is_chosen") & (F.col("model") != MONEY))
-    told = chosen.where(F.col("value").isNotNull()).agg(
-        F.max("model").alias("model"),
-        F.max("unit_days").alias("unit_days"),
-        F.sort_array(F.collect_list(F.struct("position", "value")))["value"].alias("parameters"),
-    )
-    checked = counted.crossJoin(F.broadcast(told.where(F.col("model").isNotNull()))).repartition(1)
+    scored = newest(bought(clv), clv_parameters)
+    purchases = F.least("frequency", F.lit(MOST)).alias("purchases")
+    counted = scored.groupBy("age", "covariates", purchases).agg(F.count("*").alias("customers"))
+    told = F.broadcast(learned.gather(newest(clv_parameters, clv_parameters)))
+    checked = learned.hand_out(counted.repartition(1), told)
     return Section(
         title="How well the model describes what was bought",
         chapter=Chapter.VALUE,
@@ -143,18 +149,23 @@ def fit_check(clv: DataFrame, clv_parameters: DataFrame) -> Section:
 
 
 def _expected(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    held = list(batches)
-    table = pa.Table.from_batches(held) if held else None
-    if not table:
+    held = [batch for batch in batches if batch.num_rows]
+    if not held:
         return
-    age, purchases, customers = (table.column(name).to_numpy() for name in ("age", "purchases", "customers"))
-    model, unit, parameters = (table.column(name)[0].as_py() for name in ("model", "unit_days", "parameters"))
-    ages, of = np.unique(age, return_inverse=True)
-    shares = BUYING[model].purchase_shares(np.array(parameters), ages / unit, MOST)
-    expected = np.bincount(of, weights=customers) @ shares
-    observed = np.bincount(purchases, weights=customers, minlength=MOST + 1).astype(int)
+    table = pa.Table.from_batches(held)
+    told = learned.read(table)
+    expected, observed = np.zeros(MOST + 1), np.zeros(MOST + 1)
+    for some, covariates in learned.by_covariates(table, told):
+        buying = learned.of(told, "buying", covariates)
+        if buying is None:
+            return
+        age, purchases, customers = (some.column(name).to_numpy() for name in ("age", "purchases", "customers"))
+        ages, of = np.unique(age, return_inverse=True)
+        shares = KERNELS[told["model"]].purchase_shares(buying.parameters, ages / told["unit_days"], MOST)
+        expected += np.bincount(of, weights=customers) @ shares
+        observed += np.bincount(purchases, weights=customers, minlength=MOST + 1)
     names = [*[str(x) for x in range(MOST)], f"{MOST} or more"]
-    yield pa.RecordBatch.from_pydict({"purchases": names, "customers": observed, "expected": expected})
+    yield pa.RecordBatch.from_pydict({"purchases": names, "customers": observed.astype(int), "expected": expected})
 
 
 def _fit_told(rows: Rows) -> str:
@@ -259,4 +270,104 @@ def _choice_told(models: Rows) -> str:
     )
 
 
-SECTIONS = (to_come, worth_most, foretold, choice, fit_check)
+def effects(clv: DataFrame, clv_parameters: DataFrame) -> Section:
+    """Tell how much more often customers with each level of a covariate buy than those with the commonest.
+
+    One pass over the newest day, from which it takes what the commonest are.
+    """
+    told = newest(clv_parameters, clv_parameters).where(F.col("model").endswith(COVARIED) & F.col("value").isNotNull())
+    texts = newest(bought(clv), clv_parameters).where(F.col("covariates").isNotNull()).groupBy("covariates").count()
+    both = told.unionByName(texts.drop("count"), allowMissingColumns=True)
+    return Section(
+        title="Who buys more often from the start",
+        chapter=Chapter.VALUE,
+        rows=both.repartition(1).mapInArrow(_effects, EFFECTS),
+        sentence=_effects_told,
+        picture=Bars("level", "buys", beside="leaves", horizontal=True),
+        labels={
+            "level": "Customers",
+            "beside": "Beside those",
+            "buys": "Buy as often, times",
+            "buys_low": "Buy at least, with 97.5 %",
+            "buys_high": "Buy at most, with 97.5 %",
+            "leaves": "Leave as soon, times",
+            "leaves_low": "Leave at least, with 97.5 %",
+            "leaves_high": "Leave at most, with 97.5 %",
+            "model": "Model",
+            "is_chosen": "Used",
+        },
+        order_by=["-buys", "level"],
+        note=(
+            "What was known of customers on the day of their first order. Each level is held against the commonest of "
+            "its kind, which would have 1. How soon they leave is by Pareto/NBD the rate, else the odds after "
+            "a purchase. These are associations: who is moved from one level to another does not change."
+        ),
+        empty="No model tells customers apart by what was known of them: no covariates are set, or none could be told.",
+    )
+
+
+EFFECTS = (
+    "level string, beside string, buys double, buys_low double, buys_high double, leaves double, leaves_low double, "
+    "leaves_high double, model string, is_chosen boolean"
+)
+
+
+def _effects(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Of the chosen model, or of the likeliest that has covariates."""
+    told_of = [row for batch in batches for row in batch.to_pylist()]
+    rows = [row for row in told_of if row["parameter"]]
+    if not rows:
+        return
+    known = {level for row in told_of for level in (row["covariates"] or "").split(BETWEEN) if level}
+    best = max(rows, key=lambda row: (bool(row["is_chosen"]), row["log_likelihood"], row["model"]))
+    mine = sorted((row for row in rows if row["model"] == best["model"]), key=lambda row: row["position"])
+    at, covariance = np.array([row["value"] for row in mine]), np.array([row["covariances"] for row in mine])
+    place = {row["parameter"]: row["position"] for row in mine}
+    levels = [name.removeprefix("alpha:") for name in place if name.startswith("alpha:")]
+    commonest = {level.split("=")[0]: _said(level) for level in sorted(known - set(levels))}
+    told: dict[str, Any] = {"level": [_said(level) for level in levels]}
+    told["beside"] = [commonest.get(level.split("=")[0]) for level in levels]
+    leaving = {"beta": 1.0} if "beta" in place else {"a": 1.0, "b": -1.0}
+    for what, signs in (("buys", {"alpha": 1.0}), ("leaves", leaving)):
+        weights = np.zeros((len(levels), at.size))
+        for row, level in enumerate(levels):
+            for name, sign in signs.items():
+                weights[row, place[f"{name}:{level}"]] = sign
+        for end, logs in zip(
+            ("", "_low", "_high"), _around(weights @ at, weights @ covariance @ weights.T), strict=True
+        ):
+            told[f"{what}{end}"] = np.exp(logs)
+    model = CALLED[best["model"]]
+    told |= {"model": [model] * len(levels), "is_chosen": [bool(best["is_chosen"])] * len(levels)}
+    yield pa.RecordBatch.from_pydict(told)
+
+
+def _said(level: str) -> str:
+    """A level in words that go on from "customers"."""
+    covariate, value = level.split("=", 1)
+    return SAID.get(covariate, f"of {covariate} {{}}").format(value)
+
+
+def _around(logs: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:
+    """The estimates and the ends of their 95 % intervals."""
+    errors = Z * np.sqrt(np.diag(covariance))
+    return logs, logs - errors, logs + errors
+
+
+def _effects_told(levels: Rows) -> str:
+    clear = [row for row in levels if row["buys_low"] > 1 or row["buys_high"] < 1]
+    used = (
+        ""
+        if levels[0]["is_chosen"]
+        else f" {levels[0]['model']} says so, which is not used: another foretells as well."
+    )
+    if not clear:
+        return f"By nothing that was known at the first order can it be told who buys more often.{used}"
+    first = max(clear, key=lambda row: abs(np.log(row["buys"])))
+    return (
+        f"Customers {first['level']} buy {first['buys']:,.2f} times as often as those {first['beside']} "
+        f"({first['buys_low']:,.2f} to {first['buys_high']:,.2f} with 95 %).{used}"
+    )
+
+
+SECTIONS = (to_come, worth_most, foretold, choice, effects, fit_check)

@@ -21,7 +21,7 @@ from crm_spark.value import learned
 from crm_spark.value.clv import SHARES, TOGETHER
 from crm_spark.value.groups import HISTORY
 from crm_spark.value.learned import Learned
-from crm_spark.value.models import BUYING
+from crm_spark.value.models import KERNELS
 
 AT_ONCE = 4_096  # customers whose draws fit into the cache
 SUMS = "grouping string, `group` string, what string, sums array<double>, reason string"
@@ -46,7 +46,7 @@ def draw(customers: DataFrame, parameters: DataFrame, groupings: Sequence[str]) 
         `grouping`, `group`, `purchases_p05` … `revenue_p95`, `no_total`, the reason for what is missing. One shuffle by
         frequency and age; each worker adds up its customers, then sums of a few hundred numbers for each group meet.
     """
-    columns = ["key", *HISTORY, "horizon", "is_valued", *groupings]
+    columns = ["key", *HISTORY, "covariates", "horizon", "is_valued", *groupings]
     known = customers.withColumns({"key": F.xxhash64("customer_id"), "is_valued": F.col("value").isNotNull()})
     # Futures are drawn once for customers of one frequency and nearly one age: these go to one worker, in order of age.
     of_age = F.floor(F.col("age") / TOGETHER)
@@ -69,9 +69,10 @@ def _sums(batches: Iterator[pa.RecordBatch], groupings: list[str]) -> Iterator[p
             continue
         told = told or learned.read(batch)
         for at in range(0, batch.num_rows, AT_ONCE):
-            drawn, reason = _drawn(pa.Table.from_batches([batch.slice(at, AT_ONCE)]), told, groupings)
-            for of, numbers in drawn.items():
-                sums[of] = sums[of] + numbers if of in sums else numbers
+            for customers, covariates in learned.by_covariates(pa.Table.from_batches([batch.slice(at, AT_ONCE)]), told):
+                drawn, reason = _drawn(customers, told, covariates, groupings)
+                for of, numbers in drawn.items():
+                    sums[of] = sums[of] + numbers if of in sums else numbers
     names, values = list(sums), list(sums.values())
     columns = [pa.array([name[at] for name in names], pa.string()) for at in range(3)]
     told = pa.array([reason] * len(names), pa.string())
@@ -81,10 +82,10 @@ def _sums(batches: Iterator[pa.RecordBatch], groupings: list[str]) -> Iterator[p
 
 
 def _drawn(
-    customers: pa.Table, told: Learned, groupings: Sequence[str]
+    customers: pa.Table, told: Learned, covariates: str, groupings: Sequence[str]
 ) -> tuple[dict[tuple[str, str, str], Floats], str | None]:
     """Sums of the draws of each group, and why there are none of money."""
-    buying, money = (learned.of(told, kind) for kind in ("buying", "money"))
+    buying, money = (learned.of(told, kind, covariates) for kind in ("buying", "money"))
     if buying is None:
         return {}, None
     x, t_x, T, mean = (
@@ -95,7 +96,7 @@ def _drawn(
     these = Customers(x, t_x / unit, T / unit, np.where((x == 0) | (mean > 0), x, 0.0), np.where(mean > 0, mean, 1.0))
     key = (customers.column("key").to_numpy() & 0xFFFFFFFF).astype(np.uint32)
     each = np.arange(x.size)
-    model = BUYING[told["model"]]
+    model = KERNELS[told["model"]]
     reason = None
     if money is not None and min(money.parameters[1], *money.around()[1]) <= 1:
         money, reason = None, BADLY

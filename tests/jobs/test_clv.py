@@ -1,6 +1,6 @@
 """The job on a lake: it owns one day, and what it is told reaches the models."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -10,6 +10,7 @@ from crm_spark.core.config import Place
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.ingest.tables import CUSTOMER_HISTORY
 from crm_spark.value.clv import CLV
 from crm_spark.value.margins import MARGINS
 from crm_spark.value.models import HOLDOUT, PARAMETERS, SCORES
@@ -17,6 +18,7 @@ from jobs.clv import clv
 from tests.value.test_clv import drawn
 
 FIRST, AS_OF = date(1997, 7, 31), date(1997, 9, 30)
+HASHES = ("source", "file_hash", "run_id")
 OWN = ("c001", "c003")  # customers whose own margin is known
 
 
@@ -82,6 +84,42 @@ def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
     assert lake.current(PARAMETERS).select("unit_days").distinct().collect() == [(1,)]
 
 
+def test_covariates_reach_the_models_and_who_has_not_bought_yet_has_a_row(lake: Lake, place: Place) -> None:
+    fill(lake)
+    at, who = datetime(1996, 1, 1, tzinfo=UTC), sorted({row[0] for row in drawn(400)})
+    said = [
+        {
+            "customer_id": name,
+            "known_at": at,
+            "known_on": date(1996, 1, 1),
+            "row_hash": name,
+            "country": "DE" if n % 3 else "AT",
+        }
+        for n, name in enumerate([*who, "prospect"])
+    ]
+    rows = [
+        tuple(
+            row.get(name, "" if name in HASHES else at if name == "loaded_at" else None)
+            for name in CUSTOMER_HISTORY.names
+        )
+        for row in said
+    ]
+    lake.prepare(CUSTOMER_HISTORY)
+    lake.append(CUSTOMER_HISTORY, lake.spark.createDataFrame(rows, CUSTOMER_HISTORY.nullable_ddl), "fill", ("fill", 1))
+    settings = {"models": ["bg_nbd"], "held_out": 0, "horizon": 30, "covariates": ["country"]}
+    runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": settings}}), AS_OF)
+    learned = {row["parameter"] for row in lake.current(PARAMETERS).collect()}
+    assert {"alpha:country=AT", "a:country=AT", "b:country=AT"} < learned
+    told = {row["customer_id"]: row for row in lake.current(CLV).collect()}
+    assert set(told) == {*who, "prospect"}
+    assert {row["covariates"] for row in told.values()} == {"country=AT", "country=DE"}
+    assert (told["prospect"]["frequency"], told["prospect"]["covariates"]) == (
+        None,
+        "country=AT" if len(who) % 3 == 0 else "country=DE",
+    )
+    assert told["prospect"]["value"] > 0
+
+
 def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
     settings = {"horizon": 0, "margin": 2, "discout": 0.1, "models": ["bg_nbd", "bg_nbd"]}
     with pytest.raises(ConfigError) as told:
@@ -95,7 +133,9 @@ def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
         runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": {"models": ["nbd", "bg_bb"]}}}), AS_OF)
     for models, said in (
         ([], "models must have 1 or more, got 0"),
+        (["nbd"], "covariates need one of the models bg_nbd, mbg_nbd, pareto_nbd"),
         (["bgnbd"], "must be 'bg_nbd', 'mbg_nbd', 'pareto_nbd', 'nbd' or 'bg_bb'"),
     ):
+        told = {"models": models, "covariates": ["channel"]}
         with pytest.raises(ConfigError, match=said):
-            runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": {"models": models}}}), AS_OF)
+            runner.run(clv, lake, place.model_copy(update={"jobs": {"clv": told}}), AS_OF)

@@ -1,7 +1,7 @@
 """Lifetime value on Spark: CDNOW by its published figures, the same rows however they lie, and hard cases."""
 
 import math
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from scipy import special
 
 from crm_spark.features.days import CUSTOMER_DAYS
+from crm_spark.ingest.tables import CUSTOMER_HISTORY
 from crm_spark.value import clv, models
-from crm_spark.value.histories import chances, gather
+from crm_spark.value.histories import chances, gather, prospects
 
 AS_OF = date(1997, 9, 30)
+NOON = datetime(1997, 1, 1, 12, tzinfo=UTC)
 Days = list[tuple[str, date, int, float]]  # customer, day, orders, sales
 
 
@@ -258,3 +260,42 @@ def assert_lifetimes(if_alive: np.ndarray, rows: list[Row]) -> None:
         expected = share * row["expected_spend"] * row["probability_alive"] * purchases
         assert row["lifetime_value"] == pytest.approx(expected, rel=1e-6)
         assert abs(row["lifetime_value"]) > abs(row["value"])
+
+
+def said_of(spark: SparkSession, *said: tuple[str, date, date | None]) -> DataFrame:
+    """Of customers, on a day, when they registered."""
+    rows = [
+        {"customer_id": who, "known_on": day, "registered_on": registered, "row_hash": who, "known_at": NOON}
+        for who, day, registered in said
+    ]
+    names = CUSTOMER_HISTORY.names
+    return spark.createDataFrame(
+        [tuple(row.get(name) for name in names) for row in rows], CUSTOMER_HISTORY.nullable_ddl
+    )
+
+
+def test_who_has_not_bought_yet_has_the_row_of_one_who_first_did_on_that_day_but_no_history(
+    spark: SparkSession,
+) -> None:
+    earlier, later = AS_OF - timedelta(days=90), AS_OF + timedelta(days=1)
+    history = gather(days_of(spark, [*drawn(400), ("today", AS_OF, 1, 20.0), ("later", later, 1, 9.0)]), AS_OF)
+    parameters = models.parameters(models.fit(history, AS_OF, models=["mbg_nbd"])).localCheckpoint()
+    known = said_of(
+        spark, ("c001", earlier, earlier), ("new", earlier, earlier), ("new", AS_OF, None), ("later", AS_OF, None),
+        ("unheard", later, None), ("announced", earlier, later),
+    )  # fmt: skip
+    margins = spark.createDataFrame(
+        [("c001", 0.3), ("c002", 0.5), ("new", None)], "customer_id string, margin_share double"
+    )
+    rows = {}
+    for of in (None, margins):
+        among = prospects(known, history, AS_OF, of)
+        told = clv.predict(history, parameters, AS_OF, 90, margin=0.8, prospects=among)
+        rows[of] = {row["customer_id"]: row.asDict() for row in told.collect()}
+    assert set(rows[None]) - {"new", "later"} == {row["customer_id"] for row in history.collect()}
+    nothing = {"frequency": None, "recency": None, "age": None, "revenue": None, "lifetime_revenue": None}
+    today = rows[None]["today"]
+    assert today["expected_purchases"] > 0 < today["value"]
+    for who in ("new", "later"):
+        assert rows[None][who] == today | nothing | {"customer_id": who}
+        assert rows[margins][who]["value"] == pytest.approx(today["value"] * 0.4 / 0.8), "the mean share of all"

@@ -21,7 +21,7 @@ BEFORE, AS_OF = date(2025, 12, 31), date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value", "rating", "contacts_90d"]
 CLV_DDL = (
     "customer_id string, as_of date, probability_alive double, expected_purchases double, expected_spend double, "
-    "value double, reason string, horizon int, expected_revenue double, expected_margin double"
+    "value double, reason string, horizon int, expected_revenue double, expected_margin double, frequency int"
 )
 FEATURES_DDL = (
     "customer_id string, as_of date, recency_days int, purchase_days bigint, basket_value double, "
@@ -85,9 +85,15 @@ def gathered(spark: SparkSession, shop: Shop, partitions: int = 1) -> DataFrame:
 
 
 def with_shares(shop: Shop) -> list[tuple]:
-    """Rows of CLV_DDL: the share of the money that is margin shows in what it makes of the revenue."""
+    """Rows of CLV_DDL: the share of the money that is margin shows in what it makes of the revenue.
+
+    Somebody who has not bought yet is worth much once they do; nothing may tell of them.
+    """
     shares = {(who, day): share for who, day, share in shop.shares}
-    return [(*row, HORIZON, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None) for row in shop.clv]
+    prospects = [("prospect", day, 1.0, 0.4, 20.0, 7000.0, None, HORIZON, 100.0, 10.0, None) for day in (AS_OF, BEFORE)]
+    return prospects + [
+        (*row, HORIZON, 100.0, 100.0 * shares[row[:2]] if row[:2] in shares else None, 1) for row in shop.clv
+    ]
 
 
 class Told(NamedTuple):

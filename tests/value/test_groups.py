@@ -77,8 +77,9 @@ def gathered(spark: SparkSession, rows: list[dict[str, Any]]) -> DataFrame:
         for row in rows
     ]
     other = [{"customer_id": "x", "as_of": BEFORE, "segment": "Old"} for _ in rows]
+    prospect = {"customer_id": "prospect", "as_of": NOW, "value": 900.0, "horizon": 90, "expected_purchases": 1.0}
     return groups.gather(
-        frame(spark, CLV, rows + other),
+        frame(spark, CLV, [*rows, *other, prospect]),
         frame(spark, SCORES, of_rfm + other),
         frame(spark, SEGMENTS, other),
         frame(
@@ -290,13 +291,23 @@ def moving(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame, DataFr
         ("fay", ("Lost", None, 9.0), ("New", 4.0, 12.0)),
     ]
     told = [
-        {"customer_id": who, "as_of": day, "segment": side[0], "value": side[1], "revenue": side[2], "age": 30}
+        {
+            "customer_id": who,
+            "as_of": day,
+            "segment": side[0],
+            "value": side[1],
+            "revenue": side[2],
+            "age": 30,
+            "frequency": 1,
+        }
         for who, *sides in rows
         for day, side in zip((BEFORE, NOW), sides, strict=True)
         if side
     ]
     older = [{**row, "as_of": BEFORE - timedelta(days=7), "segment": "Old"} for row in told]
-    clv, scores, segments = (frame(spark, table, told + older) for table in (CLV, SCORES, SEGMENTS))
+    prospects = [{"customer_id": "prospect", "as_of": day, "value": 900.0} for day in (BEFORE, NOW)]
+    clv = frame(spark, CLV, told + older + prospects)
+    scores, segments = (frame(spark, table, told + older) for table in (SCORES, SEGMENTS))
     fitted = frame(spark, PARAMETERS, [{"as_of": day} for day in {row["as_of"] for row in told + older}])
     empty = frame(spark, CUSTOMER_FEATURES, []), frame(spark, MARGINS, [])
     segments = segments.limit(0)

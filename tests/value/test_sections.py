@@ -73,7 +73,8 @@ def frame(spark: SparkSession, table: Any, rows: list[dict[str, Any]]) -> DataFr
 
 
 def shown(spark: SparkSession, make: Any, known: bool = True) -> tuple[Section, Rows]:
-    values = frame(spark, clv.CLV, customers(BEFORE) + customers(NOW))
+    prospect = customers(NOW)[1] | {"customer_id": "prospect", "frequency": None, "age": None, "value": 1000.0}
+    values = frame(spark, clv.CLV, [*customers(BEFORE), *customers(NOW), prospect])
     learned = frame(spark, models.PARAMETERS, parameters(BEFORE) + parameters(NOW, known))
     section = make(values, learned)
     columns = [name.lstrip("-") for name in section.order_by]
