@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.answers import days_20m, rfm_20m
 from benchmarks.baskets import itemsets_1m_02, itemsets_1m_1, itemsets_100k_02, itemsets_100k_1
 from benchmarks.buying import bgnbd_1m, bgnbd_1m_map, coverage, pareto_nbd_1m
+from benchmarks.choices import c45_500k
 from benchmarks.groups import dbscan_1m, dbscan_10m, dbscan_100k_8d, kmeans_1m
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
@@ -48,6 +49,7 @@ ALL = (
     dbscan_1m,
     dbscan_100k_8d,
     dbscan_10m,
+    c45_500k,
     survive_cost,
     skew,
 )

@@ -26,7 +26,7 @@ from crm_spark.kernels.lists import matrix
 from crm_spark.kernels.trees import Node, Path
 from crm_spark.models.trees import Attribute, codes, nodes
 
-IN_ONE = 4_000_000  # values that one worker learns from
+IN_ONE = 10_000_000  # values that one worker learns from
 MOST_CLASSES = 50
 NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 

@@ -34,6 +34,7 @@ def rows(lake: Lake) -> list[list[str]]:
     return [sorted(str(tuple(row)) for row in lake.current(table).collect()) for table in (TREES, MODELS)]
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_the_tree_is_its_sql(lake: Lake, place: Place) -> None:
     fill(lake)
     fill_segments(lake)

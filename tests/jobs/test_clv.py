@@ -51,6 +51,7 @@ def tables(lake: Lake) -> list[list[tuple]]:
     ]
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
     fill(lake)
     runner.run(clv, lake, place, FIRST)

@@ -46,6 +46,7 @@ def tables(lake: Lake) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_other_days_stay_and_all_adds_up(lake: Lake, place: Place) -> None:
     before, now = drawn(90, BEFORE, seed=2), drawn(120)
     fill(lake, CLV, named(CLV_DDL, with_shares(before) + with_shares(now)))

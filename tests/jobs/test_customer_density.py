@@ -23,6 +23,7 @@ def told(place: Place, **settings: Any) -> Place:
     return place.model_copy(update={"jobs": {"customer_density": settings}})
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_who_spends_a_thousand_times_as_much_lies_apart(
     lake: Lake, place: Place
 ) -> None:

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from crm_spark.core import runner
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
@@ -47,6 +49,7 @@ def features(lake: Lake) -> list[tuple]:
     return sorted(tuple(row) for row in lake.current(CUSTOMER_FEATURES).collect())
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_before_any_order_there_is_none(lake: Lake, place: Place) -> None:
     assert runner.run(customer_features, lake, place, AS_OF).rows == {"customer_features": 0}
     fill(lake)

@@ -21,6 +21,7 @@ def told(place: Place, **settings: object) -> Place:
     return place.model_copy(update={"jobs": {"customer_margins": settings}})
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_without_any_cost_there_is_a_reason(lake: Lake, place: Place) -> None:
     lines = [
         {"customer_id": f"c{n}", "order_id": f"o{n}-{month}", "line_id": f"l{n}-{month}", "product_id": "p"}

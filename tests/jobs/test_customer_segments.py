@@ -53,6 +53,7 @@ def told(place: Place, **settings: Any) -> Place:
     return place.model_copy(update={"jobs": {"customer_segments": settings}})
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
     fill(lake)
     few = told(place, k=3, starts=1, features=["recency_days", "spend"])

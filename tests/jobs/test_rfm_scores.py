@@ -39,6 +39,7 @@ def tables(lake: Lake) -> list[list[tuple]]:
     return [sorted(tuple(row) for row in lake.current(table).collect()) for table in (rfm.SCORES, rfm.CUTS)]
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: Place) -> None:
     fill(lake)
     runner.run(rfm_scores, lake, place, FIRST)

@@ -44,6 +44,7 @@ def tables(lake: Lake) -> list[dict[tuple, tuple]]:
     return [keyed(table) for table in (GROUPS, MIGRATION, CONCENTRATION)]
 
 
+@pytest.mark.slow  # tests/test_shop.py runs every job twice
 def test_run_twice_the_rows_are_the_same(lake: Lake, place: Place) -> None:
     fill(lake)
     few = told(place, attributes=["country"])
