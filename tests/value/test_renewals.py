@@ -63,8 +63,10 @@ def learned(spark: SparkSession, contracts: list[Contract], **settings: Any) -> 
 
 
 def answers(spark: SparkSession) -> dict[str, DataFrame]:
-    """All tables of some contracts."""
-    contracts = frame(spark, CONTRACTS, drawn(200))
+    """All tables of some contracts, of five plans."""
+    contracts = frame(
+        spark, CONTRACTS, [{**one, "plan": f"plan {number % 5}"} for number, one in enumerate(drawn(200))]
+    )
     fitted = renewals.fit(contracts, AS_OF, held_out=HELD_OUT).localCheckpoint()
     parameters = renewals.parameters(fitted)
     values = renewals.predict(contracts, parameters, AS_OF, HORIZON)
