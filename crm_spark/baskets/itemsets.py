@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml.fpm import FPGrowth
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from scipy import sparse
 
@@ -40,6 +40,7 @@ CANDIDATES = 10  # times as many candidates may be counted
 A_PART = 2_000_000  # baskets at most in a worker
 IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
 A_BLOCK = 500_000  # baskets
+ROUNDING = 1e-9
 BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
 
 ITEMSETS = Table(
@@ -66,7 +67,7 @@ ITEMSETS = Table(
     ],
 )
 
-BLOCKS = "baskets bigint, is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
+BLOCKS = "is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
 FOUND = pa.schema([("items", pa.list_(pa.string())), ("count", pa.int64()), ("below", pa.int64())])
 
 
@@ -104,8 +105,8 @@ def mine(
     DataFrame
         One row per set: `items` in order, `count`, `baskets` (in all), `support`, `is_closed`, `is_maximal`, the
         latter two among sets of up to `max_items`. One pass over the baskets, which then lie packed, four bytes an
-        item; two or three passes over that, or one for each size of sets. On the driver are the frequent items, the
-        sets that must be counted once more, and in `apriori` all: never more than `most`.
+        item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver,
+        but for `fp_growth`.
 
     Raises
     ------
@@ -123,9 +124,9 @@ def mine(
         count, found = _by_fp_growth(baskets, wanted)
     else:
         blocks = pack(baskets).localCheckpoint()
-        count = _counted(blocks)
+        count, frequent = _frequent(blocks, wanted)
         mined = _by_apriori if method == "apriori" else _by_bitmaps
-        found = mined(blocks, _frequent(blocks, wanted, count), count, wanted)
+        found = baskets.sparkSession.createDataFrame(mined(blocks, frequent, count, wanted))
     return describe(found, count)
 
 
@@ -162,7 +163,10 @@ def describe(found: DataFrame, baskets: int) -> DataFrame:
 
 
 def pack(baskets: DataFrame) -> DataFrame:
-    """Pack baskets into blocks: names of items with their counts, and baskets of places among these names."""
+    """Pack baskets into blocks: names of items with their counts, and baskets of places among these names.
+
+    Before the names there is none, which counts the baskets.
+    """
     # As text: lists take longer to reach a worker.
     items = F.array_compact("items")
     told = baskets.select(
@@ -172,26 +176,28 @@ def pack(baskets: DataFrame) -> DataFrame:
     return told.mapInArrow(_packed, BLOCKS)
 
 
-def _counted(blocks: DataFrame) -> int:
-    sums = blocks.agg(F.coalesce(F.sum("baskets"), F.lit(0)).alias("baskets"), F.bool_or("is_torn").alias("is_torn"))
-    counted = sums.collect()[0]
-    if counted["is_torn"]:
-        raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
-    return int(counted["baskets"])
-
-
-def _frequent(blocks: DataFrame, wanted: _Wanted, baskets: int) -> pa.Table:
-    """The frequent items with their counts, the rarest first."""
-    items = blocks.select(F.inline(F.arrays_zip("names", "counts")))
-    sums = items.groupBy(F.col("names").alias("name")).agg(F.sum("counts").alias("count"))
-    return (
-        sums.where(F.col("count") >= wanted.least(baskets))
-        .toArrow()
-        .sort_by([("count", "ascending"), ("name", "ascending")])
+def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
+    """How many baskets there are, and the frequent items with their counts, the rarest first."""
+    counts = blocks.select("is_torn", F.inline(F.arrays_zip("names", "counts")))
+    sums = counts.groupBy(F.col("names").alias("name")).agg(
+        F.sum("counts").alias("count"), F.bool_or("is_torn").alias("is_torn")
     )
+    # Baskets are counted under no name. That the share is rounded matters to the exact count below alone.
+    all_ = F.max(F.when(F.col("name").isNull(), F.col("count"))).over(Window.partitionBy(F.lit(0)))
+    told = (
+        sums.withColumn("all", all_)
+        .where(F.col("name").isNull() | (F.col("count") >= F.col("all") * wanted.min_support * (1 - ROUNDING)))
+        .toArrow()
+    )
+    is_all = pc.is_null(told["name"])
+    if pc.any(told["is_torn"]).as_py():
+        raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
+    baskets = pc.sum(told.filter(is_all)["count"]).as_py() or 0
+    items = told.filter(pc.and_(pc.invert(is_all), pc.greater_equal(told["count"], wanted.least(baskets))))
+    return baskets, items.sort_by([("count", "ascending"), ("name", "ascending")])
 
 
-def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> DataFrame:
+def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
     parts = blocks.coalesce(max(least // IN_PART, -(-baskets // A_PART), 1))
@@ -202,27 +208,24 @@ def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
     sums = mined.groupBy("items").agg(
         F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")
     )
-    found = sums.localCheckpoint()
-    # The empty set is found in all parts, a null in one that had too many.
-    all_ = found.where(F.size("items") == 0).select(
-        F.col("below").alias("below_all"), F.col("parts").alias("parts_all")
-    )
-    told = found.crossJoin(F.broadcast(all_))
-    is_set, is_known = F.size("items") > 0, F.col("parts") == F.col("parts_all")
-    most = F.col("count") + F.col("below_all") - F.col("below")
-    doubtful = told.where(F.col("items").isNull() | (is_set & ~is_known & (most >= least))).select("items", "count")
-    asked = doubtful.toArrow()
-    too_many = asked.filter(pc.is_null(asked["items"]))
+    found = sums.toArrow()
+    too_many = found.filter(pc.is_null(found["items"]))
     if too_many.num_rows:
-        raise wanted.refuse(f"there are {max(too_many['count'].to_pylist()):,} itemsets or more")
-    known = told.where(is_set & is_known & (F.col("count") >= least)).select("items", "count")
+        raise wanted.refuse(f"there are {pc.max(too_many['count']).as_py():,} itemsets or more")
+    sizes = pc.list_value_length(found["items"]).to_numpy()
+    count, below, parts_with = (found[name].to_numpy() for name in ("count", "below", "parts"))
+    # The empty set is found in all parts.
+    is_known = parts_with == parts_with[sizes == 0].sum()
+    most = count + below[sizes == 0].sum() - below
+    sure = found.filter(pa.array((sizes > 0) & is_known & (count >= least))).select(["items", "count"])
+    asked = found.filter(pa.array((sizes > 0) & ~is_known & (most >= least)))
     if not asked.num_rows:
-        return known
+        return sure
     counted = _count(blocks, names, _codes(asked["items"].combine_chunks(), names), least)
-    return known.unionByName(counted)
+    return pa.concat_tables([sure, counted.toArrow()])
 
 
-def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> DataFrame:
+def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     sets = np.arange(len(names))[:, None]
     levels = [_table(Itemsets(sets, frequent["count"].to_numpy()), names)]
@@ -239,7 +242,7 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
         if so_far > wanted.most:
             raise wanted.refuse(f"there are {so_far:,} itemsets or more")
         sets = np.concatenate([*_codes(level["items"].combine_chunks(), names), np.empty((0, size), np.int64)])
-    return blocks.sparkSession.createDataFrame(pa.concat_tables(levels))
+    return pa.concat_tables(levels)
 
 
 def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
@@ -286,10 +289,9 @@ def _block(told: pa.Table) -> pa.RecordBatch:
     held = sparse.csr_matrix((np.ones(offsets[-1], np.int8), np.array(coded.indices), offsets), shape)
     held.sum_duplicates()
     block = {
-        "baskets": pa.array([sizes.size], pa.int64()),
         "is_torn": pa.array([is_torn]),
-        "names": pa.array([coded.dictionary], pa.list_(pa.string())),
-        "counts": pa.array([np.bincount(held.indices, minlength=shape[1])], pa.list_(pa.int64())),
+        "names": pa.array([[None, *coded.dictionary.to_pylist()]], pa.list_(pa.string())),
+        "counts": pa.array([[sizes.size, *np.bincount(held.indices, minlength=shape[1])]], pa.list_(pa.int64())),
         "items": pa.array([held.indices.astype(np.int32).tobytes()], pa.binary()),
         "offsets": pa.array([held.indptr.astype(np.int64).tobytes()], pa.binary()),
     }
@@ -300,10 +302,10 @@ def _read(batches: Iterator[pa.RecordBatch], names: pa.Array) -> tuple[int, Bask
     """How many baskets there are, and those with an item, told by their places among names, -1 for others."""
     baskets, items, lengths = 0, [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for block in (row for batch in batches for row in batch.to_pylist()):
-        place = pc.fill_null(pc.index_in(pa.array(block["names"], pa.string()), value_set=names), -1).to_numpy()
+        place = pc.fill_null(pc.index_in(pa.array(block["names"][1:], pa.string()), value_set=names), -1).to_numpy()
         codes = place[np.frombuffer(block["items"], np.int32)]
         ends = np.append(0, np.cumsum(codes >= 0))[np.frombuffer(block["offsets"], np.int64)]
-        baskets += block["baskets"]
+        baskets += block["counts"][0]
         items.append(codes[codes >= 0])
         lengths.append(np.diff(ends))
     return baskets, Baskets(np.concatenate(items), np.append(0, np.cumsum(np.concatenate(lengths))))
