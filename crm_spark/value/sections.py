@@ -345,7 +345,9 @@ def _effects(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _said(level: str) -> str:
     """A level in words that go on from "customers"."""
     covariate, value = level.split("=", 1)
-    return SAID.get(covariate, f"of {covariate} {{}}").format(value)
+    if covariate not in SAID:
+        return f"of {covariate} {value}"
+    return SAID[covariate].format(value.replace("above", "more than"))
 
 
 def _around(logs: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:
