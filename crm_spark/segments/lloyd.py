@@ -22,7 +22,7 @@ from crm_spark.segments.choice import Found, settled
 
 IN_ONE = 100_000  # customers whom one worker takes, about
 FINENESS = 1_000_000
-PASSES, LOWER = 30, 1e-7  # at most so many, until the sum of squares falls by a smaller share in one
+PASSES, LOWER = 30, 1e-5  # at most so many, until the sum of squares falls by a smaller share in one
 
 SUMS = "sizes array<double>, sums array<double>, squares array<double>, within double"
 STARTED = f"k int, centres array<double>, {SUMS}, silhouette double, stability double"
