@@ -40,7 +40,7 @@ def bgnbd_1m_map(spark: SparkSession, folder: Path, share: float) -> Figure:
     def theirs() -> Floats:
         model = BetaGeoModel(data=told)
         model.fit(method="map", progressbar=False)
-        fitted = model.fit_summary()  # type: ignore[no-untyped-call]
+        fitted = model.fit_summary()
         return np.array([fitted[name] for name in bgnbd.NAMES])
 
     def ours() -> Floats:
