@@ -63,7 +63,12 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A small shop, loaded once for all tests here."""
     folder = tmp_path_factory.mktemp("shop")
     shop.write(str(folder / "raw"), Setting(customers=150, days=DAYS, seed=3, start=START, dirt=0.05))
-    few = {"customer_segments": {"k": 3, "starts": 1}}  # one search, where eight would take the most time of all
+    # One search, one model, one tree, where many would take the most time of all.
+    few = {
+        "customer_segments": {"k": 3, "starts": 1},
+        "clv": {"models": ["bg_nbd", "pareto_nbd"]},
+        "choice_trees": {"questions": ["stays", "rfm"]},
+    }
     place = Place(lake=str(folder / "lake"), zone="Europe/Berlin", currency="EUR", jobs=few)
     lake = Lake(spark, place.lake)
     source = mapping.read(Path("conf/sources/shop.yaml"))

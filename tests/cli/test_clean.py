@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from crm_spark.cli import clean
 from crm_spark.core import runs
 from crm_spark.core.lake import Lake
@@ -25,6 +27,7 @@ def test_small_files_are_gathered_and_no_row_is_lost(fresh, orders):
     assert len(fresh.rows(orders)) == 4
 
 
+@pytest.mark.slow
 def test_what_a_dead_run_left_is_told_and_then_removed(crm, day_counts):
     crm.add(("4", "bob", date(2026, 1, 4), None))
     with dying_at(("written", "runs", 1)) as hit:

@@ -147,6 +147,7 @@ def test_a_run_that_died_at_any_step_is_run_again_and_ends_the_same(
     assert died
 
 
+@pytest.mark.slow
 def test_data_whose_commit_failed_are_in_no_version_and_go_with_the_next_clean(fresh: Lake) -> None:
     newest = fresh.version(DAYS_GUESTS)
     assert newest is not None

@@ -24,6 +24,7 @@ FIRST = "1,1,c1,p1,1,2.00,2025-01-01 10:00:00"
 SECOND = "2,1,c2,p1,1,3.00,2025-01-02 10:00:00"
 
 
+@pytest.mark.slow
 def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw) -> None:
     raw.feeds = {"orders": BUYERS}
     raw.orders("1.csv", FIRST, SECOND, "3,1,c,p,x,1,2025-01-01 10:00:00")
@@ -109,6 +110,7 @@ def test_a_record_of_any_format_waits_for_its_partner_and_loads_by_itself(raw: R
     assert raw.rows(ORDER_LINES, "order_id") == [("1",), ("2",), ("3",)]
 
 
+@pytest.mark.slow
 def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -> None:
     columns = {**BUYERS["tables"]["order_lines"]["columns"], "product_id": "product"}
     orders = {**BUYERS, "tables": {"order_lines": {"columns": columns}}}
@@ -134,6 +136,7 @@ def test_a_return_waits_for_its_sale_in_any_feed_and_loads_by_itself(raw: Raw) -
     assert raw.rows(ORDER_LINES, "order_id") == sorted([*orders, ("2",), ("8",)])
 
 
+@pytest.mark.slow
 def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> None:
     json_, parquet = {"files": "json/*", "format": "jsonl"}, {"files": "parquet/*", "format": "parquet"}
     kinds: dict[str, dict[str, Any]] = {"orders": {}, "json": json_, "parquet": parquet}

@@ -69,6 +69,7 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
         assert len(first) < len(both)
 
 
+@pytest.mark.slow
 def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
     fill(lake)
     fill_margins(lake)
@@ -85,6 +86,7 @@ def test_settings_reach_the_models(lake: Lake, place: Place) -> None:
     assert lake.current(PARAMETERS).select("unit_days").distinct().collect() == [(1,)]
 
 
+@pytest.mark.slow
 def test_covariates_reach_the_models_and_who_has_not_bought_yet_has_a_row(lake: Lake, place: Place) -> None:
     fill(lake)
     at, who = datetime(1996, 1, 1, tzinfo=UTC), sorted({row[0] for row in drawn(400)})

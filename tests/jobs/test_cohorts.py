@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from crm_spark.core import runner
 from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
@@ -14,6 +16,7 @@ from tests.jobs.test_value_bridge import AS_OF, fill
 FIRST = AS_OF - timedelta(days=30)
 
 
+@pytest.mark.slow
 def test_a_run_owns_one_day_and_settings_reach_the_cohorts(lake: Lake, place: Place) -> None:
     fill(lake)
     runs = []

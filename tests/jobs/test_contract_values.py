@@ -22,6 +22,7 @@ def told(place: Place, **settings: object) -> Place:
     return place.model_copy(update={"jobs": {"contract_values": settings}})
 
 
+@pytest.mark.slow
 def test_a_run_owns_one_day_and_settings_reach_the_values(lake: Lake, place: Place) -> None:
     contracts = drawn(300)
     add(lake, CONTRACTS, *contracts)

@@ -24,6 +24,7 @@ def fill(lake: Lake) -> None:
     lake.overwrite(CUSTOMER_DAYS, days.selectExpr(*CUSTOMER_DAYS.names[:-2], f"{at} first_at", f"{at} last_at"), "fill")
 
 
+@pytest.mark.slow
 def test_a_run_owns_one_day_and_settings_reach_the_parts(lake: Lake, place: Place) -> None:
     fill(lake)
     told = place.model_copy(update={"jobs": {"value_bridge": {"period": 30, "net": True}}})

@@ -138,6 +138,7 @@ def test_the_rows_are_the_same_however_they_lie_and_other_days_change_nothing(
     assert found["within"] == pytest.approx({k: measures(learned[1].collect())["within"][k] for k in (3, 4)}, rel=0.03)
 
 
+@pytest.mark.slow
 def test_mllib_finds_nothing_nearer_and_the_same_silhouette(learned: tuple[DataFrame, DataFrame]) -> None:
     reference = kmeans.Search(starts=2, engine="mllib")
     theirs = measures(kmeans.fit(learned[0], AS_OF, FEATURES, [2, 3, 4], TAIL, reference).collect())
