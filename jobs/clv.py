@@ -11,7 +11,7 @@ from crm_spark.core.job import job
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.value import clv as value
-from crm_spark.value import covariates, histories, models, sections
+from crm_spark.value import covariate_sections, covariates, histories, models, sections
 from crm_spark.value.margins import MARGINS
 
 Covariate = Literal["channel", "country", "region", "first_sales", "registered_days"]
@@ -61,7 +61,7 @@ class Config(Settings):
 @job(
     reads=[CUSTOMER_DAYS, MARGINS, CUSTOMER_HISTORY, ORDER_LINES],
     writes=[value.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
-    sections=sections.SECTIONS,
+    sections=[*sections.SECTIONS, *covariate_sections.SECTIONS],
 )
 def clv(
     customer_days: DataFrame,

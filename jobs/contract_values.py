@@ -6,7 +6,8 @@ from pyspark.sql import DataFrame
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.ingest.tables import CONTRACTS
-from crm_spark.value import renewal_sections, renewal_totals, renewals
+from crm_spark.value import contract_retention, contract_sections, contract_totals
+from crm_spark.value import contract_values as values
 
 
 class Config(Settings):
@@ -19,16 +20,16 @@ class Config(Settings):
 
 @job(
     reads=[CONTRACTS],
-    writes=[renewals.VALUES, renewal_totals.TOTALS, renewals.PARAMETERS, renewals.RETENTION],
-    sections=renewal_sections.SECTIONS,
+    writes=[values.VALUES, contract_totals.TOTALS, contract_retention.PARAMETERS, contract_retention.RETENTION],
+    sections=contract_sections.SECTIONS,
 )
 def contract_values(contracts: DataFrame, config: Config) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     as_of = config.as_of
     # Used several times: it is computed once.
-    fitted = renewals.fit(contracts, as_of, config.by_plan, config.held_out).localCheckpoint()
-    parameters = renewals.parameters(fitted)
+    fitted = contract_retention.fit(contracts, as_of, config.by_plan, config.held_out).localCheckpoint()
+    parameters = contract_retention.parameters(fitted)
     asked = (contracts, parameters, as_of, config.horizon, config.discount, config.margin)
-    return renewals.predict(*asked), renewal_totals.total(*asked), parameters, renewals.retention(fitted)
+    return values.predict(*asked), contract_totals.total(*asked), parameters, contract_retention.retention(fitted)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from tests.value import (
     test_bridge,
     test_clv,
     test_cohorts,
+    test_contract_values,
     test_covariates,
     test_drivers,
     test_groups,
     test_margins,
-    test_renewals,
 )
 from tests.value.test_clv import days_of, drawn
 
@@ -85,7 +85,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "basket_rules": joined(rules.derive(sets), "antecedent", "consequent"),
         "next_offers": offers.offer(*known, test_offers.AS_OF),
         "cohorts": test_cohorts.followed(spark),
-        **test_renewals.answers(spark),
+        **test_contract_values.answers(spark),
         "rfm_scores": rfm.score(measures, cuts, AS_OF, 5, [{"name": "Best", "when": "r >= 0.75 AND fm >= 0.75"}]),
         "rfm_cuts": rfm.listed(cuts, AS_OF),
         "clv": clv.predict(histories, parameters, AS_OF, 365),

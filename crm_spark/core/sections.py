@@ -97,8 +97,8 @@ class Section:
         Columns that order the rows.
     note : str
         How the numbers were made, where a reader would ask.
-    empty : str
-        What is said where there are no rows and that means something.
+    empty : str, optional
+        What is said where there are no rows and that means something; with None the section is left out then.
     """
 
     title: str
@@ -109,7 +109,7 @@ class Section:
     labels: Mapping[str, str] = field(default_factory=dict)
     order_by: Sequence[str] = ()
     note: str = ""
-    empty: str = ""
+    empty: str | None = ""
 
 
 def newest(rows: DataFrame, among: DataFrame) -> DataFrame:

@@ -52,7 +52,8 @@ def gather(section: Section, most: int = 2_000) -> Part:
     rows = [row.asDict(recursive=True) for row in ordered.limit(most + 1).collect()]
     how = [section.note] if section.note else []
     if not rows:
-        return Part(section.title, section.chapter, sentence=section.empty, notes=how if section.empty else [EMPTY])
+        notes = how if section.empty else [EMPTY] if section.empty is not None else []
+        return Part(section.title, section.chapter, sentence=section.empty or "", notes=notes)
     cut = [f"Only the first {most:,} rows are shown."] if len(rows) > most else []
     rows = rows[:most]
     sentence = section.sentence(rows)
@@ -70,7 +71,7 @@ def render(parts: Sequence[Part], title: str, facts: Mapping[str, str]) -> str:
     Parameters
     ----------
     parts : sequence of Part
-        In the order in which they stand within their chapter.
+        In the order in which they stand within their chapter. One that says nothing is left out.
     title : str
     facts : mapping
         What stands below the title, by what it is called: the lake, the day it speaks for. `currency`
@@ -82,7 +83,8 @@ def render(parts: Sequence[Part], title: str, facts: Mapping[str, str]) -> str:
         HTML, equal for equal input. About 5 MB with pictures, for they bring the code that draws them.
     """
     currency = facts.get("currency", "")
-    views = [_View(part, f"section-{place}", currency) for place, part in enumerate(parts, start=1)]
+    said = [part for part in parts if part.rows or part.sentence or part.notes]
+    views = [_View(part, f"section-{place}", currency) for place, part in enumerate(said, start=1)]
     chapters = {chapter: [view for view in views if view.part.chapter is chapter] for chapter in Chapter}
     has_pictures = any(view.figure for view in views)
     told = {name: text for name, text in facts.items() if name != "currency"}

@@ -45,6 +45,7 @@ from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import lists
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
 from crm_spark.value import learned
+from crm_spark.value.bands import SHARES, banded
 from crm_spark.value.learned import Learned
 from crm_spark.value.models import KERNELS
 
@@ -54,17 +55,6 @@ TOGETHER = 64  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
 EVER = {pareto_nbd: pareto_nbd.discounted_if_alive, bgbb: bgbb.discounted_if_alive}  # by kernel
 HORIZONS = (30, 90, 365)  # days, which column names tell
-SHARES = ("p05", "p25", "p75", "p95")
-
-
-def _shares(name: str, type_: str, meaning: str, unit: str | None = None) -> list[Field]:
-    return [
-        Field(
-            f"{name}_{share}", type_, f"{meaning}: with {int(share[1:])} % it is this or less", unit=unit, nullable=True
-        )
-        for share in SHARES
-    ]
-
 
 CLV = Table(
     "clv",
@@ -100,9 +90,9 @@ CLV = Table(
         Field("revenue", "double", "what all days with an order brought so far", unit="money", nullable=True),
         Field("expected_revenue", "double", "of the horizon, not discounted, before cost", unit="money", nullable=True),
         Field("lifetime_revenue", "double", "both together", unit="money", nullable=True),
-        *_shares("probability_alive", "double", "that the customer has not left for good"),
-        *_shares("purchases", "int", "days with an order in the horizon", "day"),
-        *_shares("revenue", "double", "what they bring", "money"),
+        *banded("probability_alive", "double", "that the customer has not left for good"),
+        *banded("purchases", "int", "days with an order in the horizon", "day"),
+        *banded("revenue", "double", "what they bring", "money"),
         Field("expected_margin", "double", "what of `expected_revenue` stays", unit="money", nullable=True),
         Field("lifetime_value", "double", "that of all days, by Pareto/NBD and BG/BB", unit="money", nullable=True),
         Field(

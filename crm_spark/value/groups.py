@@ -18,7 +18,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.value.clv import SHARES
+from crm_spark.value.bands import SHARES
 from crm_spark.value.histories import bought
 
 UNKNOWN = "(unknown)"

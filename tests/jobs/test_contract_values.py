@@ -10,10 +10,11 @@ from crm_spark.core.config import Place
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.ingest.tables import CONTRACTS
-from crm_spark.value.renewals import PARAMETERS, RETENTION, VALUES
+from crm_spark.value.contract_retention import PARAMETERS, RETENTION
+from crm_spark.value.contract_values import VALUES
 from jobs.contract_values import contract_values
 from tests.jobs.test_customer_features import add
-from tests.value.test_renewals import AS_OF, drawn, runs
+from tests.value.test_contract_values import AS_OF, drawn, runs
 
 BEFORE = AS_OF - timedelta(days=7)
 

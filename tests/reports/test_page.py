@@ -189,5 +189,7 @@ def test_more_rows_than_a_page_holds_are_cut_and_the_page_says_so(spark):
 def test_a_section_without_rows_says_so(spark):
     none = spark.createDataFrame([], "reason string, n int")
     assert gather(section(none)) == missing("Reasons", Chapter.DATA, EMPTY)
+    left_out = gather(section(none, empty=None, note="It is judged so."))
+    assert "Reasons" not in render([left_out], "Shop", FACTS)
     told = gather(section(none, empty="Nothing is odd.", note="It is judged so."))
     assert told == Part("Reasons", Chapter.DATA, sentence="Nothing is odd.", notes=["It is judged so."])

@@ -14,6 +14,7 @@ from scipy import special
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY
 from crm_spark.value import clv, models
+from crm_spark.value.bands import SHARES
 from crm_spark.value.histories import chances, gather, prospects
 
 AS_OF = date(1997, 9, 30)
@@ -179,7 +180,7 @@ def test_margin_and_discount_take_from_the_value_alone(spark: SparkSession) -> N
         assert row["expected_purchases_90d"] == pytest.approx(row["expected_purchases"])
         assert row["expected_purchases_30d"] <= row["expected_purchases_90d"] <= row["expected_purchases_365d"]
         for name in ("probability_alive", "purchases", "revenue"):
-            shares = [row[f"{name}_{share}"] for share in clv.SHARES]
+            shares = [row[f"{name}_{share}"] for share in SHARES]
             assert shares == sorted(shares)
         assert row["probability_alive_p25"] <= row["probability_alive"] <= row["probability_alive_p75"]
     for one, other, last in zip(plain, half, less, strict=True):
@@ -221,7 +222,7 @@ def test_each_model_tells_of_each_customer_what_its_kernel_does(spark: SparkSess
     # Futures of each customer at the estimates; quantiles are wider, as the estimates are in doubt.
     random = np.random.default_rng(3)
     futures = np.stack([kernel.draw(at, *history, 90 / 7, random) for _ in range(400)])
-    for share in clv.SHARES:
+    for share in SHARES:
         quantile = np.array([row[f"purchases_{share}"] for row in rows])
         assert (futures <= quantile).mean() >= int(share[1:]) / 100 - 0.03
         assert (futures < quantile).mean() <= int(share[1:]) / 100 + 0.03

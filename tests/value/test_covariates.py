@@ -14,7 +14,8 @@ from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.kernels import bgnbd, pareto_nbd
 from crm_spark.kernels import covariates as kernel
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
-from crm_spark.value import clv, covariates, models, sections, totals
+from crm_spark.value import clv, covariate_sections, covariates, models, sections, totals
+from crm_spark.value.bands import SHARES
 from crm_spark.value.histories import bought, gather, weeks
 from tests.value.test_clv import AS_OF, days_of
 
@@ -190,7 +191,7 @@ def assert_asked(answers: dict[str, Row], of: Any, at: np.ndarray, rows: Any) ->
     assert [answers[row["customer_id"]]["expected_purchases"] for row in rows] == pytest.approx(expected, rel=1e-9)
     random = np.random.default_rng(3)
     futures = np.stack([of.draw(own.T, *history(rows), 90 / 7, random) for _ in range(300)])
-    for share in clv.SHARES:
+    for share in SHARES:
         for some in (is_web(rows)[:, 0] == 1, is_web(rows)[:, 0] == 0):
             quantile = np.array([answers[row["customer_id"]][f"purchases_{share}"] for row in rows])[some]
             assert (futures[:, some] <= quantile).mean() >= int(share[1:]) / 100 - 0.03
@@ -213,12 +214,12 @@ def assert_totals(told: DataFrame, parameters: DataFrame, of: Any, full: Uncerta
         added = sums_of_groups(of, part, money, these, 90 / 7, keys, np.zeros(len(some), dtype=np.int64))
         sums = [one + more for one, more in zip(sums, added, strict=True)]
     for name, of_all in zip(("purchases", "revenue"), sums, strict=True):
-        ours = [total[f"{name}_{share}"] for share in clv.SHARES]
+        ours = [total[f"{name}_{share}"] for share in SHARES]
         assert ours == pytest.approx(list(intervals_of_groups(of_all)[0]), rel=1e-5)
 
 
 def assert_shown(told: DataFrame, parameters: DataFrame, of: Any, learned: dict[str, Row]) -> None:
-    section, effect = sections.effects(told, parameters), learned[f"alpha:{WEB}"]
+    section, effect = covariate_sections.effects(told, parameters), learned[f"alpha:{WEB}"]
     effects = [row.asDict() for row in section.rows.collect()]
     assert [(row["level"], row["beside"]) for row in effects] == [("of channel web", "of channel store")]
     assert effects[0]["buys"] == pytest.approx(np.exp(effect["value"]))

@@ -22,17 +22,9 @@ from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import sbg
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.predictive import LEVELS, POOL, Uncertain
-from crm_spark.value.renewals import (
-    ALL,
-    DAYS_A_YEAR,
-    LEARNED,
-    SHARES,
-    UNKNOWN,
-    ask,
-    banded,
-    gathered,
-    period_rate,
-)
+from crm_spark.value.bands import SHARES, banded
+from crm_spark.value.contract_retention import ALL, UNKNOWN
+from crm_spark.value.contract_values import DAYS_A_YEAR, LEARNED, ask, gathered, period_rate
 
 LEAST = 30  # contracts of which a total is nearly normal
 FEW = f"no intervals: a total of fewer than {LEAST} contracts is told by the single ones in contract_values"

@@ -15,7 +15,8 @@ from crm_spark.ingest.tables import CONTRACTS
 from crm_spark.kernels import sbg
 from crm_spark.kernels.predictive import LEVELS, POOL, Uncertain
 from crm_spark.reports.page import gather
-from crm_spark.value import renewal_sections, renewal_totals, renewals
+from crm_spark.value import contract_retention, contract_sections, contract_totals, contract_values
+from crm_spark.value.bands import SHARES
 from tests.value.test_bridge import frame
 
 AS_OF = date(2026, 1, 31)
@@ -59,7 +60,7 @@ def drawn(size: int = 900, seed: int = 5) -> list[Contract]:
 
 
 def learned(spark: SparkSession, contracts: list[Contract], **settings: Any) -> DataFrame:
-    return renewals.fit(frame(spark, CONTRACTS, contracts), AS_OF, **settings).localCheckpoint()
+    return contract_retention.fit(frame(spark, CONTRACTS, contracts), AS_OF, **settings).localCheckpoint()
 
 
 def answers(spark: SparkSession) -> dict[str, DataFrame]:
@@ -67,14 +68,14 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     contracts = frame(
         spark, CONTRACTS, [{**one, "plan": f"plan {number % 5}"} for number, one in enumerate(drawn(200))]
     )
-    fitted = renewals.fit(contracts, AS_OF, held_out=HELD_OUT).localCheckpoint()
-    parameters = renewals.parameters(fitted)
-    values = renewals.predict(contracts, parameters, AS_OF, HORIZON)
+    fitted = contract_retention.fit(contracts, AS_OF, held_out=HELD_OUT).localCheckpoint()
+    parameters = contract_retention.parameters(fitted)
+    values = contract_values.predict(contracts, parameters, AS_OF, HORIZON)
     return {
         "contract_values": values,
-        "contract_totals": renewal_totals.total(contracts, parameters, AS_OF, HORIZON),
+        "contract_totals": contract_totals.total(contracts, parameters, AS_OF, HORIZON),
         "contract_parameters": parameters,
-        "contract_retention": renewals.retention(fitted),
+        "contract_retention": contract_retention.retention(fitted),
     }
 
 
@@ -142,11 +143,11 @@ def test_renewals_are_counted_fitted_and_foretold_as_by_loops(spark: SparkSessio
             groups[plan, one["period"], one["period_unit"]].append(one)
     fitted = learned(spark, contracts, by_plan=by_plan, held_out=HELD_OUT)
     parameters = defaultdict[Group, list[Any]](list)
-    for row in renewals.parameters(fitted).orderBy("position").collect():
+    for row in contract_retention.parameters(fitted).orderBy("position").collect():
         parameters[row["plan"], row["period"], row["period_unit"]].append(row)
     assert set(parameters) == set(groups)
     assert len(groups) == (9 if by_plan else 3)
-    rows = {(row["plan"], row["period"], row["period_unit"], row["renewal"]): row for row in renewals.retention(fitted).collect()}  # fmt: skip
+    rows = {(row["plan"], row["period"], row["period_unit"], row["renewal"]): row for row in contract_retention.retention(fitted).collect()}  # fmt: skip
     judged = 0
     for group, mine in groups.items():
         whole, before = (lifetimes(mine, day) for day in (AS_OF, AS_OF - timedelta(days=HELD_OUT)))
@@ -184,7 +185,9 @@ def test_each_running_contract_is_told_its_renewals_and_its_worth(spark: SparkSe
     contracts = [one for one in drawn() if one["period"] < 3]  # too few by the quarter
     table = frame(spark, CONTRACTS, contracts)
     fitted = learned(spark, contracts)
-    told = renewals.predict(table, renewals.parameters(fitted), AS_OF, HORIZON, discount=0.2, margin=0.5)
+    told = contract_values.predict(
+        table, contract_retention.parameters(fitted), AS_OF, HORIZON, discount=0.2, margin=0.5
+    )
     found = {row["contract_id"]: row for row in told.collect()}
     assert set(found) == {one["contract_id"] for one in contracts if runs(one, AS_OF)}
     estimates = {
@@ -245,12 +248,12 @@ def test_intervals_hold_what_really_comes_as_often_as_they_say(spark: SparkSessi
         | {"ended_on": AS_OF - timedelta(days=int(ago)) + timedelta(days=30 * int(renewal))}
         for number, (ago, renewal) in enumerate(zip(begun, stays, strict=True))
     ]
-    parameters = renewals.parameters(learned(spark, contracts))
-    told = renewals.predict(frame(spark, CONTRACTS, contracts), parameters, AS_OF, 600).collect()
+    parameters = contract_retention.parameters(learned(spark, contracts))
+    told = contract_values.predict(frame(spark, CONTRACTS, contracts), parameters, AS_OF, 600).collect()
     came = {one["contract_id"]: int(renewal) - 1 for one, renewal in zip(contracts, stays, strict=True)}
     real = np.array([min(came[row["contract_id"]] - row["renewals"], row["due"]) for row in told])
     assert len(told) > 1_500
-    for level, share in zip(LEVELS, renewals.SHARES, strict=True):
+    for level, share in zip(LEVELS, SHARES, strict=True):
         quantile = np.array([row[f"renewals_{share}"] for row in told])
         off = 4 * np.sqrt(level * (1 - level) / real.size)
         is_whole = np.array([row["due"] for row in told]) <= quantile
@@ -263,10 +266,10 @@ def test_intervals_hold_what_really_comes_as_often_as_they_say(spark: SparkSessi
 def test_totals_are_those_of_the_contracts_and_hold_what_really_comes(spark: SparkSession) -> None:
     contracts = [one for one in drawn(1500) if one["plan"] != "box" or one["contract_id"].endswith("7")]
     table = frame(spark, CONTRACTS, contracts)
-    parameters = renewals.parameters(learned(spark, contracts)).localCheckpoint()
+    parameters = contract_retention.parameters(learned(spark, contracts)).localCheckpoint()
     asked = (table, parameters, AS_OF, HORIZON, 0.2, 0.5)
-    found = {row["plan"]: row for row in renewal_totals.total(*asked).collect()}
-    values = [row.asDict() for row in renewals.predict(*asked).collect()]
+    found = {row["plan"]: row for row in contract_totals.total(*asked).collect()}
+    values = [row.asDict() for row in contract_values.predict(*asked).collect()]
     assert set(found) == {"club", "box", "(unknown)", "(all)"}
     for plan, row in found.items():
         mine = [one for one in values if plan in ("(all)", one["plan"] or "(unknown)")]
@@ -276,8 +279,8 @@ def test_totals_are_those_of_the_contracts_and_hold_what_really_comes(spark: Spa
         for name in ("expected_revenue", "lifetime_value"):
             assert row[name] == pytest.approx(sum(one[name] or 0 for one in mine), rel=1e-9)
     assert found["(all)"]["ending"] > 0
-    assert found["box"]["contracts"] - found["box"]["ending"] < renewal_totals.LEAST
-    assert (found["box"]["reason"], found["box"]["revenue_p05"]) == (renewal_totals.FEW, None)
+    assert found["box"]["contracts"] - found["box"]["ending"] < contract_totals.LEAST
+    assert (found["box"]["reason"], found["box"]["revenue_p05"]) == (contract_totals.FEW, None)
     # What might come: each contract lives on by its own theta, under parameters as they may be.
     random, size = np.random.default_rng(8), 2_000
     brought = np.zeros((2, size))
@@ -303,7 +306,7 @@ def test_totals_are_those_of_the_contracts_and_hold_what_really_comes(spark: Spa
     few = found["box"]
     for what, name in enumerate(("revenue", "lifetime_value")):
         expected = few["expected_revenue"] if name == "revenue" else few["lifetime_value"]
-        for level, share in zip(LEVELS, renewals.SHARES, strict=True):
+        for level, share in zip(LEVELS, SHARES, strict=True):
             held = (brought[what] + expected <= found["(all)"][f"{name}_{share}"]).mean()
             assert abs(held - level) < 0.04, (name, share)
 
@@ -323,7 +326,7 @@ def test_what_cannot_be_told_has_a_reason(spark: SparkSession) -> None:
     }
     contracts = [one | {"plan": case} for case, rows in cases.items() for one in rows]
     fitted = learned(spark, contracts, by_plan=True, held_out=30)
-    parameters = renewals.parameters(fitted)
+    parameters = contract_retention.parameters(fitted)
     told = {row["plan"]: row["reason"] for row in parameters.collect()}
     assert told == {
         "one": "the likelihood has no maximum: nobody has left, so alpha falls to 0",
@@ -331,7 +334,7 @@ def test_what_cannot_be_told_has_a_reason(spark: SparkSession) -> None:
         "stay": "the likelihood has no maximum: nobody has left, so alpha falls to 0",
         "left": "the likelihood has no maximum: nobody renewed, so beta falls to 0",
     }
-    rows = renewals.predict(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON).collect()
+    rows = contract_values.predict(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON).collect()
     no_period = "its period is not one or more days or months"
     assert {(row["plan"], row["reason"]) for row in rows} == {
         *[(plan, f"how long customers stay cannot be told: {reason}") for plan, reason in told.items()],
@@ -339,28 +342,32 @@ def test_what_cannot_be_told_has_a_reason(spark: SparkSession) -> None:
     }  # fmt: skip
     assert len(rows) == 1 + 5 + 5 + 1 + 3 + 1
     assert {row["lifetime_value"] for row in rows} == {row["renewals_p95"] for row in rows} == {None}
-    kept = {row["plan"]: row for row in renewals.retention(fitted).where("renewal = 1").collect()}
+    kept = {row["plan"]: row for row in contract_retention.retention(fitted).where("renewal = 1").collect()}
     assert kept["left"]["retention"] == 0
     assert kept["stay"]["expected"] is None
     assert kept["stay"]["reason"] == told["stay"]
     nobody = frame(spark, CONTRACTS, [])
-    nothing = renewals.fit(nobody, AS_OF)
+    nothing = contract_retention.fit(nobody, AS_OF)
     assert nothing.isEmpty()
-    assert renewals.predict(nobody, renewals.parameters(nothing), AS_OF, HORIZON).isEmpty()
-    assert renewal_totals.total(nobody, renewals.parameters(nothing), AS_OF, HORIZON).isEmpty()
-    total = renewal_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON).collect()
+    assert contract_values.predict(nobody, contract_retention.parameters(nothing), AS_OF, HORIZON).isEmpty()
+    assert contract_totals.total(nobody, contract_retention.parameters(nothing), AS_OF, HORIZON).isEmpty()
+    total = contract_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON).collect()
     assert {(row["reason"], row["expected_revenue"], row["lifetime_value_p95"]) for row in total} == {
-        (renewal_totals.NONE, None, None)
+        (contract_totals.NONE, None, None)
     }
     assert {row["plan"]: row["untold"] for row in total}["(all)"] == len(rows)
-    unknown = renewals.predict(frame(spark, CONTRACTS, cases["one"]), parameters.limit(0), AS_OF, HORIZON).collect()
+    unknown = contract_values.predict(
+        frame(spark, CONTRACTS, cases["one"]), parameters.limit(0), AS_OF, HORIZON
+    ).collect()
     assert [row["reason"] for row in unknown] == ["how long customers stay is not known of contracts like this one"]
 
 
 def test_without_discount_what_has_no_end_has_no_worth(spark: SparkSession) -> None:
     contracts = [one for one in drawn() if one["period"] == 1]
-    parameters = renewals.parameters(learned(spark, contracts))
-    told = renewals.predict(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON, discount=0.0).collect()
+    parameters = contract_retention.parameters(learned(spark, contracts))
+    told = contract_values.predict(
+        frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON, discount=0.0
+    ).collect()
     told = [row for row in told if row["ends_on"] is None]
     assert parameters.where("parameter = 'alpha'").first()["value"] <= 1
     assert {row["reason"] for row in told} == {
@@ -369,11 +376,11 @@ def test_without_discount_what_has_no_end_has_no_worth(spark: SparkSession) -> N
     assert {row["lifetime_value"] for row in told} == {None}
     assert all(row["lifetime_value_p25"] >= 0 for row in told)
     assert all(row["value"] == pytest.approx(row["expected_revenue"]) for row in told)
-    total = renewal_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON, discount=0.0).first()
+    total = contract_totals.total(frame(spark, CONTRACTS, contracts), parameters, AS_OF, HORIZON, discount=0.0).first()
     assert (total["lifetime_value"], total["lifetime_value_p05"], total["reason"]) == (
         None,
         None,
-        renewal_totals.ENDLESS,
+        contract_totals.ENDLESS,
     )
     assert total["revenue_p05"] < total["expected_revenue"] < total["revenue_p95"]
 
@@ -394,7 +401,9 @@ def test_only_what_was_known_by_the_day_counts(spark: SparkSession) -> None:
     tables = []
     for some in (contracts, blind):
         fitted = learned(spark, some, held_out=HELD_OUT)
-        values = renewals.predict(frame(spark, CONTRACTS, some), renewals.parameters(fitted), AS_OF, HORIZON)
+        values = contract_values.predict(
+            frame(spark, CONTRACTS, some), contract_retention.parameters(fitted), AS_OF, HORIZON
+        )
         tables.append([sorted(map(tuple, rows.collect())) for rows in (fitted.drop("covariances"), values)])
     assert str(tables[0]) == str(tables[1])
 
@@ -408,9 +417,9 @@ def test_the_answers_do_not_depend_on_how_rows_lie(spark: SparkSession) -> None:
     found = []
     for parts in (2, 7):
         spread = contracts.repartition(parts, "contract_id")
-        fitted = renewals.fit(spread, AS_OF, held_out=HELD_OUT).localCheckpoint()
-        values = renewals.predict(spread, renewals.parameters(fitted), AS_OF, HORIZON)
-        totals = renewal_totals.total(spread, renewals.parameters(fitted), AS_OF, HORIZON)
+        fitted = contract_retention.fit(spread, AS_OF, held_out=HELD_OUT).localCheckpoint()
+        values = contract_values.predict(spread, contract_retention.parameters(fitted), AS_OF, HORIZON)
+        totals = contract_totals.total(spread, contract_retention.parameters(fitted), AS_OF, HORIZON)
         found.append(sorted(str(tuple(row)) for row in [*values.collect(), *fitted.collect(), *totals.collect()]))
     assert found[0] == found[1]
 
@@ -426,8 +435,8 @@ def test_the_page_tells_of_contracts(spark: SparkSession) -> None:
         {**told, "renewal": 3, "due": 5, "renewed": 5, "retention": 1.0, "expected_retention": 0.9},
         {**told, "renewal": 4, "due": 0, "renewed": 0, "actual": 0, "expected": 0.0, "expected_constant": 0.0},
     ]  # fmt: skip
-    retention = frame(spark, renewals.RETENTION, rows)
-    part = gather(renewal_sections.renewed(retention))
+    retention = frame(spark, contract_retention.RETENTION, rows)
+    part = gather(contract_sections.renewed(retention))
     assert [(row["renewal"], row["retention"], row["expected_retention"]) for row in part.rows] == [
         (1, 75.0, pytest.approx(76.0)), (2, 90.0, pytest.approx(88.0)), (3, 100.0, pytest.approx(90.0)),
     ]  # fmt: skip
@@ -435,7 +444,7 @@ def test_the_page_tells_of_contracts(spark: SparkSession) -> None:
         "Of 200 contracts that came to their first renewal 75.0 % were renewed, of 50 that came to their 2nd one "
         "90.0 %: who has stayed long more often stays on."
     )
-    part = gather(renewal_sections.foretold(retention))
+    part = gather(contract_sections.foretold(retention))
     assert part.sentence == (
         "In the 42 days that were held out 30 contracts were renewed; the model had foretold 32, one retention for all "
         "29. Over the renewals the model was off by 2, the plain rule by 9."
@@ -446,7 +455,7 @@ def test_the_page_tells_of_contracts(spark: SparkSession) -> None:
         {**of, "plan": "(unknown)", "contracts": 1, "ending": 0},
         {**of, "plan": "(all)", "contracts": 3, "ending": 1, "expected_revenue": 25.0, "lifetime_value": 40.0},
     ]
-    part = gather(renewal_sections.worth(frame(spark, renewal_totals.TOTALS, totals)))
+    part = gather(contract_sections.worth(frame(spark, contract_totals.TOTALS, totals)))
     assert [(row["plan"], row["contracts"], row["is_plan"]) for row in part.rows] == [
         ("(all)", 3, False), ("club", 2, True), ("(unknown)", 1, True),
     ]  # fmt: skip
@@ -455,8 +464,8 @@ def test_the_page_tells_of_contracts(spark: SparkSession) -> None:
         "that they will bring is worth 40 ¤ today. Of 1 of them it cannot be told."
     )
     none = [gather(make(frame(spark, table, []))) for make, table in (
-        (renewal_sections.worth, renewal_totals.TOTALS), (renewal_sections.renewed, renewals.RETENTION),
-        (renewal_sections.foretold, renewals.RETENTION),
+        (contract_sections.worth, contract_totals.TOTALS), (contract_sections.renewed, contract_retention.RETENTION),
+        (contract_sections.foretold, contract_retention.RETENTION),
     )]  # fmt: skip
     assert [part.sentence for part in none] == [
         "There is no contract.", "No contract has come to a renewal.",

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
-from crm_spark.value.renewals import ALL
+from crm_spark.value.contract_retention import ALL
 
 TOGETHER = "Contracts of all plans are counted together; contract_retention has each group."
 ENDS = {1: "st", 2: "nd", 3: "rd"}
