@@ -123,7 +123,7 @@ def learn(
     why = F.lit(SET) if eps is not None else F.when(F.col("found").isNull(), F.lit(NO_KNEE)).otherwise(F.lit(KNEE))
     none = F.lit(None).cast("string")
     rows = [
-        learned.select("parameter", "feature", F.lit(0).alias("number"), "value", _reason().alias("reason")),
+        learned.select("parameter", "feature", F.lit(0).alias("number"), "value", preparation.reason().alias("reason")),
         found.select(*_all("eps", preparation.settled(value), why)),
         found.select(*_all("min_samples", F.lit(float(enough)), F.lit(SET if min_samples else "twice the features"))),
         curve.select(
@@ -217,12 +217,6 @@ def place(customers: DataFrame, learned: DataFrame, features: Sequence[str], *mo
     """Say where customers lie: `customer_id`, `point`, and more columns of theirs."""
     known = customers.crossJoin(F.broadcast(preparation.wide(learned, features)))
     return known.select("customer_id", *more, preparation.point(features).alias("point"))
-
-
-def _reason() -> Column:
-    missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
-    alike = F.when((F.col("parameter") == "deviation") & (F.col("value") == 0), F.lit("all customers are alike in it"))
-    return F.coalesce(missing, alike)
 
 
 def _all(parameter: str, value: Column, reason: Column) -> list[Column]:

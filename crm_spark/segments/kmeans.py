@@ -231,9 +231,7 @@ def _listed(
     as_of: date,
 ) -> DataFrame:
     """Put all that was learned into one table."""
-    missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
-    alike = F.when((F.col("parameter") == "deviation") & (F.col("value") == 0), F.lit("all customers are alike in it"))
-    prepared = {"number": F.lit(0), "segment": F.lit(None).cast("string"), "reason": F.coalesce(missing, alike)}
+    prepared = {"number": F.lit(0), "segment": F.lit(None).cast("string"), "reason": preparation.reason()}
     names = F.array(*[F.lit(feature) for feature in features])
     coordinates = segments.select(
         "number", "segment", F.explode(F.arrays_zip(names.alias("feature"), "at")).alias("of")

@@ -68,6 +68,13 @@ def learn(customers: DataFrame, features: Sequence[str], tail: float) -> DataFra
     return learned.select(F.inline(F.array(*steps)))
 
 
+def reason() -> Column:
+    """Why a step of `learn` has no value, or tells nothing."""
+    missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
+    is_deviation = F.col("parameter") == "deviation"
+    return F.coalesce(missing, F.when(is_deviation & (F.col("value") == 0), F.lit("all customers are alike in it")))
+
+
 def wide(learned: DataFrame, features: Sequence[str]) -> DataFrame:
     """Give the steps as one row, to join to customers."""
     is_of = {
