@@ -58,8 +58,9 @@ def pareto_nbd_1m(spark: SparkSession, folder: Path, share: float) -> Figure:
     T = np.random.default_rng(1).integers(0, 729, int(1_000_000 * share)) / 7
     x, t_x, _ = lived(pareto_nbd, planted, T, 0.0, seed=2)
     customers = x, np.floor(t_x * 7) / 7, T
+    start = planted * np.array([1, 1 / T.max(), 1, 1 / T.max()])  # its unit of time is the longest
     return _against_lifetimes(
-        "pareto_nbd_1m", 1 / 20, pareto_nbd, "ParetoNBDFitter", customers, HORIZON, runs=1, initial_params=planted
+        "pareto_nbd_1m", 1 / 20, pareto_nbd, "ParetoNBDFitter", customers, HORIZON, runs=1, initial_params=start
     )
 
 
