@@ -1,6 +1,7 @@
 """Tell by what customers differ: who stays and who leaves, and who belongs to which segment."""
 
-from functools import reduce
+from datetime import timedelta
+from functools import partial, reduce
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -8,18 +9,13 @@ from pyspark.sql import DataFrame
 
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
+from crm_spark.core.together import together
 from crm_spark.features import snapshot
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.features.snapshot import CUSTOMER_FEATURES, numbers
 from crm_spark.models import choice_sections, choices
 from crm_spark.segments.kmeans import SEGMENTS
 from crm_spark.segments.rfm import SCORES
-
-FEATURES = [
-    "recency_days", "tenure_days", "purchase_days", "rhythm_days", "trend", "spend", "basket_value", "basket_pieces",
-    "categories", "channels", "discounted_share", "returned_share", "visits_90d", "complaints_365d", "rating",
-    "contacts_90d", "responses_90d",
-]  # fmt: skip
 
 
 class Config(Settings):
@@ -30,7 +26,7 @@ class Config(Settings):
         90, ge=1, le=3650, description="Who bought in the last days has stayed; the tree knows nothing of them."
     )
     features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
-        FEATURES, min_length=1, description="Numbers to split by, of customer_features."
+        list(choices.FEATURES), min_length=1, description="Numbers to split by, of customer_features."
     )
     levels: Annotated[
         list[Literal["channel", "country", "region", "segment", "age_group", "income_group", "household"]], NamedOnce
@@ -62,27 +58,24 @@ def choice_trees(  # noqa: PLR0913, PLR0917 - each is a table
     customer_segments: DataFrame,
     config: Config,
 ) -> tuple[DataFrame, DataFrame]:
-    as_of, since = config.as_of, choices.before(config.as_of, config.days)
-    learned = []
-    for question in config.questions:
-        known_on = since if question == "stays" else as_of
-        if question == "stays":
+    as_of, since = config.as_of, config.as_of - timedelta(days=config.days)
+    segments = {"rfm": rfm_scores, "kmeans": customer_segments}
+
+    def learned(question: str) -> tuple[DataFrame, DataFrame]:
+        if question in segments:
+            known_on, customers = as_of, choices.belongs(customer_features, segments[question], as_of)
+        else:
             then = snapshot.take(
                 order_lines, customer_history, product_history, events, feedback, contacts, responses, since
             )
-            customers = choices.stays(then, customer_days, since, as_of)
-        elif question == "rfm":
-            customers = choices.belongs(customer_features, rfm_scores, "segment", as_of)
-        else:
-            customers = choices.belongs(customer_features, customer_segments, "segment", as_of)
+            known_on, customers = since, choices.stays(then, customer_days, since, as_of)
+        # Used several times: it is computed once.
         told = customers.select("customer_id", "told", *config.features, *config.levels).localCheckpoint()
-        learned.append(
-            choices.learn(
-                told, question, as_of, known_on, config.features, config.levels,
-                config.deepest, config.least_share, config.confidence,
-            )
-        )  # fmt: skip
-    trees, models = (reduce(DataFrame.unionByName, of_question) for of_question in zip(*learned, strict=True))
+        settings = config.deepest, config.least_share, config.confidence
+        return choices.learn(told, question, as_of, known_on, config.features, config.levels, *settings)
+
+    answers = together([partial(learned, question) for question in config.questions])
+    trees, models = (reduce(DataFrame.unionByName, of_question) for of_question in zip(*answers, strict=True))
     return trees, models
 
 

@@ -9,7 +9,7 @@ References
 Quinlan, J. R. (1993). C4.5: Programs for Machine Learning. Morgan Kaufmann.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +28,6 @@ from crm_spark.models.trees import Attribute, codes, nodes
 
 IN_ONE = 10_000_000  # values that one worker learns from
 MOST_CLASSES = 50
-NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 
 
 def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
@@ -50,7 +49,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     Parameters
     ----------
     rows : DataFrame
-        Read once where there are few, else several times for each level: best persisted.
+        Read once where there are few and once to examine them, else several times for each level: best persisted.
     target : str
         The column of what is to be told apart, as text; of every row.
     attributes : sequence of Attribute
@@ -68,7 +67,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     in_one : int
         Rows times attributes up to which one worker learns.
     seen : Examined, optional
-        Of these rows and attributes, where they have been examined already.
+        By whoever has examined these rows, and asks for attributes that tell something.
 
     Returns
     -------
@@ -80,32 +79,21 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     ValueError
         Nothing can be learned: all that is wrong at once.
     """
-    seen = seen or examine(rows, target, attributes)
-    if classes and (strange := set(seen.classes) - set(classes)):
-        seen.mistakes.append(f"'{target}' has {len(strange)} values that are no class")
-    if not by_ratio:
-        seen.mistakes += [
-            f"ID3 splits by levels alone: '{one.name}' is a number" for one in attributes if one.is_number
-        ]
-        seen.mistakes += [f"ID3 knows no missing values: '{name}' has some" for name in seen.with_missing]
-    if seen.mistakes or seen.useless:
-        useless = [f"'{name}' {why}: leave it out" for name, why in seen.useless.items()]
-        raise ValueError("; ".join([*seen.mistakes, *useless]))
+    seen = seen or _accepted(examine(rows, target, attributes), target, attributes, by_ratio, classes)
     names = list(classes or seen.classes)
     place = F.array_position(F.array(*[F.lit(one) for one in names]), F.col(target)) - 1
     coded = rows.select(codes(attributes).alias("values"), place.alias("class"))
-    settings = partial(_learn, by_ratio=by_ratio, least=least, confidence=confidence, deepest=deepest)
-    levels = np.array([len(one.levels) for one in attributes])
+    learn = partial(_learn, by_ratio=by_ratio, least=least, confidence=confidence, deepest=deepest)
+    levels = np.array([len(one.levels or ()) for one in attributes])
     if seen.rows * len(attributes) <= in_one:
-        learned = partial(_learned, learn=settings, levels=levels, classes=len(names))
-        text = coded.coalesce(1).mapInArrow(learned, "tree string").collect()[0]["tree"]
-        root = trees.read(text)
+        learned = partial(_learned, learn=learn, levels=levels, classes=len(names))
+        root = trees.read(coded.coalesce(1).mapInArrow(learned, "tree string").collect()[0]["tree"])
     else:
-        root = settings(Spread(coded, levels, len(names), seen.rows))
+        root = learn(Spread(coded, levels, len(names), seen.rows))
     return nodes(rows.sparkSession, root, attributes, names)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Examined:
     """What there is to learn from.
 
@@ -155,16 +143,33 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
             useless[one.name] = "is always missing"
         elif told[f"constant_{at}"]:
             useless[one.name] = "is the same in all rows"
-        elif len(one.levels) >= told["rows"] > 1:
+        elif len(one.levels or ()) >= told["rows"] > 1:
             useless[one.name] = "has a level for each row"
         if told[f"known_{at}"] < told["rows"]:
             with_missing.append(one.name)
     return Examined(told["rows"], list(told["classes"]), with_missing, useless, mistakes)
 
 
+def _accepted(
+    seen: Examined, target: str, attributes: Sequence[Attribute], by_ratio: bool, classes: Sequence[str] | None
+) -> Examined:
+    """Refuse what cannot be learned from."""
+    wrong = [*seen.mistakes, *[f"'{name}' {why}: leave it out" for name, why in seen.useless.items()]]
+    if strange := set(seen.classes) - set(classes or seen.classes):
+        wrong.append(f"'{target}' has {len(strange)} values that are no class")
+    if not by_ratio:
+        wrong += [f"ID3 splits by levels alone: '{one.name}' is a number" for one in attributes if one.is_number]
+        wrong += [f"ID3 knows no missing values: '{name}' has some" for name in seen.with_missing]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return seen
+
+
 def _is_known(one: Attribute) -> Column:
     value = F.col(one.name)
-    return value.isNotNull() & ~F.isnan(value.cast("double")) if one.is_number else value.isin(*one.levels)
+    if one.levels is None:
+        return value.isNotNull() & ~F.isnan(value.cast("double"))
+    return value.isin(*one.levels)
 
 
 def _is_constant(one: Attribute) -> Column:
@@ -256,7 +261,7 @@ def _gathered(batches: Iterator[pa.RecordBatch], levels: NDArray[np.int64], clas
 
 
 def _learned(
-    batches: Iterator[pa.RecordBatch], learn: partial[Node], levels: NDArray[np.int64], classes: int
+    batches: Iterator[pa.RecordBatch], learn: Callable[[c45.Counts], Node], levels: NDArray[np.int64], classes: int
 ) -> Iterator[pa.RecordBatch]:
     rows = _gathered(batches, levels, classes)
     if rows is not None:

@@ -10,15 +10,35 @@ Quinlan, J. R. (1993). C4.5: Programs for Machine Learning. Morgan Kaufmann.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
+from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.models import c45, trees
 from crm_spark.models.trees import NODES, Attribute
 
+FEATURES = (
+    "recency_days",
+    "tenure_days",
+    "purchase_days",
+    "rhythm_days",
+    "trend",
+    "spend",
+    "basket_value",
+    "basket_pieces",
+    "categories",
+    "channels",
+    "discounted_share",
+    "returned_share",
+    "visits_90d",
+    "complaints_365d",
+    "rating",
+    "contacts_90d",
+    "responses_90d",
+)
 LEAST = 50  # customers to learn from
 MOST_LEVELS = 30
 HELD_OUT = 5  # one customer in so many
@@ -83,14 +103,14 @@ def stays(features_then: DataFrame, customer_days: DataFrame, since: date, as_of
     return labelled.withColumn("told", F.coalesce("told", F.lit(LEAVES)))
 
 
-def belongs(customer_features: DataFrame, segments: DataFrame, name: str, as_of: date) -> DataFrame:
+def belongs(customer_features: DataFrame, segments: DataFrame, as_of: date) -> DataFrame:
     """Label customers by their segment.
 
     Parameters
     ----------
     customer_features : DataFrame of CUSTOMER_FEATURES
     segments : DataFrame
-        `customer_id`, `as_of` and the column `name`. Of both, other days are ignored.
+        `customer_id`, `as_of` and `segment`, null of who is in none. Of both, other days are ignored.
 
     Returns
     -------
@@ -98,9 +118,7 @@ def belongs(customer_features: DataFrame, segments: DataFrame, name: str, as_of:
         The features of customers in a segment, with a column `told`. One join by customer.
     """
     of_day = F.col("as_of") == F.lit(as_of)
-    told = segments.where(of_day & F.col(name).isNotNull()).select(
-        "customer_id", F.col(name).cast("string").alias("told")
-    )
+    told = segments.where(of_day & F.col("segment").isNotNull()).select("customer_id", F.col("segment").alias("told"))
     return customer_features.where(of_day).join(told, "customer_id")
 
 
@@ -140,49 +158,53 @@ def learn(  # noqa: PLR0913, PLR0917 - what is asked, and how
     (DataFrame of TREES, DataFrame of MODELS)
         Of one question. Where nothing can be learned the tree has no rows and the model a reason.
     """
-    spark = customers.sparkSession
     is_held = F.pmod(F.xxhash64("customer_id"), F.lit(HELD_OUT)) == 0
     rows, apart = customers.where(~is_held), customers.where(is_held)
-    levels = rows.agg(*[_levels(name) for name in names]).collect()[0].asDict() if names else {}
-    left_out = [f"{name} has more than {MOST_LEVELS} levels" for name in names if len(levels[name]) > MOST_LEVELS]
-    asked = [Attribute(name) for name in numbers]
-    asked += [Attribute(name, tuple(levels[name])) for name in names if len(levels[name]) <= MOST_LEVELS]
-    seen = c45.examine(rows, "told", [one for one in asked if one.is_number or one.levels])
-    left_out += [f"{one.name} is always missing" for one in asked if not one.is_number and not one.levels]
+    asked, left_out = _asked(rows, numbers, names)
+    seen = c45.examine(rows, "told", asked)
     left_out += [f"{name} {why}" for name, why in seen.useless.items()]
-    kept = [one for one in asked if (one.is_number or one.levels) and one.name not in seen.useless]
+    kept = [one for one in asked if one.name not in seen.useless]
     reason = _no_tree(seen, kept)
-    keys = [F.lit(as_of).alias("as_of"), F.lit(question).alias("question")]
-    told: list[dict[str, object]] = []
+    told: list[dict[str, Any]] = []
     if reason is None:
-        seen.useless = {}
         least = max(2.0, least_share * seen.rows)
         learned = c45.fit(rows, "told", kept, least=least, confidence=confidence, deepest=deepest, seen=seen)
         told = [row.asDict() for row in learned.orderBy("node").collect()]
-    types = ", ".join(f"{field.name} {field.type}" for field in NODES)
-    tree = spark.createDataFrame([tuple(row.values()) for row in told], types)
-    judged = (
-        trees.predict(apart, tree, kept, ["told"]) if told else apart.withColumn("decision", F.lit(None).cast("string"))
-    )
-    commonest = told[0]["decision"] if told else None
-    model = judged.agg(
-        F.count("*").alias("held_out"),
-        F.avg((F.col("decision") == F.col("told")).cast("double")).alias("right"),
-        F.avg((F.lit(commonest).cast("string") == F.col("told")).cast("double")).alias("right_by_commonest"),
-    )
-    values = {
+    tree = customers.sparkSession.createDataFrame([tuple(row.values()) for row in told], trees.DDL)
+    decided = F.lit(None).cast("string")
+    judged = trees.predict(apart, tree, kept, ["told"]) if told else apart.withColumn("decision", decided)
+    keys = {"as_of": F.lit(as_of), "question": F.lit(question)}
+    known = {
         "known_on": F.lit(known_on),
         "learned_from": F.lit(seen.rows).cast("bigint"),
         "left_out": F.array(*[F.lit(one) for one in left_out]).cast("array<string>"),
         "sql": F.lit(trees.sql(told) if told else None).cast("string"),
         "reason": F.lit(reason).cast("string"),
     }
-    model = model.select(*keys, "*").withColumns(values)
-    return tree.select(*keys, *[field.name for field in NODES]), model.select(*MODELS.names)
+    model = _judged(judged, told[0]["decision"] if told else None).withColumns({**keys, **known})
+    return tree.withColumns(keys).select(*TREES.names), model.select(*MODELS.names)
 
 
-def _levels(name: str) -> Column:
-    return F.slice(F.sort_array(F.collect_set(name)), 1, MOST_LEVELS + 1).alias(name)
+def _asked(rows: DataFrame, numbers: Sequence[str], names: Sequence[str]) -> tuple[list[Attribute], list[str]]:
+    """What the tree may split by, the levels that there are; and what it may not, with the reason."""
+    levels = {name: F.slice(F.sort_array(F.collect_set(name)), 1, MOST_LEVELS + 1).alias(name) for name in names}
+    found = rows.agg(*levels.values()).collect()[0].asDict() if names else {}
+    asked, left_out = [Attribute(name) for name in numbers], []
+    for name, known in found.items():
+        if not known:
+            left_out.append(f"{name} is always missing")
+        elif len(known) > MOST_LEVELS:
+            left_out.append(f"{name} has more than {MOST_LEVELS} levels")
+        else:
+            asked.append(Attribute(name, tuple(known)))
+    return asked, left_out
+
+
+def _judged(apart: DataFrame, commonest: str | None) -> DataFrame:
+    """One row: how often the tree is right, and who says of all what is commonest in learning."""
+    is_right = {"right": F.col("decision"), "right_by_commonest": F.lit(commonest).cast("string")}
+    shares = [F.avg((said == F.col("told")).cast("double")).alias(name) for name, said in is_right.items()]
+    return apart.agg(F.count("*").alias("held_out"), *shares)
 
 
 def _no_tree(seen: c45.Examined, kept: Sequence[Attribute]) -> str | None:
@@ -191,8 +213,3 @@ def _no_tree(seen: c45.Examined, kept: Sequence[Attribute]) -> str | None:
     if seen.mistakes:
         return "; ".join(mistake.replace("'told'", "the choice") for mistake in seen.mistakes)
     return None if kept else "nothing is known by which customers differ"
-
-
-def before(as_of: date, days: int) -> date:
-    """Give the day until which is known what may tell who stays."""
-    return as_of - timedelta(days=days)

@@ -48,30 +48,32 @@ class Attribute:
     ----------
     name : str
         The column.
-    levels : tuple of str
-        All that it may be, each a branch; a number has none.
+    levels : tuple of str, optional
+        All that it may be, each a branch. Without them it is a number, split at a threshold.
     """
 
     name: str
-    levels: tuple[str, ...] = ()
+    levels: tuple[str, ...] | None = None
 
     @property
     def is_number(self) -> bool:
         """Whether it is split at a threshold."""
-        return not self.levels
+        return self.levels is None
+
+
+DDL = ", ".join(f"{field.name} {field.type}" for field in NODES)
 
 
 def codes(attributes: Sequence[Attribute]) -> Column:
     """One array of doubles: numbers as they are, the place of levels; NaN of what is missing."""
-    missing = F.lit(float("nan"))
-    numbers = {one.name: F.col(one.name).cast("double") for one in attributes if one.is_number}
-    places = {
-        one.name: F.array_position(F.array(*[F.lit(level) for level in one.levels]), F.col(one.name))
-        for one in attributes
-        if not one.is_number
-    }
-    known = {name: F.when(place > 0, (place - 1).cast("double")) for name, place in places.items()}
-    return F.array(*[F.coalesce({**numbers, **known}[one.name], missing) for one in attributes])
+    return F.array(*[F.coalesce(_code(one), F.lit(float("nan"))) for one in attributes])
+
+
+def _code(one: Attribute) -> Column:
+    if one.levels is None:
+        return F.col(one.name).cast("double")
+    place = F.array_position(F.array(*[F.lit(level) for level in one.levels]), F.col(one.name))
+    return F.when(place > 0, (place - 1).cast("double"))
 
 
 def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], classes: Sequence[str]) -> DataFrame:
@@ -98,7 +100,7 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
                 len(path),
                 attribute.name if attribute else None,
                 None if isnan(node.threshold) else node.threshold,
-                list(attribute.levels) if attribute and attribute.levels else None,
+                list(attribute.levels) if attribute and attribute.levels is not None else None,
                 conditions[above.attribute, path[-1]] if path else None,
                 " and ".join(conditions.values()) or "all",
                 classes[best],
@@ -108,12 +110,11 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
                 of_class.tolist(),
             )
         )
-    types = ", ".join(f"{field.name} {field.type}" for field in NODES)
-    return spark.createDataFrame(rows, types)
+    return spark.createDataFrame(rows, DDL)
 
 
 def _condition(attribute: Attribute, threshold: float, branch: int) -> str:
-    if attribute.levels:
+    if attribute.levels is not None:
         return f"{attribute.name} is {attribute.levels[branch]}"
     return f"{attribute.name} <= {threshold:.6g}" if branch == 0 else f"{attribute.name} > {threshold:.6g}"
 

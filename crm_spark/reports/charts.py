@@ -16,6 +16,7 @@ from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, s
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SHADES = [[0.0, "#F1F6FA"], [1.0, "#5FA3D0"]]  # dark text can be read on every one of them
 BELOW_AND_ABOVE = [[0.0, "#E5A173"], [0.5, "#F7F8F9"], [1.0, "#5FA3D0"]]  # nothing in the middle
+A_FIELD, A_LEVEL = 16, 84  # letters of a line in a field of a tree; its height
 MOST_CELLS = 120  # cells of a map that have room for their number
 MOST_MARKERS = 31  # points of a line that are worth a mark each
 
@@ -126,7 +127,7 @@ def _tree(picture: Tree, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     figure.add_icicle(
         ids=[str(row[picture.node]) for row in rows],
         parents=["" if row[picture.parent] is None else str(row[picture.parent]) for row in rows],
-        labels=[escaped(row[picture.label]) for row in rows],
+        labels=[broken(row[picture.label], A_FIELD) for row in rows],
         # The size of a field is that of all below it, and what is given here.
         values=[0.0 if row[picture.node] in above else drawn(row[picture.size]) for row in rows],
         text=[f"{row[picture.size]:,.0f}, {row[picture.share]:.0%}" for row in rows],
@@ -149,7 +150,7 @@ def _tree(picture: Tree, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     depths: dict[Any, int] = {None: 0}
     for row in rows:  # a node comes after the one above it
         depths[row[picture.node]] = depths[row[picture.parent]] + 1
-    return figure.update_layout(height=max(240, 60 + 64 * max(depths.values())))
+    return figure.update_layout(height=max(240, 60 + A_LEVEL * max(depths.values())))
 
 
 def _worded(steps: list[Any], rows: Rows, name: str, text: str | None) -> list[str]:

@@ -15,7 +15,7 @@ from tests.classics import Classics, classics, reference
 
 def frame(spark: SparkSession, of: Classics) -> tuple[DataFrame, list[Attribute]]:
     """The set as a DataFrame, with a column `row`, and its attributes."""
-    attributes = [Attribute(name, tuple(levels)) for name, levels in zip(of.names, of.values, strict=True)]
+    attributes = [Attribute(name, tuple(levels) or None) for name, levels in zip(of.names, of.values, strict=True)]
 
     def cell(value: float, one: Attribute) -> Any:
         if np.isnan(value):
@@ -50,7 +50,7 @@ def test_it_decides_as_the_kernel_and_as_its_sql(spark: SparkSession, name: str)
         int(expected["leaves"]),
         int(expected["tree_size"]),
     )
-    tree = spark.createDataFrame(told, ", ".join(f"{field.name} {field.type}" for field in trees.NODES))
+    tree = spark.createDataFrame(told, trees.DDL)
     by_sql = F.expr(trees.sql(told))
     asked = trees.predict(rows, tree, attributes, ["row", *of.names]).withColumn("by_sql", by_sql)
     found = asked.select("row", "decision", "probabilities", "by_sql").orderBy("row").collect()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from crm_spark.core.sections import Bars, Chapter, Heat, Lines
+from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Tree
 from crm_spark.reports.page import Part, missing, render
 
 FACTS = {"lake": "./lake", "as of": "2026-01-31", "currency": "EUR"}
@@ -16,6 +16,11 @@ def parts() -> list[Part]:
     days = [{"day": date(2026, 1, 1) + timedelta(days=n), "money": Decimal(n * 123_456)} for n in range(60)]
     reasons = [{"reason": f"{n} {LONG}<b>", "source": source, "records": 10**n} for n in range(8) for source in "ab"]
     cells = [{"r": r, "f": f, "customers": r * f * 123_456} for r in range(1, 6) for f in range(1, 6)]
+    nodes = [
+        {"node": n, "parent": (n - 1) // 2 if n else None, "what": f"{n} {LONG}<b>", "people": 8 >> depth, "share": 0.5}
+        for n in range(15)
+        for depth in [(n + 1).bit_length() - 1]
+    ]
     return [
         Part("Money", Chapter.VALUE, days, "It rose.", Lines("day", ["money"]), {"money": "Money [money]"}),
         Part(
@@ -26,6 +31,7 @@ def parts() -> list[Part]:
             Bars("reason", "records", stack="source", horizontal=True),
         ),
         Part("Map", Chapter.VALUE, cells, "Most are up there.", Heat("f", "r", "customers")),
+        Part("Tree", Chapter.VALUE, nodes, "They branch.", Tree("node", "parent", "what", "people", "share")),
         missing("Scores", Chapter.CUSTOMERS, "rfm_scores is not there yet: run `crm run rfm_scores`."),
     ]
 

@@ -4,7 +4,7 @@ import json
 from datetime import date, timedelta
 from decimal import Decimal
 
-from crm_spark.core.sections import Bars, Heat, Lines
+from crm_spark.core.sections import Bars, Heat, Lines, Tree
 from crm_spark.reports import bars, cells, charts
 
 
@@ -137,3 +137,20 @@ def test_text_is_not_read_as_mark_up_by_plotly_nor_by_the_page():
     assert drawn(Lines("reason", ["records"]), rows)["data"][0]["x"][0] == told
     for picture in (lying, Lines("reason", ["records"]), Heat("reason", "source", "records")):
         assert "<" not in charts.figure(picture, rows, cells.heads(rows, {}, "EUR"))
+
+
+def test_a_tree_has_a_field_for_each_node_below_that_of_its_parent_as_wide_as_what_is_below_it():
+    rows = [
+        {"node": 0, "parent": None, "what": "all <b>", "customers": 10.0, "share": 0.6},
+        {"node": 1, "parent": 0, "what": "late", "customers": 4.0, "share": 1.0},
+        {"node": 2, "parent": 0, "what": "lately", "customers": 6.0, "share": 0.5},
+    ]
+    tree = Tree("node", "parent", "what", "customers", "share")
+    field = drawn(tree, rows)["data"][0]
+    assert (field["ids"], field["parents"]) == (["0", "1", "2"], ["", "0", "0"])
+    assert field["values"] == [0.0, 4.0, 6.0]  # the root's own is what is below it
+    assert field["marker"]["colors"] == [0.6, 1.0, 0.5]
+    assert field["labels"][0] == "all &lt;b&gt;"
+    assert field["text"] == ["10, 60%", "4, 100%", "6, 50%"]
+    nobody = [{"node": None, "parent": None, "what": None, "customers": None, "share": None}]
+    assert drawn(tree, nobody)["data"][0]["ids"] == []
