@@ -81,7 +81,9 @@ def gather(
         F.max(F.when(is_known, F.col("day"))).alias("last_known"),
         F.count_if(is_known).alias("until"),
         F.count_if(is_known & ~is_before).alias("before"),
-        F.array(*[F.sum(_packed(until, first)) for first in range(0, _weeks(held_out), PACKED)]).alias("held_weeks"),
+        F.array(*[F.sum(_packed(until, first)) for first in range(0, _weeks(held_out), PACKED)])
+        .cast("array<bigint>")  # of no weeks it would have no type
+        .alias("held_weeks"),
     )
     later = (F.col("all") - F.col("of_first")).cast("double")
     known = {

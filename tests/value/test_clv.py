@@ -101,8 +101,9 @@ def test_purchases_of_a_day_are_one_and_returns_alone_are_none(spark: SparkSessi
         ("b", day, 1, 5.0),
         ("c", day, 0, 0.0),
     ]
-    rows = gather(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id").collect()
-    assert [tuple(row)[:6] for row in rows] == [("a", 2, 20, 40, 30.0, 90.0), ("b", 0, 0, 40, None, 5.0)]
+    histories = gather(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id")
+    assert [tuple(row)[:6] for row in histories.collect()] == [("a", 2, 20, 40, 30.0, 90.0), ("b", 0, 0, 40, None, 5.0)]
+    assert histories.toPandas()["held_weeks"].map(len).tolist() == [0, 0]  # without a warning of a type it cannot tell
 
 
 def _many(customers: int, times: int, sales: float) -> Days:
