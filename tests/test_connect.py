@@ -1,4 +1,4 @@
-"""Spark Connect: its answers are those of a classic session; with --slow all tests of the domains run on it."""
+"""Spark Connect: its answers are those of a classic session, and all tests of the domains run on it."""
 
 import os
 import subprocess
@@ -67,6 +67,7 @@ def on_connect(folder: Path, *tests: str) -> list[ET.Element]:
     return list(ET.parse(folder / "report.xml").iter("testcase"))
 
 
+@pytest.mark.slow
 def test_the_answers_of_every_domain_are_those_of_a_classic_session(spark: SparkSession, tmp_path: Path) -> None:
     assert len(on_connect(tmp_path, "tests/on_connect.py")) == 1
     for name, rows in answers(spark).items():
