@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 BESIDE = {"cli", "core", "ingest", "kernels", "reports", "sample"}  # no domains
 DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - BESIDE
 KEYS = {
+    "behaviour_series": ["grouping", "key", "measure"],
+    "autocorrelations": ["grouping", "key", "measure"],
     "choice_trees": ["node"],
     "choice_decisions": ["customer_id"],
     "value_groups": ["grouping", "group"],

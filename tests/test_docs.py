@@ -124,6 +124,7 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
             "choice_trees",
             "contract_values",
             "basket_rules",
+            "behaviour_series",
             "next_offers",
             *SEGMENTS,
         )

@@ -20,6 +20,7 @@ class Chapter(Enum):
     CHANGES = "What changed"
     ODDITIES = "What needs a look"
     CUSTOMERS = "Who buys"
+    BEHAVIOUR = "How it moves"
     BASKETS = "What goes together"
     VALUE = "What it is worth"
     DATA = "What was loaded, and what was refused"

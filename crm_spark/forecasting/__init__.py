@@ -1,0 +1,1 @@
+"""Behaviour over time: series, moving averages, autocorrelation, trend and season, forecasts."""

@@ -1,0 +1,89 @@
+"""How much a series is like itself some periods ago, and whether more so than chance would have it."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.forecasting.series import KEYS
+from crm_spark.kernels import autocorrelation
+from crm_spark.kernels.lists import padded, unpadded
+
+LEAST = 3  # known values that a correlation takes
+
+AUTOCORRELATIONS = Table(
+    "autocorrelations",
+    "How much each series is like itself some periods ago, until a day.",
+    owns="as_of",
+    key=["as_of", "grouping", "key", "measure"],
+    columns=[
+        *KEYS,
+        Field("periods", "int", "periods with a value", unit="period"),
+        Field("acf", "array<double>", "autocorrelation at each lag, from one period on"),
+        Field("acf_band", "array<double>", "within which 95 % of them lie, to both sides of 0, by Bartlett's formula"),
+        Field("pacf", "array<double>", "partial autocorrelation at each lag"),
+        Field("noise_band", "double", "within which 95 % of these lie, and of those of white noise", nullable=True),
+        Field("ljung_box", "double", "Ljung-Box statistic of all lags", nullable=True),
+        Field("p", "double", "that such a statistic comes by chance", nullable=True),
+        Field(
+            "rhythm",
+            "int",
+            "after how many periods it comes again: the lag of the highest peak of the autocorrelation beyond the band "
+            "of white noise",
+            unit="period",
+            nullable=True,
+        ),
+        Field("reason", "string", "why nothing can be told", nullable=True),
+    ],
+)
+
+KEPT = ("grouping", "key", "measure")
+TOLD = ("periods", "acf", "acf_band", "pacf", "noise_band", "ljung_box", "p", "rhythm", "reason")
+
+
+def correlate(series: DataFrame, lags: int) -> DataFrame:
+    """Correlate each series with itself.
+
+    Parameters
+    ----------
+    series : DataFrame
+        As `series.gather` gives it.
+    lags : int
+        Periods back, 1 to this; for which a series is too short its correlations are null.
+
+    Returns
+    -------
+    DataFrame
+        Columns of AUTOCORRELATIONS but `as_of`. One pass.
+    """
+    types = ", ".join(f"{name} {AUTOCORRELATIONS[name].type}" for name in (*KEPT, *TOLD))
+    return series.select(*KEPT, "values").mapInArrow(partial(_correlated, lags=lags), types)
+
+
+# -- lifted: Arrow in, Arrow out
+
+
+def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        values = padded(batch.column("values"))
+        periods = (~np.isnan(values)).sum(axis=0)
+        acf = autocorrelation.acf(values, lags)
+        pacf = autocorrelation.pacf(acf)
+        band, of_noise = autocorrelation.bands(acf, periods.astype(np.float64))
+        statistic, p = autocorrelation.ljung_box(acf, periods.astype(np.float64))
+        rhythm = autocorrelation.rhythm(acf, of_noise)
+        is_told = ~np.isnan(acf[0])
+        reasons = np.where(
+            periods < LEAST, f"fewer than {LEAST} periods have a value", "all values are alike or too large"
+        )
+        columns = [
+            pa.array(periods, pa.int32()),
+            *[unpadded(of, np.full(periods.size, lags)) for of in (acf, band, pacf)],
+            *[pa.array(np.where(is_told, of, np.nan), from_pandas=True) for of in (of_noise, statistic, p)],
+            pa.array(rhythm, pa.int32(), mask=rhythm == 0),
+            pa.array(reasons, pa.string(), mask=is_told),
+        ]
+        yield pa.RecordBatch.from_arrays([*map(batch.column, KEPT), *columns], [*KEPT, *TOLD])

@@ -1,0 +1,74 @@
+"""What the page says of behaviour over time."""
+
+from datetime import date, timedelta
+
+from pyspark.sql import SparkSession
+
+from crm_spark.forecasting import sections
+from crm_spark.forecasting.autocorrelation import AUTOCORRELATIONS
+from crm_spark.forecasting.series import SERIES
+
+AS_OF, FIRST = date(2026, 3, 2), date(2026, 1, 5)
+OLD = AS_OF - timedelta(days=7)
+
+
+def test_the_last_whole_period_is_held_against_its_average_and_other_days_and_series_are_left_out(
+    spark: SparkSession,
+) -> None:
+    rows = [
+        (AS_OF, "all", "all", "spend", "month", FIRST, [50.0, 100.0, 120.0], [None, 75.0, 100.0], None, None, "short"),
+        (AS_OF, "all", "all", "visits", "month", FIRST, [1.0, 1.0, 1.0], [1.0, 1.0, 1.0], None, None, "short"),
+        (AS_OF, "customer", "ann", "spend", "month", FIRST, [5.0, 5.0, 5.0], None, None, None, None),
+        (OLD, "all", "all", "spend", "month", FIRST, [7.0], None, None, None, None),
+    ]
+    section = sections.moves(spark.createDataFrame(rows, SERIES.nullable_ddl))
+    told = [row.asDict() for row in section.rows.orderBy("day").collect()]
+    assert [(row["day"], row["value"], row["average"]) for row in told] == [
+        (FIRST, 50.0, None), (date(2026, 2, 5), 100.0, 75.0), (date(2026, 3, 5), 120.0, 100.0),
+    ]  # fmt: skip
+    assert section.sentence(told) == (
+        "The last whole month, from 5 March 2026 on, brought 120 ¤, 20% more than the moving average of 100 ¤."
+    )
+
+
+def test_of_segments_the_last_period_is_told(spark: SparkSession) -> None:
+    rows = [
+        (AS_OF, "segment", name, "spend", "week", FIRST, values, None, None, None, None)
+        for name, values in (("Best", [50.0] * 29 + [75.0]), ("Others", [60.0] * 29 + [25.0]))
+    ]
+    section = sections.by_segment(spark.createDataFrame(rows, SERIES.nullable_ddl))
+    told = [row.asDict() for row in section.rows.collect()]
+    assert len(told) == 2 * sections.SHOWN
+    assert section.sentence(told) == (
+        "In the last period, from 27 July 2026 on, most came from Best: 75 ¤, 75% of all."
+    )
+
+
+def test_a_rhythm_is_told_and_how_many_customers_have_one(spark: SparkSession) -> None:
+    def row(grouping: str, key: str, p: float | None, rhythm: int | None) -> tuple[object, ...]:
+        measure, of = "spend" if grouping == "all" else "purchases", [-0.1, 0.6, None]
+        return AS_OF, grouping, key, measure, 9, of, of, of, 0.2, 4.0, p, rhythm, None
+
+    rows = [row("all", "all", 1e-4, 2)] + [row("customer", *told) for told in (
+        ("a", 0.01, 2), ("b", 0.01, 4), ("c", 0.02, None), ("d", 0.6, 3), ("e", None, None))]  # fmt: skip
+    correlations = spark.createDataFrame(rows, AUTOCORRELATIONS.nullable_ddl)
+    section = sections.comes_again(correlations)
+    told = [one.asDict() for one in section.rows.orderBy("lag").collect()]
+    assert [(one["lag"], one["acf"], one["beyond"]) for one in told] == [
+        (1, -0.1, "within chance"), (2, 0.6, "beyond chance"),
+    ]  # fmt: skip
+    assert section.sentence(told) == (
+        "Spending comes again after 2 periods: it is like that with a correlation of 0.60."
+    )
+    assert "it has no rhythm" in section.sentence([one | {"rhythm": None} for one in told])
+    assert "may be chance" in section.sentence([one | {"rhythm": None, "p": 0.4} for one in told])
+    section = sections.who_has_a_rhythm(correlations)
+    told = [one.asDict() for one in section.rows.collect()]
+    assert {one["kind"]: (one["customers"], one["rhythm"]) for one in told} == {
+        "comes again in a rhythm": (2, 3.0), "one period tells of the next": (1, None), "chance alone": (1, 3.0),
+        "too short or without change": (1, None),
+    }  # fmt: skip
+    assert section.sentence(told) == (
+        "Of 5 customers 4 have a series that can be tested; of 3 of these one period tells of the next, "
+        "where chance alone would make it 0."
+    )
