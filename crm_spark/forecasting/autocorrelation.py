@@ -13,6 +13,7 @@ from crm_spark.kernels import autocorrelation
 from crm_spark.kernels.lists import padded, unpadded
 
 LEAST = 3  # known values that a correlation takes
+SHARE = 5  # the part of its periods by whose lags a series is tested: further ones are known too badly
 
 AUTOCORRELATIONS = Table(
     "autocorrelations",
@@ -26,7 +27,8 @@ AUTOCORRELATIONS = Table(
         Field("acf_band", "array<double>", "within which 95 % of them lie, to both sides of 0, by Bartlett's formula"),
         Field("pacf", "array<double>", "partial autocorrelation at each lag"),
         Field("noise_band", "double", "within which 95 % of these lie, and of those of white noise", nullable=True),
-        Field("ljung_box", "double", "Ljung-Box statistic of all lags", nullable=True),
+        Field("tested", "int", "first lags that are tested: a fifth of the periods, one at least", unit="period"),
+        Field("ljung_box", "double", "Ljung-Box statistic of these lags", nullable=True),
         Field("p", "double", "that such a statistic comes by chance", nullable=True),
         Field(
             "rhythm",
@@ -41,7 +43,7 @@ AUTOCORRELATIONS = Table(
 )
 
 KEPT = ("grouping", "key", "measure")
-TOLD = ("periods", "acf", "acf_band", "pacf", "noise_band", "ljung_box", "p", "rhythm", "reason")
+TOLD = ("periods", "acf", "acf_band", "pacf", "noise_band", "tested", "ljung_box", "p", "rhythm", "reason")
 
 
 def correlate(series: DataFrame, lags: int) -> DataFrame:
@@ -73,7 +75,8 @@ def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.Rec
         acf = autocorrelation.acf(values, lags)
         pacf = autocorrelation.pacf(acf)
         band, of_noise = autocorrelation.bands(acf, periods.astype(np.float64))
-        statistic, p = autocorrelation.ljung_box(acf, periods.astype(np.float64))
+        tested = np.clip(periods // SHARE, 1, lags)
+        statistic, p = autocorrelation.ljung_box(acf, periods.astype(np.float64), tested.astype(np.float64))
         rhythm = autocorrelation.rhythm(acf, of_noise)
         is_told = ~np.isnan(acf[0])
         reasons = np.where(
@@ -82,7 +85,9 @@ def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.Rec
         columns = [
             pa.array(periods, pa.int32()),
             *[unpadded(of, np.full(periods.size, lags)) for of in (acf, band, pacf)],
-            *[pa.array(np.where(is_told, of, np.nan), from_pandas=True) for of in (of_noise, statistic, p)],
+            pa.array(np.where(is_told, of_noise, np.nan), from_pandas=True),
+            pa.array(tested, pa.int32()),
+            *[pa.array(np.where(is_told, of, np.nan), from_pandas=True) for of in (statistic, p)],
             pa.array(rhythm, pa.int32(), mask=rhythm == 0),
             pa.array(reasons, pa.string(), mask=is_told),
         ]

@@ -125,7 +125,7 @@ def comes_again(autocorrelations: DataFrame) -> Section:
             "noise_band": "Within chance up to",
             "beyond": "Beyond chance",
             "rhythm": "Rhythm [periods]",
-            "p": "p of all lags (Ljung-Box)",
+            "p": "p of the first lags (Ljung-Box)",
         },
         order_by=["lag"],
         note="1: the same again; 0: nothing in common; -1: the opposite. Of noise 95 of 100 lie within chance.",

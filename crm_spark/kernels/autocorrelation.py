@@ -61,27 +61,30 @@ def pacf(correlations: Floats) -> Floats:
     return partial
 
 
-def ljung_box(correlations: Floats, periods: Floats, estimated: int = 0) -> tuple[Floats, Floats]:
-    """Test whether all autocorrelations up to the last lag are chance.
+def ljung_box(correlations: Floats, periods: Floats, tested: Floats, estimated: int = 0) -> tuple[Floats, Floats]:
+    """Test whether the autocorrelations of the first lags are all chance.
 
     Parameters
     ----------
     correlations : (lags, n) array
     periods : (n,) array
         Known values of each series.
+    tested : (n,) array
+        How many lags count.
     estimated : int, default 0
         Parameters of the model whose residuals these are.
 
     Returns
     -------
     statistic, p : (n,) arrays
-        Chi-squared of `lags - estimated` degrees; NaN where a correlation is, or where the series has no more values
-        than lags.
+        Chi-squared of `tested - estimated` degrees, one at least; NaN where a correlation that counts is, and where the
+        series has no more values than lags.
     """
     lag = np.arange(1.0, len(correlations) + 1)[:, None]
     left = np.where(periods > lag, periods - lag, np.nan)
-    statistic = periods * (periods + 2) * _summed(correlations**2 / left)
-    return statistic, special.chdtrc(max(len(correlations) - estimated, 1), statistic)
+    statistic = periods * (periods + 2) * _summed(np.where(lag <= tested, correlations**2 / left, 0.0))
+    statistic = np.where(tested > 0, statistic, np.nan)
+    return statistic, special.chdtrc(np.maximum(tested - estimated, 1), statistic)
 
 
 def bands(correlations: Floats, periods: Floats, share: float = 0.95) -> tuple[Floats, Floats]:

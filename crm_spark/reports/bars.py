@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from crm_spark.core.sections import Bars, Rows
 from crm_spark.reports.cells import Head, drawn, short, shown
-from crm_spark.reports.look import COLOURS, axis, broken, escaped, is_dated, shared, values
+from crm_spark.reports.look import COLOURS, axis, broken, escaped, is_scale, shared, values
 
 MOST_BARS = 12  # named bars that a reader can take in
 BAR, LINE = 13, 17  # pixels: a bar that lies, a line of text
@@ -20,8 +20,8 @@ BESIDE = {"showarrow": False, "xanchor": "left"}
 
 
 def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
-    """Draw a bar for each name; of more than `MOST_BARS` names the first ones."""
-    names = values(rows, picture.x)[: None if is_dated(rows, picture.x) else MOST_BARS]
+    """Draw a bar for each name, or each step of a scale; of more than `MOST_BARS` names the first ones."""
+    names = values(rows, picture.x)[: None if is_scale(rows, picture.x) else MOST_BARS]
     layers = _layers(picture, rows, heads)
     bases = _sums(rows, picture.x, picture.base) if picture.base else {}
     ends = _ends(layers, names, picture.stack is not None, bases)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from crm_spark.core.sections import Bars, Heat, Lines, Picture, Rows, Tree
 from crm_spark.reports import bars
 from crm_spark.reports.cells import Head, drawn, is_number, short
-from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_dated, shared, values
+from crm_spark.reports.look import INK, LOOK, axis, broken, escaped, is_scale, shared, values
 
 DASHES = ["solid", "dash", "dot", "dashdot"]
 SHADES = [[0.0, "#F1F6FA"], [1.0, "#5FA3D0"]]  # dark text can be read on every one of them
@@ -47,7 +47,7 @@ def shortfall(picture: Picture | None, rows: Rows) -> str:
     if not isinstance(picture, Bars):
         return ""
     named = len(values(chosen(picture, rows), picture.x))
-    is_cut = named > bars.MOST_BARS and not is_dated(rows, picture.x)
+    is_cut = named > bars.MOST_BARS and not is_scale(rows, picture.x)
     return f"The picture shows the first {bars.MOST_BARS} of {named:,}; the table has all." if is_cut else ""
 
 

@@ -76,6 +76,11 @@ def is_dated(rows: Rows, name: str) -> bool:
     return all(DAY.fullmatch(str(drawn(value))[:10]) for value in values(rows, name))
 
 
+def is_scale(rows: Rows, name: str) -> bool:
+    """Whether a column holds steps of one scale, which a reader takes in at once: days, months or numbers."""
+    return is_dated(rows, name) or all(is_number(value) for value in values(rows, name))
+
+
 def broken(value: Any, width: int) -> str:
     """Break a long name into lines."""
     lines = textwrap.wrap(shown(value, Head("")), width)

@@ -47,7 +47,7 @@ def test_of_segments_the_last_period_is_told(spark: SparkSession) -> None:
 def test_a_rhythm_is_told_and_how_many_customers_have_one(spark: SparkSession) -> None:
     def row(grouping: str, key: str, p: float | None, rhythm: int | None) -> tuple[object, ...]:
         measure, of = "spend" if grouping == "all" else "purchases", [-0.1, 0.6, None]
-        return AS_OF, grouping, key, measure, 9, of, of, of, 0.2, 4.0, p, rhythm, None
+        return AS_OF, grouping, key, measure, 9, of, of, of, 0.2, 1, 4.0, p, rhythm, None
 
     rows = [row("all", "all", 1e-4, 2)] + [row("customer", *told) for told in (
         ("a", 0.01, 2), ("b", 0.01, 4), ("c", 0.02, None), ("d", 0.6, 3), ("e", None, None))]  # fmt: skip

@@ -35,7 +35,7 @@ def test_complete_series_are_told_as_statsmodels_tells_them() -> None:
     values, lags = walks(), 24
     found = autocorrelation.acf(values, lags)
     periods = np.full(values.shape[1], float(len(values)))
-    statistic, p = autocorrelation.ljung_box(found, periods, estimated=2)
+    statistic, p = autocorrelation.ljung_box(found, periods, np.array([24.0, 10, 5, 24, 12, 3]), estimated=2)
     of_acf, of_pacf = autocorrelation.bands(found, periods)
     for at, series in enumerate(values.T):
         known = stattools.acf(series, nlags=lags, alpha=0.05, fft=False, result_object=True)
@@ -44,7 +44,7 @@ def test_complete_series_are_told_as_statsmodels_tells_them() -> None:
         partial = stattools.pacf(series, nlags=lags, method="ywm", alpha=0.05, result_object=True)
         assert autocorrelation.pacf(found)[:, at] == pytest.approx(partial.pacf[1:], abs=1e-10)
         assert of_pacf[at] == pytest.approx(partial.confint[1, 1] - partial.pacf[1], rel=1e-12)
-        tested = acorr_ljungbox(series, lags=[lags], model_df=2)
+        tested = acorr_ljungbox(series, lags=[[24, 10, 5, 24, 12, 3][at]], model_df=2)
         assert (statistic[at], p[at]) == pytest.approx((tested["lb_stat"].iloc[0], tested["lb_pvalue"].iloc[0]))
 
 
@@ -76,7 +76,7 @@ def test_a_series_is_told_alike_alone_and_beside_longer_and_broken_ones() -> Non
 def test_lags_that_the_series_is_too_short_for_are_missing() -> None:
     found = autocorrelation.acf(np.array([[1.0], [2.0], [4.0]]), 4)
     assert np.isnan(found[:, 0]).tolist() == [False, False, True, True]
-    assert np.isnan(autocorrelation.ljung_box(found, np.array([3.0]))[1]).all()
+    assert np.isnan(autocorrelation.ljung_box(found, np.array([3.0]), np.array([4.0]))[1]).all()
 
 
 def test_what_comes_again_has_that_rhythm_and_chance_and_trends_have_none() -> None:

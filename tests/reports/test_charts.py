@@ -111,6 +111,9 @@ def test_more_bars_than_a_reader_takes_in_are_cut_and_the_page_says_so():
     assert len(drawn(picture, rows)["data"][0]["x"]) == bars.MOST_BARS
     assert charts.shortfall(picture, rows) == "The picture shows the first 12 of 15; the table has all."
     assert charts.shortfall(picture, rows[:3]) == ""
+    steps = [{"reason": place, "records": 1} for place in range(bars.MOST_BARS + 3)]
+    assert len(drawn(picture, steps)["data"][0]["x"]) == len(steps), "steps of a scale are no names"
+    assert charts.shortfall(picture, steps) == ""
 
 
 def test_a_map_is_ordered_by_score_and_leaves_out_what_is_not_there():
