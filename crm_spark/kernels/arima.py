@@ -72,6 +72,7 @@ def fit(
     regressors: Floats | None = None,
     start: Floats | None = None,
     limit: int = newton.LIMIT,
+    is_rough: bool = False,
 ) -> Fits:
     """Fit one model to each of many series.
 
@@ -88,6 +89,8 @@ def fit(
         Coefficients of a former run, from which to search too; NaN where there are none.
     limit : int
         Steps after which a search is given up.
+    is_rough : bool, default False
+        Whether to stop where all but nothing is left to gain, and leave out the standard errors: to compare models.
 
     Returns
     -------
@@ -105,7 +108,17 @@ def fit(
     n = reasons.size
     if start is not None and start.shape != (n, k):
         raise ValueError(f"start must have {n} rows of {k} coefficients, got {start.shape}")
-    fits = Fits(
+    fits = nothing(n, k, reasons)
+    with np.errstate(all="ignore"):
+        for which in groups(values, offsets, np.flatnonzero(reasons == None)):  # noqa: E711 - of each
+            series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
+            _fit(fits, which, Model.of(series, order), None if start is None else start[which], limit, is_rough)
+    return fits
+
+
+def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
+    """Give fits of n series and k coefficients of which nothing is known yet."""
+    return Fits(
         coefficients=np.full((n, k), np.nan),
         standard_errors=np.full((n, k), np.nan),
         sigma2=np.full(n, np.nan),
@@ -115,14 +128,9 @@ def fit(
         is_fitted=np.zeros(n, dtype=bool),
         reason=reasons,
     )
-    with np.errstate(all="ignore"):
-        for which in groups(values, offsets, np.flatnonzero(reasons == None)):  # noqa: E711 - of each
-            series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
-            _fit(fits, which, Model.of(series, order), None if start is None else start[which], limit)
-    return fits
 
 
-def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int) -> None:
+def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool) -> None:
     """Fit some series, and put down what is found."""
     told = np.flatnonzero(model.is_told)
     fits.reason[which[~model.is_told]] = "all differences are equal"
@@ -130,8 +138,8 @@ def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int
         return
     model, which = model.of_rows(told), which[told]
     begin = model.start(None if start is None else start[told, : model.order.terms].T)
-    found = newton.minimise(model.value, begin, limit)
-    at = model.tell(found.at)
+    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH)
+    at = model.tell(found.at, is_rough)
     fits.coefficients[which], fits.standard_errors[which] = at.coefficients, at.standard_errors
     fits.sigma2[which], fits.log_likelihood[which] = at.sigma2, at.log_likelihood
     fits.observations[which], fits.is_fitted[which] = at.observations, found.is_found

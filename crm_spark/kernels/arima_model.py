@@ -21,7 +21,7 @@ from crm_spark.kernels import arma, arma_start, elimination, newton
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import Ints, Series
 
-BLOCK = 300_000  # numbers of shocks at a time, which the processor's cache holds
+BLOCK = 1_000_000  # numbers of shocks at a time, which the processor's cache holds
 CONSTANT = 1e-11  # deviation from a line, in units of the values, that is none
 SINGULAR = 1e-9  # what is left of a regressor that depends on others
 SIGNS = (-1, 1, -1, 1)  # of ar, ma, sar and sma in their polynomials
@@ -207,6 +207,8 @@ class Model:
     def start(self, start: Floats | None) -> Floats:
         """Give the best of some parameters (k, n) from which to search: guesses, and those of a former run (k, n)."""
         order, w, begin = self.order, self.design.values[:, -1], self.design.begin
+        if order.terms == 0:
+            return np.zeros((0, w.shape[1]))
         seasons = [[order.m * i for i in range(1, count + 1)] for count in (order.P, order.Q)]
         ar, ma = [*range(1, order.p + 1), *seasons[0]], [*range(1, order.q + 1), *seasons[1]]
         guess = arma_start.guess(w, begin, ar, ma)
@@ -258,29 +260,30 @@ class Model:
         slopes, weights = _regression(lower, inverse, (s, n))
         return _Profile(np.where(np.isnan(value), np.inf, value), squares, count, slopes, weights)
 
-    def tell(self, at: Floats) -> Told:
-        """Say what was found at (k, n) parameters."""
+    def tell(self, at: Floats, is_rough: bool = False) -> Told:
+        """Say what was found at (k, n) parameters, maybe without standard errors."""
         order, step = self.order, newton.STEP
         k, n = at.shape
         first, second = np.triu_indices(k, 1)
         eye = np.eye(k)
         pairs = [a * eye[first] + b * eye[second] for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
-        points = at[:, None] + np.concatenate([np.zeros((1, k)), eye, -eye, *pairs]).T[:, :, None] * step
+        ways = np.concatenate([np.zeros((1, k)), eye, -eye, *pairs])[: 1 if is_rough else None]
+        points = at[:, None] + ways.T[:, :, None] * step
         parts = [self._profile(*part) for part in self._parts(points, np.arange(n))]
         f, squares, count, slopes, weights = (
             np.concatenate([getattr(part, name) for part in parts], axis=-1)
             for name in ("value", "squares", "count", "slopes", "weights")
         )
-        up, down, mixed = f[1 : k + 1], f[k + 1 : 2 * k + 1], f[2 * k + 1 :].reshape(4, -1, n)
-        hessian = np.empty((k, k, n))
-        hessian[np.arange(k), np.arange(k)] = (up - 2 * f[0] + down) / step**2
-        crossed = (mixed[0] - mixed[1] - mixed[2] + mixed[3]) / (4 * step**2)
-        hessian[first, second] = hessian[second, first] = crossed
-
-        all_of = np.concatenate([order.to_coefficients(points), slopes])
-        jacobian = (all_of[:, 1 : k + 1] - all_of[:, k + 1 : 2 * k + 1]) / (2 * step)
-        variances, sigma2 = _spread(hessian, jacobian), squares[0] / count[0]
-        variances[k:] = (variances[k:] + sigma2 * weights[:, 0]) * self.scale**2
+        all_of, sigma2 = np.concatenate([order.to_coefficients(points), slopes]), squares[0] / count[0]
+        variances = np.full(all_of[:, 0].shape, np.nan)
+        if not is_rough:
+            up, down, mixed = f[1 : k + 1], f[k + 1 : 2 * k + 1], f[2 * k + 1 :].reshape(4, -1, n)
+            hessian = np.empty((k, k, n))
+            hessian[np.arange(k), np.arange(k)] = (up - 2 * f[0] + down) / step**2
+            crossed = (mixed[0] - mixed[1] - mixed[2] + mixed[3]) / (4 * step**2)
+            hessian[first, second] = hessian[second, first] = crossed
+            variances = _spread(hessian, (all_of[:, 1 : k + 1] - all_of[:, k + 1 : 2 * k + 1]) / (2 * step))
+            variances[k:] = (variances[k:] + sigma2 * weights[:, 0]) * self.scale**2
         coefficients = all_of[:, 0]
         coefficients[k:] *= self.scale
         if order.is_constant:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import elimination
+from crm_spark.kernels.arma_start import add_up
 from crm_spark.kernels.elimination import Entry, Lower, plus, times
 from crm_spark.kernels.likelihood import Floats
 
@@ -97,10 +98,12 @@ def whiten(
     e = np.zeros((r + T + r, 1 + c, *shape))
     _filter(e, columns, phi, theta, r)
     tail = e[T : r + T, 0][::-1].copy()
-    products = _back(e, theta, r)
+    products = _products(e, r)
     if r == 0:
         return Whitened(products, np.zeros(shape), np.zeros((0, c, *shape)))
 
+    if theta:
+        _back(e, theta, r)
     first = r + columns.begin + np.arange(r)[:, None]
     begun = np.moveaxis(e[first, :, :, np.arange(n)], 1, -1)  # M' of an impulse and of each column: (r, 1 + c, s, n)
     gram: Lower = [[] for _ in range(r)]  # M' M
@@ -125,17 +128,23 @@ def whiten(
         if z is not None:
             products -= z[:, None] * (z / pivot)[None]
     log_determinant = np.broadcast_to(log_determinant, shape)
-    if not is_before:
-        return Whitened(products, log_determinant, np.zeros((0, c, *shape)))
+    before = _expected(C, lower, pivots, half, products.shape[1:]) if is_before else np.zeros((0, c, *shape))
+    return Whitened(products, log_determinant, before)
+
+
+def _expected(
+    C: list[dict[int, Floats]], lower: Lower, pivots: list[Floats], half: list[Entry], shape: tuple[int, ...]
+) -> Floats:
+    """What the expected values before the series take from the first rows, (r, c, s, n)."""
     scaled = [None if z is None else z / pivot for z, pivot in zip(half, pivots, strict=True)]
     x = elimination.backward(lower, scaled)
-    before = np.zeros((r, c, *shape))
+    before = np.zeros((len(C), *shape))
     for t, row in enumerate(C):
         for s, entry in row.items():
             product = times(entry, x[s])
             if product is not None:
                 before[t] += product
-    return Whitened(products, log_determinant, before)
+    return before
 
 
 def shocks(columns: Columns, phi: Polynomial, theta: Polynomial, before: Floats) -> Floats:
@@ -180,20 +189,26 @@ def _filter(e: Floats, columns: Columns, phi: Polynomial, theta: Polynomial, r: 
             np.subtract(rows[t], step, out=rows[t])
 
 
-def _back(e: Floats, theta: Polynomial, r: int) -> Floats:
-    """Take the products of the columns of e, and put Theta'^-1 e in its place."""
-    T, c = len(e) - 2 * r, e.shape[1] - 1
-    products, product = np.zeros((c, c, *e.shape[2:])), np.empty((c, c, *e.shape[2:]))
-    rows, step = list(e), np.empty(e.shape[1:])
-    for t in reversed(range(r, r + T)):
-        row = rows[t]
-        np.multiply(row[1:, None], row[None, 1:], out=product)
-        np.add(products, product, out=products)
-        for lag, coefficient in theta.items():
-            if t + lag < r + T:
-                np.multiply(coefficient, rows[t + lag], out=step)
-                np.subtract(row, step, out=row)
+def _products(e: Floats, r: int) -> Floats:
+    """Take the products of the columns of e but the first."""
+    inside = e[r : len(e) - r, 1:]
+    c = inside.shape[1]
+    products = np.empty((c, c, *e.shape[2:]))
+    for a in range(c):
+        for b in range(a + 1):
+            products[a, b] = products[b, a] = add_up(inside[:, a] * inside[:, b])
     return products
+
+
+def _back(e: Floats, theta: Polynomial, r: int) -> None:
+    """Put Theta'^-1 e in the place of e."""
+    rows, step = list(e), np.empty(e.shape[1:])
+    end = len(e) - r
+    for t in reversed(range(r, end)):
+        for lag, coefficient in theta.items():
+            if t + lag < end:
+                np.multiply(coefficient, rows[t + lag], out=step)
+                np.subtract(rows[t], step, out=rows[t])
 
 
 def _before(phi: Polynomial, theta: Polynomial, r: int) -> list[dict[int, Floats]]:

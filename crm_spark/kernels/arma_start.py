@@ -99,5 +99,7 @@ def _lag(w: Floats, lag: int) -> Floats:
 
 
 def add_up(rows: Floats) -> Floats:
-    """Add up rows one after the other: np.sum would do otherwise where there is but one column."""
-    return np.asarray(np.cumsum(rows, axis=0)[-1])
+    """Add up rows one after the other: a single column NumPy would add up in another order."""
+    if rows[0].size == 1:
+        return np.asarray(np.cumsum(rows, axis=0)[-1])
+    return np.asarray(np.add.reduce(rows, axis=0))

@@ -19,6 +19,7 @@ STEP = 2.0**-11  # of differences
 FARTHEST = 1.0  # that one step goes in any parameter
 EDGE = 9.0  # of all parameters
 ENOUGH = 1e-9  # what a last step may still gain
+ROUGHLY = 1e-3  # the same where values are but compared
 FLAT = 1e-3  # a gradient, where steps are damped
 LIMIT = 60  # of steps
 FIRST_DAMPING = 1e-2  # in units of the greatest curvature
@@ -41,7 +42,7 @@ class Minima:
     steps: NDArray[np.int64]
 
 
-def minimise(value: Value, start: Floats, limit: int = LIMIT) -> Minima:
+def minimise(value: Value, start: Floats, limit: int = LIMIT, enough: float = ENOUGH) -> Minima:
     """Find minima of n functions of k parameters.
 
     Parameters
@@ -51,6 +52,8 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT) -> Minima:
     start : (k, n) array
     limit : int
         Of steps.
+    enough : float
+        What a last step may still gain.
     """
     k, n = start.shape
     at, is_found, steps = start.copy(), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
@@ -63,7 +66,7 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT) -> Minima:
         step, damping, gain = _step(gradient, hessian, damping, at[:, rows])
         there = np.clip(at[:, rows] + step, -EDGE, EDGE)
         is_lost = ~(np.isfinite(f) & np.isfinite(gain))
-        done = is_lost | (gain < ENOUGH)
+        done = is_lost | (gain < enough)
         steps[rows] += 1
         at[:, rows[done]] = np.where(is_lost[done], at[:, rows[done]], there[:, done])
         # Under heavy damping every step is short: then the gradient tells.
@@ -75,7 +78,7 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT) -> Minima:
         if rows.size == 0:
             break
         f_there, gradient_there, hessian_there = derive(value, there, rows)
-        is_lower = f_there <= f + ENOUGH / 10
+        is_lower = f_there <= f + enough / 10
         at[:, rows] = np.where(is_lower, there, at[:, rows])
         f = np.where(is_lower, f_there, f)
         gradient, hessian = np.where(is_lower, gradient_there, gradient), np.where(is_lower, hessian_there, hessian)
