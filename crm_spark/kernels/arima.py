@@ -1,0 +1,260 @@
+"""ARIMA models of many series at once: exact maximum likelihood, missing values, regressors, forecasts.
+
+All series of one model are searched side by side, and what is found for one does not depend on the others, to the
+last bit: there may be any among them. See `arima_model` for the likelihood.
+
+A million numbers take 8 megabytes; besides its input and output a call holds some 100 of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_spark.kernels import newton
+from crm_spark.kernels.arima_model import BLOCK, Model, Order
+from crm_spark.kernels.likelihood import Flags, Floats
+from crm_spark.kernels.series import Ints, align, refuse
+
+EDGE = 1e-4  # distance of a partial autocorrelation from 1 at which a root lies on the unit circle
+
+__all__ = ["Fits", "Forecasts", "Order", "fit", "forecast", "residuals"]
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What was found for each series; NaN where nothing was.
+
+    Parameters
+    ----------
+    coefficients, standard_errors : (n, k) arrays
+        In the order of `Order.names`, regressors last. A standard error is NaN where it cannot be told.
+    sigma2 : (n,) array
+        Variance of the shocks: their mean square.
+    log_likelihood, aicc : (n,) arrays
+    observations : (n,) array of int
+        Values that were used: those that are known, without what differences take.
+    is_fitted : (n,) array of bool
+        Whether the maximum was found; what was found until then is told all the same.
+    reason : (n,) array of str or None
+        Why there is no fit, or what is to be known of it.
+    """
+
+    coefficients: Floats
+    standard_errors: Floats
+    sigma2: Floats
+    log_likelihood: Floats
+    aicc: Floats
+    observations: Ints
+    is_fitted: Flags
+    reason: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What is to be expected.
+
+    Parameters
+    ----------
+    mean, variance : (n, h) arrays
+        NaN where there is no fit.
+    """
+
+    mean: Floats
+    variance: Floats
+
+
+def fit(
+    values: Floats,
+    offsets: Ints,
+    order: Order,
+    regressors: Floats | None = None,
+    start: Floats | None = None,
+    limit: int = newton.LIMIT,
+    is_rough: bool = False,
+) -> Fits:
+    """Fit one model to each of many series.
+
+    Parameters
+    ----------
+    values : (m,) array
+        One series after the other, evenly spaced; NaN is missing.
+    offsets : (n + 1,) array of int
+        Where each begins, and the end of the last.
+    order : Order
+    regressors : (m, x) array, optional
+        One row for each value, on which to regress; finite.
+    start : (n, k) array, optional
+        Coefficients of a former run, from which to search too; NaN where there are none.
+    limit : int
+        Steps after which a search is given up.
+    is_rough : bool, default False
+        Whether to stop where all but nothing is left to gain, and leave out the standard errors: to compare models.
+
+    Returns
+    -------
+    Fits
+
+    Raises
+    ------
+    ValueError
+        The offsets do not divide the values into series, regressors are not one finite row for each value, or the
+        start is not of this model.
+    """
+    beside = _beside(regressors, values.size)
+    k = len(order.names) + beside.shape[1]
+    reasons = refuse(values, offsets, order.lost + k + 3)
+    n = reasons.size
+    if start is not None and start.shape != (n, k):
+        raise ValueError(f"start must have {n} rows of {k} coefficients, got {start.shape}")
+    fits = nothing(n, k, reasons)
+    with np.errstate(all="ignore"):
+        for which in groups(values, offsets, np.flatnonzero(reasons == None)):  # noqa: E711 - of each
+            series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
+            _fit(fits, which, Model.of(series, order), None if start is None else start[which], limit, is_rough)
+    return fits
+
+
+def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
+    """Give fits of n series and k coefficients of which nothing is known yet."""
+    return Fits(
+        coefficients=np.full((n, k), np.nan),
+        standard_errors=np.full((n, k), np.nan),
+        sigma2=np.full(n, np.nan),
+        log_likelihood=np.full(n, np.nan),
+        aicc=np.full(n, np.nan),
+        observations=np.zeros(n, dtype=np.int64),
+        is_fitted=np.zeros(n, dtype=bool),
+        reason=reasons,
+    )
+
+
+def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool) -> None:
+    """Fit some series, and put down what is found."""
+    told = np.flatnonzero(model.is_told)
+    fits.reason[which[~model.is_told]] = "all differences are equal"
+    if told.size == 0:
+        return
+    model, which = model.of_rows(told), which[told]
+    begin = model.start(None if start is None else start[told, : model.order.terms].T)
+    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH)
+    at = model.tell(found.at, is_rough)
+    fits.coefficients[which], fits.standard_errors[which] = at.coefficients, at.standard_errors
+    fits.sigma2[which], fits.log_likelihood[which] = at.sigma2, at.log_likelihood
+    fits.observations[which], fits.is_fitted[which] = at.observations, found.is_found
+    count = at.coefficients.shape[1] + 1
+    left = np.maximum(at.observations - count - 1, 1)
+    fits.aicc[which] = 2 * count * at.observations / left - 2 * at.log_likelihood
+    is_bent = np.isfinite(at.standard_errors).all(axis=1)
+    is_edge = (np.abs(np.tanh(found.at)) > 1 - EDGE).any(axis=0)
+    fits.reason[which[~is_bent]] = "not all standard errors can be told"
+    fits.reason[which[is_edge]] = "a root lies on the unit circle"
+    fits.reason[which[~found.is_found]] = f"not converged within {limit} steps"
+
+
+def forecast(
+    values: Floats,
+    offsets: Ints,
+    order: Order,
+    fitted: tuple[Floats, Floats],
+    horizon: int,
+    regressors: tuple[Floats, Floats] | None = None,
+) -> Forecasts:
+    """Forecast series by what was fitted before, maybe to fewer values, or to others.
+
+    Parameters
+    ----------
+    values, offsets, order
+        See `fit`.
+    fitted : (n, k) and (n,) arrays
+        Coefficients and sigma2 of `Fits`; NaN where there are none.
+    horizon : int
+        Periods after the end of each series, 1 or more.
+    regressors : (m, x) and (n, h, x) arrays, optional
+        Those beside the values, and those to come.
+
+    Returns
+    -------
+    Forecasts
+        Expectation and variance given values and coefficients, as the Kalman filter tells them.
+
+    Raises
+    ------
+    ValueError
+        The horizon is below 1, or what is given does not fit together.
+    """
+    beside = _beside(None if regressors is None else regressors[0], values.size)
+    reasons, x, (coefficients, sigma2) = refuse(values, offsets, order.lost + 1), beside.shape[1], fitted
+    n, k = reasons.size, len(order.names) + x
+    coming = np.zeros((n, horizon, 0)) if regressors is None else regressors[1]
+    if horizon < 1:
+        raise ValueError(f"horizon must be 1 or more, got {horizon}")
+    if coefficients.shape != (n, k) or sigma2.shape != (n,):
+        raise ValueError(f"coefficients must be {n} rows of {k}, sigma2 {n}; got {coefficients.shape}, {sigma2.shape}")
+    if coming.shape != (n, horizon, x) or not np.isfinite(coming).all():
+        raise ValueError(f"regressors to come must be {n} times {horizon} finite rows of {x}, got {coming.shape}")
+    mean, variance = np.full((2, n, horizon), np.nan)
+    with np.errstate(all="ignore"):
+        for which in groups(values, offsets, _fitted(reasons, fitted), horizon):
+            model = Model.of(align(values, offsets, which, beside, coming), order)
+            at, about = model.expect(coefficients[which].T, horizon)
+            mean[which], variance[which] = at.T, (sigma2[which] * about).T
+    return Forecasts(mean, variance)
+
+
+def residuals(
+    values: Floats, offsets: Ints, order: Order, fitted: tuple[Floats, Floats], regressors: Floats | None = None
+) -> Floats:
+    """Give the shocks that are to be expected, given all values.
+
+    Where a series has run for a while they are the errors of forecasts one period ahead.
+
+    Parameters
+    ----------
+    values, offsets, order, fitted, regressors
+        See `forecast`.
+
+    Returns
+    -------
+    (m,) array
+        NaN where a value is missing, where differences take it, and where there is no fit.
+    """
+    beside, reasons = _beside(regressors, values.size), refuse(values, offsets, order.lost + 1)
+    told = np.full(values.size, np.nan)
+    with np.errstate(all="ignore"):
+        for which in groups(values, offsets, _fitted(reasons, fitted)):
+            model = Model.of(align(values, offsets, which, beside, np.zeros((reasons.size, 0, beside.shape[1]))), order)
+            shocks = model.shocks(fitted[0][which].T)
+            for i, begin, column in zip(which, model.design.begin, shocks.T, strict=True):
+                end = offsets[i + 1]
+                told[end - shocks.shape[0] + begin : end] = column[begin:]
+    return np.where(np.isnan(values), np.nan, told)
+
+
+def _fitted(reasons: NDArray[np.object_], fitted: tuple[Floats, Floats]) -> Ints:
+    """Series that have values and coefficients. That all values are equal is no matter to who has these."""
+    is_open = np.array([reason in (None, "all values are equal") for reason in reasons], dtype=bool)
+    return np.flatnonzero(is_open & np.isfinite(fitted[0]).all(axis=1) & np.isfinite(fitted[1]))
+
+
+def _beside(regressors: Floats | None, size: int) -> Floats:
+    if regressors is None:
+        return np.zeros((size, 0))
+    if regressors.ndim != 2 or len(regressors) != size or not np.isfinite(regressors).all():
+        raise ValueError(f"regressors must be {size} finite rows, one for each value, got {regressors.shape}")
+    return regressors
+
+
+def groups(values: Floats, offsets: Ints, which: Ints, beyond: int = 0) -> Iterator[Ints]:
+    """Part series so that those of a part are about as long and have about as many missing values."""
+    sizes = np.diff(offsets)[which]
+    missing = np.add.reduceat(np.append(np.isnan(values), False), offsets[:-1], dtype=np.int64)[which]
+    of_size = np.ceil(np.log(np.maximum(sizes, 1)) / np.log(1.2)).astype(np.int64)
+    of_missing = np.ceil(np.log2(missing + 1)).astype(np.int64)
+    keys, of = np.unique(np.stack([of_size, of_missing]), axis=1, return_inverse=True)
+    for key in range(keys.shape[1]):
+        is_here = of == key
+        part, columns = which[is_here], 2 + int(missing[is_here].max()) + beyond
+        most = max(1, 8 * BLOCK // (columns * (int(sizes[is_here].max()) + beyond)))
+        yield from (part[at : at + most] for at in range(0, part.size, most))

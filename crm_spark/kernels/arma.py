@@ -1,0 +1,260 @@
+"""The exact likelihood of ARMA processes, of many series side by side.
+
+With phi(B) y = theta(B) e write y = theta(B) x, where phi(B) x = e is autoregressive. What lies before a series is
+then r = max(p, q) values of x, whose inverse covariance is known in closed form (Gohberg and Semencul). Given them
+the shocks e follow by one recursion; they are linear in them, and so a sum of squares in r unknowns remains, whose
+minimum and determinant give the likelihood: what the Kalman filter gives, for O(T (p + q) + r³) operations a series.
+
+Matrices of lags are triangular and of Toeplitz form: Theta and Phi, T by T, and M, the first r columns of the inverse
+of Theta, whose columns are one another's shifts. The shocks are Theta^-1 Phi y - M C x, C being r by r.
+
+A series ends in the last row, zeros stand before it. With zeros before it the recursion gives zeros there, so that
+series of different lengths lie side by side, and none depends on how long another one is.
+
+References
+----------
+Box, G. E. P., Jenkins, G. M. (1976). Time Series Analysis, Forecasting and Control. Holden-Day. A7.4.
+Galbraith, R. F., Galbraith, J. I. (1974). On the Inverses of Some Patterned Matrices Arising in the Theory of
+Stationary Time Series. Journal of Applied Probability 11(1), 63-71.
+Ljung, G. M., Box, G. E. P. (1979). The Likelihood Function of Stationary Autoregressive-Moving Average Models.
+Biometrika 66(2), 265-270.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_spark.kernels import elimination
+from crm_spark.kernels.arma_start import add_up
+from crm_spark.kernels.elimination import Entry, Lower, plus, times
+from crm_spark.kernels.likelihood import Floats
+
+Polynomial = dict[int, Floats]  # coefficients (s, n) of powers of B above 0, whose own is 1; the others are 0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Series, and regressors beside them.
+
+    Parameters
+    ----------
+    values : (T, c, n) array
+        Zero in rows before a series begins.
+    begin : (n,) array of int
+        The row in which it begins.
+    """
+
+    values: Floats
+    begin: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """Columns as uncorrelated shocks.
+
+    Parameters
+    ----------
+    products : (c, c, s, n) array
+        Of columns with one another, under the inverse covariance of a process with shocks of variance 1.
+    log_determinant : (s, n) array
+        Of that covariance.
+    before : (r, c, s, n) array
+        What the expected values before the series take from the first r rows of phi(B) y, if asked for: see `shocks`.
+    """
+
+    products: Floats
+    log_determinant: Floats
+    before: Floats
+
+
+def multiply(one: Polynomial, other: Polynomial) -> Polynomial:
+    """Multiply two polynomials."""
+    product = dict(one)
+    for j, b in other.items():
+        product[j] = product[j] + b if j in product else b
+        for i, a in one.items():
+            product[i + j] = product[i + j] + a * b if i + j in product else a * b
+    return product
+
+
+def whiten(
+    columns: Columns, phi: Polynomial, theta: Polynomial, shape: tuple[int, int], is_before: bool = False
+) -> Whitened:
+    """Take the inner products of columns under s candidate processes.
+
+    Parameters
+    ----------
+    columns : Columns
+    phi, theta : Polynomial
+        Stationary and invertible.
+    shape : (int, int)
+        s and n.
+    is_before : bool, default False
+        Whether what lies before the series is asked for too.
+    """
+    T, c, n = columns.values.shape
+    r = max([0, *phi, *theta])
+    e = np.zeros((r + T + r, 1 + c, *shape))
+    _filter(e, columns, phi, theta, r)
+    tail = e[T : r + T, 0][::-1].copy()
+    products = _products(e, r)
+    if r == 0:
+        return Whitened(products, np.zeros(shape), np.zeros((0, c, *shape)))
+
+    if theta:
+        _back(e, theta, r)
+    first = r + columns.begin + np.arange(r)[:, None]
+    begun = np.moveaxis(e[first, :, :, np.arange(n)], 1, -1)  # M' of an impulse and of each column: (r, 1 + c, s, n)
+    gram: Lower = [[] for _ in range(r)]  # M' M
+    for j in range(r):
+        for k in range(j + 1):
+            gram[j].append(begun[j, 0] if k == 0 else gram[j - 1][k - 1] - tail[j - 1] * tail[k - 1])
+    C = _before(phi, theta, r)
+    inverse, inner = _inverse(phi, r, shape), _sandwich(C, gram)
+    lower, pivots = elimination.factor(
+        [[plus(*both) for both in zip(*rows, strict=True)] for rows in zip(inverse, inner, strict=True)]
+    )
+    log_determinant = elimination.log_determinant(pivots)
+    if phi:
+        log_determinant = log_determinant - elimination.log_determinant(elimination.factor(inverse)[1])
+
+    right: list[Entry] = [None] * r  # C' M' of each column
+    for t, row in enumerate(C):
+        for s, entry in row.items():
+            right[s] = plus(right[s], entry * begun[t, 1:])
+    half = elimination.forward(lower, right)
+    for z, pivot in zip(half, pivots, strict=True):
+        if z is not None:
+            products -= z[:, None] * (z / pivot)[None]
+    log_determinant = np.broadcast_to(log_determinant, shape)
+    before = _expected(C, lower, pivots, half, products.shape[1:]) if is_before else np.zeros((0, c, *shape))
+    return Whitened(products, log_determinant, before)
+
+
+def _expected(
+    C: list[dict[int, Floats]], lower: Lower, pivots: list[Floats], half: list[Entry], shape: tuple[int, ...]
+) -> Floats:
+    """What the expected values before the series take from the first rows, (r, c, s, n)."""
+    scaled = [None if z is None else z / pivot for z, pivot in zip(half, pivots, strict=True)]
+    x = elimination.backward(lower, scaled)
+    before = np.zeros((len(C), *shape))
+    for t, row in enumerate(C):
+        for s, entry in row.items():
+            product = times(entry, x[s])
+            if product is not None:
+                before[t] += product
+    return before
+
+
+def shocks(columns: Columns, phi: Polynomial, theta: Polynomial, before: Floats) -> Floats:
+    """Give the expected shocks of columns, given the whole of each.
+
+    Parameters
+    ----------
+    before : (r, c, s, n) array
+        Of `whiten`.
+
+    Returns
+    -------
+    (T, c, s, n) array
+        Zero before a series begins.
+    """
+    T, c, _ = columns.values.shape
+    r = len(before)
+    e = np.zeros((r + T, 1 + c, *before.shape[2:]))
+    for t, values in enumerate(before):
+        at = r + columns.begin + t
+        inside = np.flatnonzero(at < r + T)
+        e[at[inside], 1:, :, inside] -= np.moveaxis(values[:, :, inside], -1, 0)
+    _filter(e, columns, phi, theta, r)
+    return np.asarray(e[r:, 1:])
+
+
+def _filter(e: Floats, columns: Columns, phi: Polynomial, theta: Polynomial, r: int) -> None:
+    """Add to e Theta^-1 Phi of the columns, zeros before them; in its first column, Theta^-1 of an impulse."""
+    T, _, n = columns.values.shape
+    e[r + columns.begin, 0, :, np.arange(n)] = 1.0
+    inside, values = e[r : r + T, 1:], columns.values[:, :, None]
+    inside += values
+    for lag, coefficient in phi.items():
+        if lag < T:
+            inside[lag:] += coefficient * values[:-lag]
+    if not theta:
+        return
+    rows, step = list(e), np.empty(e.shape[1:])
+    for t in range(r, r + T):
+        for lag, coefficient in theta.items():
+            np.multiply(coefficient, rows[t - lag], out=step)
+            np.subtract(rows[t], step, out=rows[t])
+
+
+def _products(e: Floats, r: int) -> Floats:
+    """Take the products of the columns of e but the first."""
+    inside = e[r : len(e) - r, 1:]
+    c = inside.shape[1]
+    products = np.empty((c, c, *e.shape[2:]))
+    for a in range(c):
+        for b in range(a + 1):
+            products[a, b] = products[b, a] = add_up(inside[:, a] * inside[:, b])
+    return products
+
+
+def _back(e: Floats, theta: Polynomial, r: int) -> None:
+    """Put Theta'^-1 e in the place of e."""
+    rows, step = list(e), np.empty(e.shape[1:])
+    end = len(e) - r
+    for t in reversed(range(r, end)):
+        for lag, coefficient in theta.items():
+            if t + lag < end:
+                np.multiply(coefficient, rows[t + lag], out=step)
+                np.subtract(rows[t], step, out=rows[t])
+
+
+def _before(phi: Polynomial, theta: Polynomial, r: int) -> list[dict[int, Floats]]:
+    """The rows of C, without what is zero by structure."""
+    rows: list[dict[int, Floats]] = [{} for _ in range(r)]
+    one = np.ones(1)
+    for i, a in ((0, one), *phi.items()):
+        for j, b in ((0, one), *theta.items()):
+            product = a if j == 0 else b if i == 0 else a * b
+            for t in range(min(i, j), max(i, j)):  # the lags that lie on either side of the beginning
+                s = i + j - t - 1
+                if s < r:
+                    term = product if i < j else -product
+                    rows[t][s] = rows[t][s] + term if s in rows[t] else term
+    return rows
+
+
+def _inverse(phi: Polynomial, r: int, shape: tuple[int, int]) -> Lower:
+    """The inverse covariance of r values of an autoregressive process."""
+    ones = np.ones(shape)
+    inverse: Lower = []
+    for a in range(r):
+        row: list[Entry] = []
+        for b in range(a + 1):
+            entry = inverse[a - 1][b - 1] if b else None
+            entry = plus(entry, phi.get(a) if b == 0 and a else (ones if a == 0 else times(phi.get(a), phi.get(b))))
+            entry = plus(entry, times(phi.get(r - a), phi.get(r - b)), -1)
+            row.append(entry)
+        inverse.append(row)
+    return inverse
+
+
+def _sandwich(C: list[dict[int, Floats]], gram: Lower) -> Lower:
+    """C' M' M C."""
+    r = len(C)
+    right: list[dict[int, Floats]] = [{} for _ in range(r)]
+    for t in range(r):
+        for k, row in enumerate(C):
+            inner = gram[max(t, k)][min(t, k)]
+            assert inner is not None  # noqa: S101 - no product is zero by structure
+            for s, entry in row.items():
+                right[t][s] = right[t][s] + inner * entry if s in right[t] else inner * entry
+    inside: Lower = [[None] * (a + 1) for a in range(r)]
+    for row, products in zip(C, right, strict=True):
+        for a, entry in row.items():
+            for b, product in products.items():
+                if b <= a:
+                    inside[a][b] = plus(inside[a][b], entry * product)
+    return inside
