@@ -14,7 +14,7 @@ CHANCE = 0.05
 
 def moves(behaviour_series: DataFrame) -> Section:
     """Show what all customers spend in each period, with its moving average."""
-    periods = _periods(behaviour_series, ALL).where("measure = 'spend'")
+    periods = periods_of(behaviour_series, ALL).where("measure = 'spend'")
     return Section(
         title="How spending moves",
         chapter=Chapter.BEHAVIOUR,
@@ -34,8 +34,14 @@ def moves(behaviour_series: DataFrame) -> Section:
     )
 
 
-def _periods(behaviour_series: DataFrame, grouping: str) -> DataFrame:
-    """The newest series of a grouping, a row for each period."""
+def periods_of(behaviour_series: DataFrame, grouping: str) -> DataFrame:
+    """Give the newest series of a grouping, a row for each period.
+
+    Returns
+    -------
+    DataFrame
+        `key`, `measure`, `period`, `day` (its first), `value`, `average`, `trend`.
+    """
     told = newest(behaviour_series, behaviour_series).where(F.col("grouping") == grouping)
     each = told.select(
         "key", "measure", "period", "first", "averages", "trend", F.posexplode("values").alias("at", "value")
@@ -56,7 +62,7 @@ def _periods(behaviour_series: DataFrame, grouping: str) -> DataFrame:
 
 def _moves_told(rows: Rows) -> str:
     last = rows[-1]
-    told = f"The last whole {last['period']}, from {_day(last['day'])} on, brought {last['value']:,.0f} ¤"
+    told = f"The last whole {last['period']}, from {day_told(last['day'])} on, brought {last['value']:,.0f} ¤"
     if not last["average"]:
         return f"{told}."
     off = last["value"] / last["average"] - 1
@@ -65,13 +71,14 @@ def _moves_told(rows: Rows) -> str:
     )
 
 
-def _day(day: date) -> str:
+def day_told(day: date) -> str:
+    """Write a day for a reader."""
     return f"{day:%-d %B %Y}"
 
 
 def by_segment(behaviour_series: DataFrame) -> Section:
     """Show how the average spending of each segment moves."""
-    periods = _periods(behaviour_series, "segment").where("measure = 'spend'")
+    periods = periods_of(behaviour_series, "segment").where("measure = 'spend'")
     newest_ones = periods.select("day").distinct().orderBy(F.desc("day")).limit(SHOWN)
     return Section(
         title="Spending of each segment, period by period",
@@ -92,9 +99,8 @@ def _by_segment_told(rows: Rows) -> str:
     whole = sum(of_last.values())
     best = max(of_last, key=lambda segment: (of_last[segment], segment))
     share = of_last[best] / whole if whole else 0
-    return (
-        f"In the last period, from {_day(last)} on, most came from {best}: {of_last[best]:,.0f} ¤, {share:.0%} of all."
-    )
+    told = f"In the last period, from {day_told(last)} on, most came from {best}"
+    return f"{told}: {of_last[best]:,.0f} ¤, {share:.0%} of all."
 
 
 def comes_again(autocorrelations: DataFrame) -> Section:

@@ -1,0 +1,317 @@
+"""What comes next: a forecast of each series by the method that told its own past best.
+
+Which way a series goes, and how methods are judged, is told in `crm_spark.kernels.forecasts`; ARIMA is fitted by exact
+maximum likelihood (`crm_spark.kernels.arima`). What never lies below zero is not foretold below it.
+
+References
+----------
+Hyndman, R. J., Khandakar, Y. (2008). Automatic Time Series Forecasting: The forecast Package for R. Journal of
+Statistical Software 27(3).
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from crm_spark.core.contracts import Field, Table
+from crm_spark.forecasting.series import KEYS, MEANS, SEASONS
+from crm_spark.kernels import forecasts as kernel
+from crm_spark.kernels.arima_model import Order
+from crm_spark.kernels.forecasts import METHODS, Learned, Models
+from crm_spark.kernels.likelihood import Floats
+from crm_spark.kernels.series import Ints
+
+AT_ONCE = 2_000  # series that the kernel is handed at once
+ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
+OF_SERIES = ("grouping", "key", "measure")
+JUDGED = ("arima", "naive", "seasonal_naive")
+
+MODELS = Table(
+    "behaviour_models",
+    "By which method each series is foretold, what it learned, and how well it told the past, as of a day.",
+    owns="as_of",
+    key=["as_of", "grouping", "key", "measure"],
+    columns=[
+        *KEYS,
+        Field("learned_on", "date", "the day until which was known when it was learned"),
+        Field("periods", "int", "periods of the series then", unit="period"),
+        Field("season", "int", "periods of a cycle", unit="period"),
+        Field("route", "string", f"the way it goes: {', '.join(kernel.ROUTES)}"),
+        Field("method", "string", f"what foretells it: {', '.join(METHODS)}", nullable=True),
+        Field("model", "string", "the method with its orders, in words", nullable=True),
+        Field("orders", "array<int>", f"of ARIMA: {', '.join(ORDER)}", nullable=True),
+        Field("terms", "array<string>", "what its coefficients are called", nullable=True),
+        Field("coefficients", "array<double>", "of these", nullable=True),
+        Field("standard_errors", "array<double>", "of these; null where they cannot be told", nullable=True),
+        Field("sigma2", "double", "variance of the shocks", nullable=True),
+        Field("log_likelihood", "double", "exact, Gaussian", nullable=True),
+        Field("aicc", "double", "corrected criterion of Akaike", nullable=True),
+        Field("residual_p", "double", "p of the Ljung-Box test of the residuals", nullable=True),
+        Field(
+            "judged_ahead",
+            "int",
+            "periods of the past that were foretold from each origin to judge by; 0 where the series is too short",
+            unit="period",
+        ),
+        Field("mase", "double", "mean absolute error of the method, by that of the seasonal naive one", nullable=True),
+        Field("smape", "double", "symmetric mean absolute percentage error, 0 to 2", nullable=True),
+        *[Field(f"mase_{name}", "double", f"that of {name}, where it was tried", nullable=True) for name in JUDGED],
+        Field("coverage_80", "double", "share of what came within the method's own 80 % intervals", nullable=True),
+        Field("coverage_95", "double", "within those of 95 %", nullable=True),
+        Field("spread", "double", "by which its standard deviations are multiplied since", nullable=True),
+        Field("reason", "string", "why there is no model, or what is to be known of it", nullable=True),
+    ],
+)
+
+FORECASTS = Table(
+    "behaviour_forecasts",
+    "What each series is expected to be in the periods to come, as of a day.",
+    owns="as_of",
+    key=["as_of", "grouping", "key", "measure", "ahead"],
+    columns=[
+        *KEYS,
+        Field("ahead", "int", "which period after the last whole one", unit="period"),
+        Field("day", "date", "its first day"),
+        Field("method", "string", "what foretells it"),
+        Field("expected", "double", "the mean of what may come"),
+        *[
+            Field(f"p{level * 1000:03.0f}", "double", f"not exceeded with a probability of {level:.1%}", nullable=True)
+            for level in kernel.LEVELS
+        ],
+    ],
+)
+
+LEARNED = MODELS.names[MODELS.names.index("periods") :]
+
+
+def learn(series: DataFrame, horizon: int, origins: int, as_of: date, season: int | None = None) -> DataFrame:
+    """Learn how each series is foretold best.
+
+    Parameters
+    ----------
+    series : DataFrame of BEHAVIOUR_SERIES
+        Of one day.
+    horizon : int
+        Periods that are foretold.
+    origins : int
+        From how many the past is foretold.
+    season : int, optional
+        Periods of a cycle; without it 7 days, 52 weeks or 12 months.
+
+    Returns
+    -------
+    DataFrame of MODELS
+        One shuffle by series, one pass. What is learned of one does not depend on the others.
+    """
+    types = ", ".join(f"{name} {MODELS[name].type}" for name in (*OF_SERIES, *LEARNED))
+    spread = series.select(*OF_SERIES, "period", "values").repartition(*OF_SERIES)
+    learned = spread.mapInArrow(partial(_learned, season=season, horizon=horizon, origins=origins), types)
+    return learned.withColumns({"as_of": F.lit(as_of), "learned_on": F.lit(as_of)}).select(*MODELS.names)
+
+
+def keep(models: DataFrame, series: DataFrame, as_of: date, days: int) -> DataFrame:
+    """Give the models that are young enough to be used again for these series, as of a day.
+
+    Parameters
+    ----------
+    models : DataFrame of MODELS
+        Of former days; of each series the newest counts.
+    series : DataFrame
+        As BEHAVIOUR_SERIES has them.
+    days : int
+        A model that was learned less than so many days before is used again.
+    """
+    before = models.where(F.col("as_of") < F.lit(as_of))
+    last = before.agg(F.max("as_of")).scalar()
+    is_young = F.date_diff(F.lit(as_of), "learned_on") < days
+    kept = before.where((F.col("as_of") == last) & is_young & F.col("method").isNotNull())
+    asked = series.select(*OF_SERIES)
+    return kept.join(asked, list(OF_SERIES), "left_semi").withColumn("as_of", F.lit(as_of)).select(*MODELS.names)
+
+
+def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> DataFrame:
+    """Foretell series by what was learned, without fitting anything.
+
+    Parameters
+    ----------
+    series : DataFrame of BEHAVIOUR_SERIES
+        Of one day.
+    models : DataFrame of MODELS
+        Of one day; they may have been learned before. A series without a model, or without values, has no forecast.
+    horizon : int
+        Periods after the last whole one.
+
+    Returns
+    -------
+    DataFrame of FORECASTS
+        One join by series, one pass.
+    """
+    asked = ("method", "orders", "coefficients", "sigma2", "spread", "season")
+    known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *asked)
+    told = series.where(F.size("values") > 0).select(*OF_SERIES, "period", "first", "values")
+    types = ", ".join(
+        [*(f"{name} string" for name in OF_SERIES), "period string, first date, periods int, method string"]
+    )
+    expected = told.join(known, list(OF_SERIES)).mapInArrow(
+        partial(_expected, horizon=horizon), f"{types}, told array<array<double>>"
+    )
+    each = expected.select("*", F.posexplode("told").alias("at", "one")).where(F.get("one", F.lit(0)).isNotNull())
+    floor = [
+        F.when(F.col("measure").isin(*MEANS), F.get("one", F.lit(i))).otherwise(
+            F.greatest(F.get("one", F.lit(i)), F.when(F.get("one", F.lit(i)).isNotNull(), F.lit(0.0)))
+        )
+        for i in range(1 + len(kernel.LEVELS))
+    ]
+    names = ["expected", *[field.name for field in FORECASTS.columns if field.name.startswith("p")]]
+    columns = {
+        "as_of": F.lit(as_of),
+        "ahead": F.col("at") + 1,
+        "day": _day(F.col("periods") + F.col("at")),
+        **dict(zip(names, floor, strict=True)),
+    }
+    return each.withColumns(columns).select(*FORECASTS.names)
+
+
+def _day(periods: Column) -> Column:
+    """The first day of a period, so many after the first one."""
+    days = F.when(F.col("period") == "week", periods * 7).otherwise(periods)
+    return F.when(F.col("period") == "month", F.add_months("first", periods)).otherwise(F.date_add("first", days))
+
+
+# -- lifted: Arrow in, Arrow out
+
+
+def _learned(
+    batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
+) -> Iterator[pa.RecordBatch]:
+    for batch, period in _by(batches, "period"):
+        cycle = season or SEASONS[period]
+        values, offsets = _ragged(batch.column("values"))
+        found = kernel.learn(values, offsets, cycle, horizon, origins)
+        p = kernel.residual_p(values, offsets, _models(found))
+        periods = np.diff(offsets)
+        columns = {
+            "periods": pa.array(periods, pa.int32()),
+            "season": pa.array(np.where(periods >= 2 * cycle, cycle, 1), pa.int32()),
+            "route": pa.array(found.route, pa.string()),
+            "method": pa.array([name or None for name in found.method], pa.string()),
+            **_of_arima(found),
+            "residual_p": pa.array(p, from_pandas=True),
+            **_judged(found),
+            "reason": pa.array(found.reason, pa.string()),
+        }
+        told = [columns[name] for name in LEARNED]
+        yield pa.RecordBatch.from_arrays([*map(batch.column, OF_SERIES), *told], [*OF_SERIES, *LEARNED])
+
+
+def _by(batches: Iterator[pa.RecordBatch], column: str) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Series by a column in which few differ, not too many at once."""
+    for batch in batches:
+        for first in range(0, batch.num_rows, AT_ONCE):
+            some = batch.slice(first, AT_ONCE)
+            for value in some.column(column).unique():
+                yield some.filter(pc.equal(some.column(column), value)), value.as_py()
+
+
+def _ragged(lists_: pa.Array) -> tuple[Floats, Ints]:
+    starts = lists_.offsets.to_numpy().astype(np.int64)
+    values = np.asarray(lists_.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    return values, starts - starts[0]
+
+
+def _models(found: Learned) -> Models:
+    return Models(found.method, found.orders, found.fits.coefficients, found.fits.sigma2, found.spread)
+
+
+def _of_arima(found: Learned) -> dict[str, pa.Array]:
+    is_arima = found.method == "arima"
+    orders = [order if here else None for order, here in zip(found.orders, is_arima, strict=True)]
+    widths = [len(order.names) if order else 0 for order in orders]
+
+    def cut(rows: Floats) -> list[list[float | None] | None]:
+        kept = (row[:width] for row, width in zip(rows, widths, strict=True))
+        return [
+            [None if np.isnan(value) else value for value in row] if order else None
+            for row, order in zip(kept, orders, strict=True)
+        ]
+
+    numbers = {
+        name: pa.array(np.where(is_arima, getattr(found.fits, name), np.nan), from_pandas=True)
+        for name in ("sigma2", "log_likelihood", "aicc")
+    }
+    words = [_worded(name, order) for name, order in zip(found.method, orders, strict=True)]
+    return {
+        "model": pa.array(words, pa.string()),
+        "orders": pa.array([order and [int(getattr(order, one)) for one in ORDER] for order in orders], _INTS),
+        "terms": pa.array([order and list(order.names) for order in orders], pa.list_(pa.string())),
+        "coefficients": pa.array(cut(found.fits.coefficients), pa.list_(pa.float64())),
+        "standard_errors": pa.array(cut(found.fits.standard_errors), pa.list_(pa.float64())),
+        **numbers,
+    }
+
+
+_INTS = pa.list_(pa.int32())
+
+
+def _worded(method: str, order: Order | None) -> str | None:
+    """ARIMA(1,1,1)(0,1,1)[12] with drift, as R writes it."""
+    if order is None:
+        return method or None
+    season = f"({order.P},{order.D},{order.Q})[{order.m}]" if order.m > 1 else ""
+    constant = f" with {order.names[-1]}" if order.is_constant else ""
+    return f"ARIMA({order.p},{order.d},{order.q}){season}{constant}"
+
+
+def _judged(found: Learned) -> dict[str, pa.Array]:
+    at = np.arange(found.method.size), [METHODS.index(name) if name else 0 for name in found.method]
+    is_judged = found.ahead > 0
+    numbers = {
+        "mase": found.mase[at],
+        "smape": found.smape[at],
+        **{f"mase_{name}": found.mase[:, METHODS.index(name)] for name in JUDGED},
+        "coverage_80": found.coverage[:, 0],
+        "coverage_95": found.coverage[:, 1],
+        "spread": found.spread,
+    }
+    told = {name: pa.array(np.where(is_judged, of, np.nan), from_pandas=True) for name, of in numbers.items()}
+    return {"judged_ahead": pa.array(found.ahead, pa.int32()), **told, "spread": pa.array(found.spread)}
+
+
+def _expected(batches: Iterator[pa.RecordBatch], horizon: int) -> Iterator[pa.RecordBatch]:
+    kept = ("grouping", "key", "measure", "period", "first")
+    for batch, season in _by(batches, "season"):
+        values, offsets = _ragged(batch.column("values"))
+        mean, quantiles = kernel.expect(values, offsets, _read(batch), season, horizon)
+        told = np.concatenate([mean[..., None], quantiles], axis=2)
+        one = pa.array(told.ravel(), from_pandas=True)
+        inner = pa.ListArray.from_arrays(pa.array(np.arange(0, len(one) + 1, told.shape[2]), pa.int32()), one)
+        outer = pa.ListArray.from_arrays(pa.array(np.arange(0, len(inner) + 1, horizon), pa.int32()), inner)
+        columns = [*map(batch.column, kept), pa.array(np.diff(offsets), pa.int32()), batch.column("method"), outer]
+        yield pa.RecordBatch.from_arrays(columns, [*kept, "periods", "method", "told"])
+
+
+def _read(batch: pa.RecordBatch) -> Models:
+    """The models of series, as they lie beside them."""
+    orders = np.full(batch.num_rows, None, dtype=object)
+    coefficients = batch.column("coefficients").to_pylist()
+    for i, told in enumerate(batch.column("orders").to_pylist()):
+        if told is not None:
+            orders[i] = Order(**dict(zip(ORDER, [*told[:-1], bool(told[-1])], strict=True)))
+    padded = np.full((batch.num_rows, max((len(row) for row in coefficients if row), default=0)), np.nan)
+    for i, row in enumerate(coefficients):
+        if row:
+            padded[i, : len(row)] = row
+    return Models(
+        np.array(batch.column("method").to_pylist(), dtype=object),
+        orders,
+        padded,
+        batch.column("sigma2").to_numpy(zero_copy_only=False),
+        batch.column("spread").to_numpy(zero_copy_only=False),
+    )

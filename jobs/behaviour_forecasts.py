@@ -1,0 +1,45 @@
+"""Foretell each series of behaviour by the method that told its own past best."""
+
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from crm_spark.core.config import Settings
+from crm_spark.core.job import job
+from crm_spark.forecasting import forecast_sections, forecasts
+from crm_spark.forecasting.series import SERIES
+
+
+class Config(Settings):
+    horizon: int = Field(8, ge=1, le=1_000, description="Periods to foretell.")
+    origins: int = Field(
+        2, ge=1, le=50, description="From how many earlier periods the past is foretold to judge methods."
+    )
+    season: int | None = Field(
+        None, ge=1, le=10_000, description="Periods of a cycle; without it 7 days, 52 weeks, 12 months."
+    )
+    refit_days: int = Field(
+        1, ge=1, le=36_500, description="For how many days what was learned is used; 1: each run learns anew."
+    )
+
+
+@job(
+    reads=[SERIES, forecasts.MODELS],
+    writes=[forecasts.FORECASTS, forecasts.MODELS],
+    sections=forecast_sections.SECTIONS,
+)
+def behaviour_forecasts(
+    behaviour_series: DataFrame, behaviour_models: DataFrame, config: Config
+) -> tuple[DataFrame, DataFrame]:
+    as_of = config.as_of
+    series = behaviour_series.where(F.col("as_of") == F.lit(as_of))
+    kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
+    unknown = series.join(kept, list(forecasts.OF_SERIES), "left_anti") if config.refit_days > 1 else series
+    learned = forecasts.learn(unknown, config.horizon, config.origins, as_of, config.season)
+    # It is used several times: it is computed once.
+    models = learned.unionByName(kept).localCheckpoint() if config.refit_days > 1 else learned.localCheckpoint()
+    return forecasts.predict(series, models, config.horizon, as_of), models
+
+
+if __name__ == "__main__":
+    behaviour_forecasts.run()

@@ -1,0 +1,148 @@
+"""Plain forecasts against pandas and loops from the papers; the way a series goes, and that the best method is taken."""
+
+import numpy as np
+import pytest
+
+from crm_spark.kernels import baselines, forecasts
+from crm_spark.kernels.forecasts import METHODS, Models
+
+RANDOM = np.random.default_rng(11)
+
+
+def ragged(*series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate(series).astype(np.float64), np.cumsum([0, *(one.size for one in series)])
+
+
+def walk(size: int = 60) -> np.ndarray:
+    return RANDOM.normal(size=size).cumsum() + 50
+
+
+def autoregressive(size: int = 90) -> np.ndarray:
+    found, now = [], 0.0
+    for shock in RANDOM.normal(size=size + 50):
+        now = 0.8 * now + shock
+        found.append(now)
+    return np.array(found[50:]) + 20
+
+
+def seasonal(size: int = 72) -> np.ndarray:
+    return np.tile(RANDOM.normal(size=12) * 9, size // 12) + RANDOM.normal(size=size) * 0.1 + 40
+
+
+def rare(size: int = 60) -> np.ndarray:
+    return RANDOM.poisson(2, size=size) * (RANDOM.random(size) < 0.3) * 1.0
+
+
+def model(learned: forecasts.Learned) -> Models:
+    return Models(learned.method, learned.orders, learned.fits.coefficients, learned.fits.sigma2, learned.spread)
+
+
+def test_plain_forecasts_are_what_their_names_say() -> None:
+    values = np.array([3.0, 1.0, 4.0, np.nan, 5.0, 9.0])[:, None]
+    mean, off = baselines.mean(values, 2, 1)
+    known = np.array([3.0, 1.0, 4.0, 5.0, 9.0])
+    assert mean[:, 0] == pytest.approx([4.4, 4.4])
+    assert off[:, 0] == pytest.approx(known.std(ddof=1) * np.sqrt(1.2))
+    mean, off = baselines.naive(values, 3, 1)
+    assert mean[:, 0] == pytest.approx([9, 9, 9])
+    assert off[:, 0] == pytest.approx(np.sqrt(np.mean([4, 9, 16])) * np.sqrt([1, 2, 3]))
+    mean, off = baselines.seasonal_naive(values, 4, 3)
+    assert mean[:, 0] == pytest.approx([np.nan, 5, 9, np.nan], nan_ok=True)
+    assert off[:, 0] == pytest.approx(np.sqrt(np.mean([4**2, 5**2])) * np.array([1, 1, 1, np.sqrt(2)]))
+    assert np.isnan(baselines.seasonal_naive(values, 2, 6)[0]).all()
+
+
+def test_rare_demand_is_told_as_the_papers_tell_it() -> None:
+    """By hand, with alpha = 0.1: Croston (1972), Syntetos and Boylan (2005), Teunter et al. (2011)."""
+    values = np.array([0.0, 4.0, 0.0, 0.0, 6.0, 0.0])[:, None]
+    size, gap = 4 + 0.1 * (6 - 4), 2 + 0.1 * (3 - 2)
+    assert baselines.croston(values, 2, 1)[0][:, 0] == pytest.approx(size / gap)
+    assert baselines.sba(values, 1, 1)[0][0, 0] == pytest.approx(0.95 * size / gap)
+    chance = 0.0
+    for some in (1, 0, 0, 1, 0):
+        chance += 0.1 * (some - chance)
+    assert baselines.tsb(values, 1, 1)[0][0, 0] == pytest.approx(size * chance)
+    nothing = np.zeros((5, 1))
+    assert [float(baselines.METHODS[name](nothing, 1, 1)[0][0, 0]) for name in ("croston", "sba", "tsb")] == [0, 0, 0]
+
+
+def test_each_series_goes_its_way_and_says_why_where_there_is_none() -> None:
+    values, offsets = ragged(
+        autoregressive(), rare(), np.full(30, 7.0), np.arange(5.0), np.full(20, np.nan), np.array([]),
+        np.append(walk(30), np.inf), np.append(walk(30), 1e308), np.array([4.0]), np.zeros(40),
+    )  # fmt: skip
+    learned = forecasts.learn(values, offsets, 12, 6)
+    assert learned.route.tolist() == [
+        "arima", "mostly zero", "constant", "too short", "none", "none", "none", "none", "too short", "constant",
+    ]  # fmt: skip
+    assert learned.reason[[3, 4, 5, 6, 7]].tolist() == [
+        "fewer than 10 values", "no values", "no values", *["a value is infinite or beyond 1e150"] * 2,
+    ]  # fmt: skip
+    mean, quantiles = forecasts.expect(values, offsets, model(learned), 12, 6)
+    assert np.isnan(mean[[4, 5, 6, 7]]).all()
+    assert np.isfinite(mean[[0, 1, 2, 3, 8, 9]]).all()
+    assert (mean[2] == 7).all()
+    assert (quantiles[2] == 7).all(), "what never moves has no doubt"
+    assert np.isnan(quantiles[8]).all(), "of one value nothing is known but itself"
+    assert (np.diff(quantiles[[0, 1, 3]], axis=2) > 0).all()
+
+
+def test_a_poisoned_series_moves_no_other_by_a_bit() -> None:
+    good = [autoregressive(), seasonal(), rare(), walk()]
+    bad = [np.full(50, np.inf), np.full(40, 1e308), np.full(9, np.nan), np.array([1.0]), np.full(30, 2.0)]
+    alone, beside = ragged(*good), ragged(good[0], *bad[:2], *good[1:3], *bad[2:], good[3])
+    first, second = (forecasts.learn(*of, 12, 6, origins=2) for of in (alone, beside))
+    at = [0, 3, 4, 8]
+    assert first.method.tolist() == second.method[at].tolist()
+    for name in ("mase", "smape", "coverage", "spread"):
+        assert np.array_equal(getattr(first, name), getattr(second, name)[at], equal_nan=True)
+    told = [forecasts.expect(*of, model(learned), 12, 6)[1] for of, learned in ((alone, first), (beside, second))]
+    assert np.array_equal(told[0], told[1][at], equal_nan=True)
+
+
+def test_the_method_of_least_error_is_taken_and_arima_only_where_it_beats_the_plain_ones() -> None:
+    values, offsets = ragged(*[autoregressive() for _ in range(12)], *[walk() for _ in range(12)], seasonal())
+    learned = forecasts.learn(values, offsets, 12, 6)
+    arima, naive, cycle = (learned.mase[:, METHODS.index(name)] for name in ("arima", "naive", "seasonal_naive"))
+    is_arima = learned.method == "arima"
+    assert (arima[is_arima] <= np.minimum(naive, cycle)[is_arima]).all()
+    least = np.nanmin(learned.mase, axis=1)
+    taken = learned.mase[np.arange(25), [METHODS.index(name) for name in learned.method]]
+    assert taken == pytest.approx(least)
+    assert 0 < is_arima.sum() < 25
+    assert learned.ahead.tolist() == [6] * 25
+
+
+def test_errors_are_those_of_a_plain_recomputation() -> None:
+    series = seasonal()
+    learned = forecasts.learn(*ragged(series), 12, 6, origins=2)
+    scaled, symmetric = [], []
+    for origin in (2, 1):
+        end = series.size - origin * 6
+        training, came = series[:end], series[end : end + 6]
+        told = training[-12:-6]
+        scaled += list(np.abs(came - told) / np.abs(training[12:] - training[:-12]).mean())
+        symmetric += list(2 * np.abs(came - told) / (np.abs(came) + np.abs(told)))
+    at = METHODS.index("seasonal_naive")
+    assert learned.mase[0, at] == pytest.approx(np.mean(scaled))
+    assert learned.smape[0, at] == pytest.approx(np.mean(symmetric))
+
+
+def test_a_short_series_is_judged_on_fewer_periods_and_a_shorter_one_not_at_all() -> None:
+    learned = forecasts.learn(*ragged(walk(16), walk(12), walk(11)), 12, 6, origins=2)
+    assert learned.ahead.tolist() == [3, 1, 0]
+    assert np.isfinite(learned.mase[:, METHODS.index("naive")]).tolist() == [True, True, False]
+    assert learned.method[2] == "arima"
+
+
+def test_intervals_hold_what_they_promise_where_the_model_is_true() -> None:
+    series = [autoregressive(96) for _ in range(150)]
+    values, offsets = ragged(*[one[:90] for one in series])
+    learned = forecasts.learn(values, offsets, 1, 6, origins=1)
+    _, quantiles = forecasts.expect(values, offsets, model(learned), 1, 6)
+    came = np.stack([one[90:] for one in series])
+    in_80 = ((came >= quantiles[..., 1]) & (came <= quantiles[..., 2])).mean()
+    in_95 = ((came >= quantiles[..., 0]) & (came <= quantiles[..., 3])).mean()
+    # Errors of one path hang together, and parameters are estimated: the limits are wider than of 900 throws.
+    assert 0.74 < in_80 < 0.9
+    assert 0.9 < in_95 < 0.99
