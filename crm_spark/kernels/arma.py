@@ -228,13 +228,20 @@ def _divide(e: Floats, theta: Polynomial, r: int) -> None:
     block = lags[int(np.argmax(gaps))] if gaps.max() >= WIDE else end
     near = [(lag, theta[lag]) for lag in lags if lag < block]
     far = [(lag, theta[lag]) for lag in lags if lag >= block]
-    rows, step = list(e), np.empty(e.shape[1:])
+    # Lags without a gap are taken together: a call costs as much as the arithmetic of a hundred series.
+    is_run = [lag for lag, _ in near] == list(range(1, len(near) + 1)) and len(near) > 1
+    together = np.stack([coefficient for _, coefficient in reversed(near)])[:, None] if is_run else np.empty(0)
+    rows, step, steps = list(e), np.empty(e.shape[1:]), np.empty((len(near), *e.shape[1:]))
     for begin in range(r, end, block):
         some = e[begin : min(begin + block, end)]
         for lag, coefficient in far:
             some -= coefficient * e[begin - lag : begin - lag + len(some)]
-        if near:
-            for t in range(begin, begin + len(some)):
+        for t in range(begin, begin + len(some)) if near else ():
+            if is_run:
+                np.multiply(together, e[t - len(near) : t], out=steps)
+                np.add.reduce(steps, axis=0, out=step)
+                np.subtract(rows[t], step, out=rows[t])
+            else:
                 for lag, coefficient in near:
                     np.multiply(coefficient, rows[t - lag], out=step)
                     np.subtract(rows[t], step, out=rows[t])
