@@ -19,7 +19,9 @@ from crm_spark.kernels.series import Ints, align, refuse
 
 EDGE = 1e-4  # distance of a partial autocorrelation from 1 at which a root lies on the unit circle
 
-__all__ = ["Fits", "Forecasts", "Order", "fit", "forecast", "residuals"]
+EVEN = "all differences are equal"
+
+__all__ = ["EVEN", "Fits", "Forecasts", "Order", "fit", "forecast", "residuals"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
 def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool) -> None:
     """Fit some series, and put down what is found."""
     told = np.flatnonzero(model.is_told)
-    fits.reason[which[~model.is_told]] = "all differences are equal"
+    fits.reason[which[~model.is_told]] = EVEN
     if told.size == 0:
         return
     model, which = model.of_rows(told), which[told]

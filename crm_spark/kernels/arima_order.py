@@ -210,6 +210,7 @@ class _Walk:
         self.found: tuple[Fits, int] | None = None
         self.aicc = np.inf
         self.tried: set[Order] = set()
+        self.is_line = False  # but for a season: nothing is left to learn from
         self.first = self._first(size)
 
     def _first(self, size: int) -> list[Order]:
@@ -227,7 +228,7 @@ class _Walk:
 
     def ask(self) -> Order | None:
         """The next model to try, if there is one."""
-        if len(self.tried) < MODELS:
+        if len(self.tried) < MODELS and not self.is_line:
             for order in self.first:
                 if order not in self.tried:
                     return order
@@ -260,6 +261,7 @@ class _Walk:
     def answer(self, order: Order, fits: Fits, row: int, is_usable: bool) -> None:
         """Go on from a model if it is better than the best."""
         self.tried.add(order)
+        self.is_line = self.is_line or (order.is_constant and fits.reason[row] == arima.EVEN)
         if is_usable and fits.aicc[row] < self.aicc:
             self.best, self.found, self.aicc = order, (fits, row), float(fits.aicc[row])
 
@@ -268,9 +270,9 @@ def _fitted(values: Floats, offsets: Ints, reasons: NDArray[np.object_], walks: 
     """Fit the chosen models to the last digit."""
     orders = np.full(reasons.size, None, dtype=object)
     for i, walk in walks.items():
-        orders[i] = walk.best
-        if walk.best is None:
-            reasons[i] = "no model fits"
+        orders[i] = None if walk.is_line else walk.best
+        if orders[i] is None:
+            reasons[i] = arima.EVEN if walk.is_line else "no model fits"
     chosen = [i for i in walks if orders[i] is not None]
     width = max([len(orders[i].names) for i in chosen], default=0)
     fits = arima.nothing(reasons.size, width, reasons)

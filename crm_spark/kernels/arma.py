@@ -30,6 +30,10 @@ from crm_spark.kernels.arma_start import add_up
 from crm_spark.kernels.elimination import Entry, Lower, plus, times
 from crm_spark.kernels.likelihood import Floats
 
+DENSE = 7  # unknowns from which LAPACK is quicker than entry after entry
+WIDE = 3  # a gap between lags
+
+Rows = list[dict[int, Floats]]  # of a matrix, without what is zero by structure
 Polynomial = dict[int, Floats]  # coefficients (s, n) of powers of B above 0, whose own is 1; the others are 0
 
 
@@ -102,15 +106,33 @@ def whiten(
     if r == 0:
         return Whitened(products, np.zeros(shape), np.zeros((0, c, *shape)))
 
-    if theta:
-        _back(e, theta, r)
+    _divide(e[::-1], theta, r)
     first = r + columns.begin + np.arange(r)[:, None]
     begun = np.moveaxis(e[first, :, :, np.arange(n)], 1, -1)  # M' of an impulse and of each column: (r, 1 + c, s, n)
+    C = _before(phi, theta, r)
+    solve = _solve_dense if r >= DENSE else _solve
+    log_determinant, taken, x = solve(phi, C, begun, tail)
+    before = np.zeros((r, c, *shape))
+    if is_before:
+        for t, row in enumerate(C):
+            for s, entry in row.items():
+                before[t] += entry * x[s]
+    return Whitened(products - taken, log_determinant, before)
+
+
+def _solve(phi: Polynomial, C: Rows, begun: Floats, tail: Floats) -> tuple[Floats, Floats, Floats]:
+    """Minimise over what lies before the series.
+
+    Returns
+    -------
+    (log_determinant, taken, x)
+        Of the covariance, (s, n); what the minimum takes from the products, (c, c, s, n); where it is, (r, c, s, n).
+    """
+    r, shape = len(begun), begun.shape[2:]
     gram: Lower = [[] for _ in range(r)]  # M' M
     for j in range(r):
         for k in range(j + 1):
             gram[j].append(begun[j, 0] if k == 0 else gram[j - 1][k - 1] - tail[j - 1] * tail[k - 1])
-    C = _before(phi, theta, r)
     inverse, inner = _inverse(phi, r, shape), _sandwich(C, gram)
     lower, pivots = elimination.factor(
         [[plus(*both) for both in zip(*rows, strict=True)] for rows in zip(inverse, inner, strict=True)]
@@ -118,33 +140,44 @@ def whiten(
     log_determinant = elimination.log_determinant(pivots)
     if phi:
         log_determinant = log_determinant - elimination.log_determinant(elimination.factor(inverse)[1])
-
     right: list[Entry] = [None] * r  # C' M' of each column
     for t, row in enumerate(C):
         for s, entry in row.items():
             right[s] = plus(right[s], entry * begun[t, 1:])
-    half = elimination.forward(lower, right)
-    for z, pivot in zip(half, pivots, strict=True):
-        if z is not None:
-            products -= z[:, None] * (z / pivot)[None]
-    log_determinant = np.broadcast_to(log_determinant, shape)
-    before = _expected(C, lower, pivots, half, products.shape[1:]) if is_before else np.zeros((0, c, *shape))
-    return Whitened(products, log_determinant, before)
-
-
-def _expected(
-    C: list[dict[int, Floats]], lower: Lower, pivots: list[Floats], half: list[Entry], shape: tuple[int, ...]
-) -> Floats:
-    """What the expected values before the series take from the first rows, (r, c, s, n)."""
+    half, none = elimination.forward(lower, right), np.zeros(begun[0, 1:].shape)
     scaled = [None if z is None else z / pivot for z, pivot in zip(half, pivots, strict=True)]
-    x = elimination.backward(lower, scaled)
-    before = np.zeros((len(C), *shape))
+    taken = np.zeros((len(none), *none.shape))
+    for z, share in zip(half, scaled, strict=True):
+        if z is not None and share is not None:
+            taken += z[:, None] * share[None]
+    x = [none if entry is None else entry for entry in elimination.backward(lower, scaled)]
+    return np.broadcast_to(log_determinant, shape), taken, np.stack(x)
+
+
+def _solve_dense(phi: Polynomial, C: Rows, begun: Floats, tail: Floats) -> tuple[Floats, Floats, Floats]:
+    """The same by LAPACK, one matrix after the other, which is quicker where r is large: see `_solve`."""
+    r, shape = len(begun), begun.shape[2:]
+    f, dense, gram, inverse = np.zeros((r + 1, *shape)), *np.zeros((3, r, r, *shape))
+    f[0] = 1.0
+    for lag, coefficient in phi.items():
+        f[lag] = coefficient
     for t, row in enumerate(C):
         for s, entry in row.items():
-            product = times(entry, x[s])
-            if product is not None:
-                before[t] += product
-    return before
+            dense[t, s] = entry
+    gram[0] = gram[:, 0] = begun[:, 0]
+    inverse[0] = f[:r] - f[r] * f[:0:-1]
+    inverse[:, 0] = inverse[0]
+    for a in range(1, r):
+        gram[a, 1:] = gram[a - 1, :-1] - tail[a - 1] * tail[:-1]
+        inverse[a, 1:] = inverse[a - 1, :-1] + f[a] * f[1:r] - f[r - a] * f[r - 1 : 0 : -1]
+    C_, G, A = (np.ascontiguousarray(np.moveaxis(each, (0, 1), (-2, -1))) for each in (dense, gram, inverse))
+    b = np.ascontiguousarray(np.moveaxis(begun[:, 1:], (0, 1), (-2, -1)))
+    across = np.ascontiguousarray(np.swapaxes(C_, -1, -2))
+    K, right = A + across @ (G @ C_), across @ b
+    x = np.linalg.solve(K, right)
+    log_determinant = np.linalg.slogdet(K)[1] - (np.linalg.slogdet(A)[1] if phi else 0.0)
+    taken = np.moveaxis(np.swapaxes(right, -1, -2) @ x, (-2, -1), (0, 1))
+    return log_determinant, taken, np.moveaxis(x, (-2, -1), (0, 1))
 
 
 def shocks(columns: Columns, phi: Polynomial, theta: Polynomial, before: Floats) -> Floats:
@@ -162,13 +195,13 @@ def shocks(columns: Columns, phi: Polynomial, theta: Polynomial, before: Floats)
     """
     T, c, _ = columns.values.shape
     r = len(before)
-    e = np.zeros((r + T, 1 + c, *before.shape[2:]))
+    e = np.zeros((r + T + r, 1 + c, *before.shape[2:]))
     for t, values in enumerate(before):
         at = r + columns.begin + t
         inside = np.flatnonzero(at < r + T)
         e[at[inside], 1:, :, inside] -= np.moveaxis(values[:, :, inside], -1, 0)
     _filter(e, columns, phi, theta, r)
-    return np.asarray(e[r:, 1:])
+    return np.asarray(e[r : r + T, 1:])
 
 
 def _filter(e: Floats, columns: Columns, phi: Polynomial, theta: Polynomial, r: int) -> None:
@@ -180,13 +213,38 @@ def _filter(e: Floats, columns: Columns, phi: Polynomial, theta: Polynomial, r: 
     for lag, coefficient in phi.items():
         if lag < T:
             inside[lag:] += coefficient * values[:-lag]
+    _divide(e, theta, r)
+
+
+def _divide(e: Floats, theta: Polynomial, r: int) -> None:
+    """Put Theta^-1 e in the place of e, whose first and last r rows do not count.
+
+    Lags beyond a wide gap, as those of a season are, are taken for as many rows at once.
+    """
     if not theta:
         return
-    rows, step = list(e), np.empty(e.shape[1:])
-    for t in range(r, r + T):
-        for lag, coefficient in theta.items():
-            np.multiply(coefficient, rows[t - lag], out=step)
-            np.subtract(rows[t], step, out=rows[t])
+    lags, end = sorted(theta), len(e) - r
+    gaps = np.diff([0, *lags])
+    block = lags[int(np.argmax(gaps))] if gaps.max() >= WIDE else end
+    near = [(lag, theta[lag]) for lag in lags if lag < block]
+    far = [(lag, theta[lag]) for lag in lags if lag >= block]
+    # Lags without a gap are taken together: a call costs as much as the arithmetic of a hundred series.
+    is_run = [lag for lag, _ in near] == list(range(1, len(near) + 1)) and len(near) > 1
+    together = np.stack([coefficient for _, coefficient in reversed(near)])[:, None] if is_run else np.empty(0)
+    rows, step, steps = list(e), np.empty(e.shape[1:]), np.empty((len(near), *e.shape[1:]))
+    for begin in range(r, end, block):
+        some = e[begin : min(begin + block, end)]
+        for lag, coefficient in far:
+            some -= coefficient * e[begin - lag : begin - lag + len(some)]
+        for t in range(begin, begin + len(some)) if near else ():
+            if is_run:
+                np.multiply(together, e[t - len(near) : t], out=steps)
+                np.add.reduce(steps, axis=0, out=step)
+                np.subtract(rows[t], step, out=rows[t])
+            else:
+                for lag, coefficient in near:
+                    np.multiply(coefficient, rows[t - lag], out=step)
+                    np.subtract(rows[t], step, out=rows[t])
 
 
 def _products(e: Floats, r: int) -> Floats:
@@ -200,20 +258,9 @@ def _products(e: Floats, r: int) -> Floats:
     return products
 
 
-def _back(e: Floats, theta: Polynomial, r: int) -> None:
-    """Put Theta'^-1 e in the place of e."""
-    rows, step = list(e), np.empty(e.shape[1:])
-    end = len(e) - r
-    for t in reversed(range(r, end)):
-        for lag, coefficient in theta.items():
-            if t + lag < end:
-                np.multiply(coefficient, rows[t + lag], out=step)
-                np.subtract(rows[t], step, out=rows[t])
-
-
-def _before(phi: Polynomial, theta: Polynomial, r: int) -> list[dict[int, Floats]]:
+def _before(phi: Polynomial, theta: Polynomial, r: int) -> Rows:
     """The rows of C, without what is zero by structure."""
-    rows: list[dict[int, Floats]] = [{} for _ in range(r)]
+    rows: Rows = [{} for _ in range(r)]
     one = np.ones(1)
     for i, a in ((0, one), *phi.items()):
         for j, b in ((0, one), *theta.items()):
@@ -241,10 +288,10 @@ def _inverse(phi: Polynomial, r: int, shape: tuple[int, int]) -> Lower:
     return inverse
 
 
-def _sandwich(C: list[dict[int, Floats]], gram: Lower) -> Lower:
+def _sandwich(C: Rows, gram: Lower) -> Lower:
     """C' M' M C."""
     r = len(C)
-    right: list[dict[int, Floats]] = [{} for _ in range(r)]
+    right: Rows = [{} for _ in range(r)]
     for t in range(r):
         for k, row in enumerate(C):
             inner = gram[max(t, k)][min(t, k)]

@@ -66,12 +66,12 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT, enough: float = EN
         step, damping, gain = _step(gradient, hessian, damping, at[:, rows])
         there = np.clip(at[:, rows] + step, -EDGE, EDGE)
         is_lost = ~(np.isfinite(f) & np.isfinite(gain))
-        done = is_lost | (gain < enough)
+        # Under damping every step is short: then the gradient tells.
+        is_there = np.where(damping == 0, gain < enough, np.abs(gradient).max(axis=0) < FLAT)
+        done = is_lost | is_there
         steps[rows] += 1
         at[:, rows[done]] = np.where(is_lost[done], at[:, rows[done]], there[:, done])
-        # Under heavy damping every step is short: then the gradient tells.
-        is_flat = (damping == 0) | (np.abs(gradient).max(axis=0) < FLAT)
-        is_found[rows[done]] = (is_flat & ~is_lost)[done]
+        is_found[rows[done]] = ~is_lost[done]
         left = ~done
         rows, there, damping = rows[left], there[:, left], damping[left]
         f, gradient, hessian = f[left], gradient[:, left], hessian[:, :, left]
