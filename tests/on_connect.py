@@ -11,14 +11,14 @@ from pyspark.sql import functions as F
 
 from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
-from crm_spark.forecasting import autocorrelation, smoothing
+from crm_spark.forecasting import autocorrelation, forecasts, smoothing
 from crm_spark.models import choices, trees
 from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, prospects, weeks
 from tests.baskets import test_itemsets, test_offers
 from tests.features import test_snapshot
-from tests.forecasting import test_series
+from tests.forecasting import test_forecasts, test_series
 from tests.segments import test_dbscan, test_kmeans
 from tests.value import (
     test_bridge,
@@ -72,6 +72,8 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     tree, _ = choices.learn(choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, told_by, [])
     decided = trees.predict(choosing, tree, [trees.Attribute(name) for name in told_by], ["customer_id"])
     series = test_series.gathered(spark).localCheckpoint()
+    foretold = test_forecasts.frame(spark)
+    arima = forecasts.learn(foretold, 6, 2, test_forecasts.AS_OF).localCheckpoint()
     with patch.object(dbscan, "A_BOX", 100):
         grouped_by_density = dbscan.cluster(test_dbscan.frame(spark, test_dbscan.drawn(2)), 0.25, 6, 2)
     return {
@@ -80,6 +82,8 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "customer_density": grouped_by_density,
         "behaviour_series": smoothing.smooth(series, "centred", 4, least=0.5),
         "autocorrelations": autocorrelation.correlate(series, 12),
+        "behaviour_models": arima,
+        "behaviour_forecasts": forecasts.predict(foretold, arima, 6, test_forecasts.AS_OF),
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

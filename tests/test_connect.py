@@ -19,6 +19,8 @@ DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - 
 KEYS = {
     "behaviour_series": ["grouping", "key", "measure"],
     "autocorrelations": ["grouping", "key", "measure"],
+    "behaviour_models": ["key"],
+    "behaviour_forecasts": ["key", "ahead"],
     "choice_trees": ["node"],
     "choice_decisions": ["customer_id"],
     "value_groups": ["grouping", "group"],

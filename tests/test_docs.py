@@ -125,6 +125,7 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
             "contract_values",
             "basket_rules",
             "behaviour_series",
+            "behaviour_forecasts",
             "next_offers",
             *SEGMENTS,
         )

@@ -148,6 +148,8 @@ def test_every_job_tells_what_was_planted_and_run_again_the_same_and_the_page_sh
     page = assemble(lake, pipeline, place, "Customers")
     assert "Segments by what they brought" in page
     assert "150 customers fall into 3 segments" in page
+    assert "The last whole week, from 3 February 2025 on, brought" in page
+    assert "In the 8 periods from 10 February 2025 on" in page
     assert "Revenue over time" in page
     assert "Who is late, by their own rhythm" in page
     assert "Who buys" in page

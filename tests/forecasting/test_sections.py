@@ -2,10 +2,12 @@
 
 from datetime import date, timedelta
 
+import pytest
 from pyspark.sql import SparkSession
 
-from crm_spark.forecasting import sections
+from crm_spark.forecasting import forecast_sections, sections
 from crm_spark.forecasting.autocorrelation import AUTOCORRELATIONS
+from crm_spark.forecasting.forecasts import FORECASTS, MODELS
 from crm_spark.forecasting.series import SERIES
 
 AS_OF, FIRST = date(2026, 3, 2), date(2026, 1, 5)
@@ -71,4 +73,49 @@ def test_a_rhythm_is_told_and_how_many_customers_have_one(spark: SparkSession) -
     assert section.sentence(told) == (
         "Of 5 customers 4 have a series that can be tested; of 3 of these one period tells of the next, "
         "where chance alone would make it 0."
+    )
+
+
+def test_what_is_to_come_is_held_against_as_much_before(spark: SparkSession) -> None:
+    rows = [
+        (AS_OF, grouping, key, "spend", "week", FIRST, [50.0, 100.0, 100.0], None, None, None, None)
+        for grouping, key in (("all", "all"), ("category", "Tea"), ("category", "Jam"))
+    ]
+    series = spark.createDataFrame(rows, SERIES.nullable_ddl)
+    ahead = [
+        (AS_OF, grouping, key, "spend", n, FIRST + timedelta(days=14 + 7 * n), "naive", value, 1.0, 2.0, 3.0, 4.0)
+        for grouping, key, value in (("all", "all", 80.0), ("category", "Tea", 60.0), ("category", "Jam", 20.0))
+        for n in (1, 2)
+    ]
+    expected = spark.createDataFrame(ahead, FORECASTS.nullable_ddl)
+    section = forecast_sections.to_come(series, expected)
+    told = [row.asDict() for row in section.rows.orderBy("day").collect()]
+    assert [(row["value"], row["expected"]) for row in told] == [
+        (50.0, None), (100.0, None), (100.0, None), (None, 80.0), (None, 80.0),
+    ]  # fmt: skip
+    assert section.sentence(told) == (
+        "In the 2 periods from 26 January 2026 on 160 ¤ are to be expected, 20% less than in the 2 before."
+    )
+    section = forecast_sections.by_category(series, expected)
+    told = [row.asDict() for row in section.rows.orderBy("category").collect()]
+    assert [(row["category"], row["spent"], row["expected"], row["periods"]) for row in told] == [
+        ("Jam", 200.0, 40.0, 2), ("Tea", 200.0, 120.0, 2),
+    ]  # fmt: skip
+    assert section.sentence(told[::-1]) == "In the 2 periods to come most is expected of Tea: 120 ¤, 75% of all."
+
+
+def test_it_is_told_by_which_methods_series_are_foretold(spark: SparkSession) -> None:
+    def row(key: str, route: str, method: str | None, ahead: int, mase: float | None) -> dict[str, object]:
+        told = {"as_of": AS_OF, "grouping": "customer", "key": key, "measure": "spend", "learned_on": AS_OF}
+        return told | {"route": route, "method": method, "judged_ahead": ahead, "mase": mase}
+
+    rows = [row("a", "arima", "arima", 4, 0.5), row("b", "arima", "arima", 4, 0.7), row("c", "none", None, 0, None)]
+    models = spark.createDataFrame([tuple(one.get(name) for name in MODELS.names) for one in rows], MODELS.nullable_ddl)
+    section = forecast_sections.how_told(models)
+    told = [one.asDict() for one in section.rows.collect()]
+    assert {one["method"]: (one["series"], one["judged"], one["mase"]) for one in told} == {
+        "arima": (2, 2, pytest.approx(0.6)), "(nothing)": (1, 0, None),
+    }  # fmt: skip
+    assert section.sentence(told) == (
+        "Of 3 series 2 are long enough to be judged on their own past; ARIMA tells 2 best, and of 1 nothing can be told."
     )
