@@ -15,7 +15,7 @@ Han, J., Pei, J., Yin, Y. (2000). Mining Frequent Patterns without Candidate Gen
 Pasquier, N., Bastide, Y., Taouil, R., Lakhal, L. (1999). Discovering Frequent Closed Itemsets. ICDT, 398-416.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -167,13 +167,16 @@ def pack(baskets: DataFrame) -> DataFrame:
 
     Before the names there is none, which counts the baskets.
     """
-    # As text: lists take longer to reach a worker.
+    return as_text(baskets).mapInArrow(packed, BLOCKS)
+
+
+def as_text(baskets: DataFrame) -> DataFrame:
+    """Baskets on their way to `packed`: lists take longer to reach a worker."""
     items = F.array_compact("items")
-    told = baskets.select(
+    return baskets.select(
         F.coalesce(F.array_join(items, BETWEEN), F.lit("")).alias("text"),
         F.coalesce(F.size(items), F.lit(0)).alias("size"),
     )
-    return told.mapInArrow(_packed, BLOCKS)
 
 
 def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
@@ -266,7 +269,8 @@ def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> 
 # -- lifted: Arrow in, Arrow out
 
 
-def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pack baskets that came `as_text` into blocks."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
@@ -298,7 +302,7 @@ def _block(told: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(block)
 
 
-def _read(batches: Iterator[pa.RecordBatch], names: pa.Array) -> tuple[int, Baskets]:
+def read(batches: Iterable[pa.RecordBatch], names: pa.Array) -> tuple[int, Baskets]:
     """How many baskets there are, and those with an item, told by their places among names, -1 for others."""
     baskets, items, lengths = 0, [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for block in (row for batch in batches for row in batch.to_pylist()):
@@ -315,7 +319,7 @@ def _mined(
     batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, longest: int | None, most: int
 ) -> Iterator[pa.RecordBatch]:
     """Sets that are frequent in a part, with `below`: how many there may be of others."""
-    count, part = _read(batches, names)
+    count, part = read(batches, names)
     if not count:
         return
     own = max(-(-least * count // baskets), 1)
@@ -332,7 +336,7 @@ def _mined(
 
 
 def _recounted(batches: Iterator[pa.RecordBatch], names: pa.Array, sets: list[Ints]) -> Iterator[pa.RecordBatch]:
-    _, part = _read(batches, names)
+    _, part = read(batches, names)
     for some in sets:
         yield from _table(Itemsets(some, kernel.count(part, some)), names).to_batches(A_BLOCK)
 

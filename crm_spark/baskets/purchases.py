@@ -40,7 +40,7 @@ def gather(
     Returns
     -------
     DataFrame
-        One row per line: `customer_id`, `order_id`, `item`, `title`, `revenue`, `margin` (null where no cost is
+        One row per line: `customer_id`, `order_id`, `day`, `item`, `title`, `revenue`, `margin` (null where no cost is
         known). One pass over the lines, one shuffle of the history.
     """
     told = ["title", "cost", *([] if level == "product" else [level])]
@@ -50,12 +50,13 @@ def gather(
     )
     sold = order_lines.where(is_meant & F.col("product_id").isNotNull())
     item = F.col("product_id" if level == "product" else level)
-    lines = sold.select("customer_id", "order_id", "product_id", "quantity", "amount").join(
+    lines = sold.select("customer_id", "order_id", "ordered_on", "product_id", "quantity", "amount").join(
         F.broadcast(products), "product_id", "left"
     )
     return lines.where(item.isNotNull()).select(
         "customer_id",
         "order_id",
+        F.col("ordered_on").alias("day"),
         item.alias("item"),
         (F.col("title") if level == "product" else item).alias("title"),
         F.col("amount").alias("revenue"),
@@ -63,10 +64,13 @@ def gather(
     )
 
 
-def baskets(bought: DataFrame, basket: Basket = "order") -> DataFrame:
-    """Put what was bought into baskets: the key of the basket, and `items`, an array in order. One shuffle."""
+def baskets(bought: DataFrame, basket: Basket = "order", *by: str) -> DataFrame:
+    """Put what was bought into baskets: the key of the basket, and `items`, an array in order. One shuffle.
+
+    With further columns baskets are put together for each value of these.
+    """
     known = bought.where(F.col("customer_id").isNotNull()) if basket == "customer" else bought
-    return known.groupBy(*KEYS[basket]).agg(F.sort_array(F.collect_set("item")).alias("items"))
+    return known.groupBy(*KEYS[basket], *by).agg(F.sort_array(F.collect_set("item")).alias("items"))
 
 
 def describe(bought: DataFrame, basket: Basket = "order") -> DataFrame:
