@@ -16,7 +16,7 @@ Pasquier, N., Bastide, Y., Taouil, R., Lakhal, L. (1999). Discovering Frequent C
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -50,7 +50,7 @@ ITEMSETS = Table(
     key=["as_of", "level", "items"],
     columns=[
         Field("as_of", "date", "the last day of the baskets"),
-        Field("level", "string", "what an item is: product, subcategory, category, brand"),
+        Field("level", "string", "what an item is: product, subcategory, category, brand; or some, joined by +"),
         Field("items", "array<string>", "the items, in order"),
         Field("count", "bigint", "baskets that hold all of them", unit="basket"),
         Field("baskets", "bigint", "baskets in all", unit="basket"),
@@ -78,6 +78,7 @@ def mine(
     max_items: int | None = None,
     most: int = MOST,
     min_baskets: int = 1,
+    apart: DataFrame | None = None,
 ) -> DataFrame:
     """Find every set of items that many baskets hold.
 
@@ -99,12 +100,15 @@ def mine(
         Sets at most; not for `fp_growth`, which cannot be stopped.
     min_baskets : int, default 1
         Baskets that hold a set at least, where `min_support` asks for fewer.
+    apart : DataFrame, optional
+        Pairs of items (`item`, `other`) of which no set has both, as of a product and its category. They meet on the
+        driver. Not for `fp_growth`.
 
     Returns
     -------
     DataFrame
         One row per set: `items` in order, `count`, `baskets` (in all), `support`, `is_closed`, `is_maximal`, the
-        latter two among sets of up to `max_items`. One pass over the baskets, which then lie packed, four bytes an
+        latter two among sets that may be. One pass over the baskets, which then lie packed, four bytes an
         item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver,
         but for `fp_growth`.
 
@@ -119,12 +123,16 @@ def mine(
         raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
     if max_items is not None and max_items < 1:
         raise ValueError(f"max_items must be 1 or more, got {max_items}")
+    if apart is not None and method == "fp_growth":
+        raise ValueError("fp_growth cannot keep items apart: method must be bitmaps or apriori")
     wanted = _Wanted(min_support, max_items, most, min_baskets)
     if method == "fp_growth":
         count, found = _by_fp_growth(baskets, wanted)
     else:
         blocks = pack(baskets).localCheckpoint()
         count, frequent = _frequent(blocks, wanted)
+        if apart is not None:
+            wanted = replace(wanted, apart=_pairs(apart, frequent["name"].combine_chunks()))
         mined = _by_apriori if method == "apriori" else _by_bitmaps
         found = baskets.sparkSession.createDataFrame(mined(blocks, frequent, count, wanted))
     return describe(found, count)
@@ -136,6 +144,7 @@ class _Wanted:
     max_items: int | None
     most: int
     min_baskets: int
+    apart: Ints | None = None
 
     def least(self, baskets: int) -> int:
         return max(kernel.least(self.min_support, baskets), self.min_baskets)
@@ -200,12 +209,20 @@ def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     return baskets, items.sort_by([("count", "ascending"), ("name", "ascending")])
 
 
+def _pairs(apart: DataFrame, names: pa.Array) -> Ints:
+    """Pairs of items by their places among names, those that are there."""
+    told = apart.toArrow()
+    places = [pc.fill_null(pc.index_in(told[side], value_set=names), -1).to_numpy() for side in ("item", "other")]
+    pairs = np.sort(np.column_stack(places).astype(np.int64), axis=1)
+    return pairs[pairs[:, 0] >= 0]
+
+
 def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
     parts = blocks.coalesce(max(least // IN_PART, -(-baskets // A_PART), 1))
     mined = parts.mapInArrow(
-        partial(_mined, names=names, least=least, baskets=baskets, longest=wanted.max_items, most=wanted.most),
+        partial(_mined, names=names, least=least, baskets=baskets, wanted=wanted),
         "items array<string>, count bigint, below bigint",
     )
     sums = mined.groupBy("items").agg(
@@ -236,7 +253,7 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
         size, ways = sets.shape[1] + 1, kernel.candidates(sets)
         if ways > CANDIDATES * wanted.most:
             raise wanted.refuse(f"apriori would have to count {ways:,} candidates of {size} items")
-        candidates = kernel.join(sets)
+        candidates = kernel.join(sets, wanted.apart)
         if not len(candidates):
             break
         level = _count(blocks, names, [candidates], wanted.least(baskets)).toArrow()
@@ -316,7 +333,7 @@ def read(batches: Iterable[pa.RecordBatch], names: pa.Array) -> tuple[int, Baske
 
 
 def _mined(
-    batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, longest: int | None, most: int
+    batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, wanted: _Wanted
 ) -> Iterator[pa.RecordBatch]:
     """Sets that are frequent in a part, with `below`: how many there may be of others."""
     count, part = read(batches, names)
@@ -326,7 +343,7 @@ def _mined(
     empty = [{"items": [], "count": count, "below": own - 1}]
     yield pa.RecordBatch.from_pylist(empty, FOUND)
     try:
-        levels = kernel.mine(part, own, longest, most)
+        levels = kernel.mine(part, own, wanted.max_items, wanted.most, wanted.apart)
     except TooMany as too_many:
         yield pa.RecordBatch.from_pylist([{"items": None, "count": too_many.sets, "below": 0}], FOUND)
         return
