@@ -1,25 +1,29 @@
 """What the page tells of rules that differ: for which segments they hold more surely, and what changed in them."""
 
+from typing import Any
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from crm_spark.baskets.differences import SINCE
+from crm_spark.baskets.differences import SINCE, UNKNOWN
 from crm_spark.core.sections import Bars, Chapter, Heat, Rows, Section, newest
 
 SHOWN = 12  # as many as a picture has room for
 SURE = 0.05
+LEAST = 10  # baskets of a segment: of fewer a share says little
 CHANGES = ("new", "gone", "stronger", "weaker")
 
 
 def by_segment(rule_differences: DataFrame) -> Section:
     """Show the rules that differ most surely between RFM segments: how much surer they are in each."""
-    cells = newest(rule_differences, rule_differences).where("grouping = 'rfm'")
+    rules = newest(rule_differences, rule_differences).where("grouping = 'rfm'")
+    cells = rules.where((F.col("group") != UNKNOWN) & (F.col("antecedent_count") >= LEAST))
     of_rule = Window.partitionBy("level", "antecedent", "consequent")
     among = Window.partitionBy(F.lit(0)).orderBy(
-        F.asc_nulls_last("least"), F.desc_nulls_last("most"), "level", "antecedent", "consequent"
+        F.asc_nulls_last("least"), F.desc("most"), "level", "antecedent", "consequent"
     )
     placed = cells.withColumns(
-        {"least": F.min("q_value").over(of_rule), "most": F.max(F.abs("difference")).over(of_rule)}
+        {"least": F.min("q_value").over(of_rule), "most": F.max(F.col("count") + F.col("other_count")).over(of_rule)}
     ).withColumn("place", F.dense_rank().over(among))
     return Section(
         title="Which segments buy what together more often",
@@ -28,7 +32,7 @@ def by_segment(rule_differences: DataFrame) -> Section:
             "place",
             _rule().alias("rule"),
             "group",
-            _percent("difference"),
+            F.round(F.col("difference") * 100).cast("int").alias("difference"),
             _percent("confidence"),
             _percent("other_confidence"),
             F.round("lift", 1).alias("lift"),
@@ -60,9 +64,9 @@ def by_segment(rule_differences: DataFrame) -> Section:
         note=(
             "The rules are those of all baskets. Of the baskets with the left side, the share that has the right side "
             "too: in the segment, against all other baskets, in percentage points. The rules come first whose "
-            "difference is hardest to explain by chance."
+            f"difference is hardest to explain by chance; fewer than {LEAST} baskets of a segment are not shown."
         ),
-        empty="There are no rules, or no segments, to compare.",
+        empty="There are no rules to compare, or too few baskets of each segment.",
     )
 
 
@@ -81,23 +85,24 @@ def _by_segment_told(cells: Rows) -> str:
 def changed(rule_differences: DataFrame) -> Section:
     """Show which rules are new, gone, stronger or weaker since the last time."""
     rules = newest(rule_differences, rule_differences).where(F.col("grouping") == SINCE)
-    is_same = F.col("change") == "same"
-    by_size = Window.partitionBy(F.lit(0)).orderBy(
-        is_same, F.desc_nulls_last(F.abs("difference")), "level", "antecedent", "consequent"
+    is_told = F.coalesce("change", F.lit("same")) != "same"
+    by_sureness = Window.partitionBy(F.lit(0)).orderBy(
+        F.desc(is_told), F.asc_nulls_last("q_value"), "level", "antecedent", "consequent"
     )
     all_ = Window.partitionBy(F.lit(0))
     counts = {change: F.count_if(F.col("change") == change).over(all_) for change in (*CHANGES, "same")}
-    placed = rules.withColumns(counts).withColumn("place", F.row_number().over(by_size))
+    placed = rules.withColumns(counts).withColumn("place", F.row_number().over(by_sureness))
     return Section(
         title="What changed in what is bought together",
         chapter=Chapter.CHANGES,
         rows=placed.where(F.col("place") <= SHOWN).select(
             "place",
-            F.concat(_rule(), F.lit(" ("), F.coalesce("change", F.lit("kept")), F.lit(")")).alias("rule"),
+            F.concat(_rule(), F.lit(" ("), F.coalesce("change", F.lit("no basket since")), F.lit(")")).alias("rule"),
             _percent("confidence"),
             _percent("other_confidence"),
             _percent("difference"),
             "count",
+            "antecedent_count",
             "other_count",
             "q_value",
             "antecedent_title",
@@ -115,6 +120,7 @@ def changed(rule_differences: DataFrame) -> Section:
             "other_confidence": "Of their baskets before [%]",
             "difference": "Surer now [points]",
             "count": "Baskets with both since then",
+            "antecedent_count": "Baskets with what is bought first since then",
             "other_count": "Baskets with both before",
             "q_value": "Share of chance among such differences",
             "antecedent_title": "Who buys",
@@ -139,15 +145,15 @@ def changed(rule_differences: DataFrame) -> Section:
 def _changed_told(rules: Rows) -> str:
     first = rules[0]
     told = ", ".join(f"{first[change]:,} {change}" for change in CHANGES)
-    return f"Since {first['since']} rules are {told}, {first['same']:,} the same but for chance.{_most_told(first)}"
+    return f"Since {first['since']} rules are {told}, {first['same']:,} the same but for chance.{_clearest_told(first)}"
 
 
-def _most_told(rule: dict[str, object]) -> str:
+def _clearest_told(rule: dict[str, Any]) -> str:
     if rule["difference"] is None or rule["change"] == "same":
         return ""
     return (
-        f" Most of all: who buys {rule['antecedent_title']} has {rule['consequent_title']} in "
-        f"{rule['confidence']:,.1f} % of these baskets since, {rule['other_confidence']:,.1f} % before."
+        f" The clearest is {rule['change']}: who buys {rule['antecedent_title']} had {rule['consequent_title']} in "
+        f"{rule['count']:,} of {rule['antecedent_count']:,} baskets since, before in {rule['other_confidence']:,.1f} %."
     )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml.fpm import FPGrowth
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import sparse
 
@@ -40,7 +40,6 @@ CANDIDATES = 10  # times as many candidates may be counted
 A_PART = 2_000_000  # baskets at most in a worker
 IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
 A_BLOCK = 500_000  # baskets
-ROUNDING = 1e-9
 BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
 
 ITEMSETS = Table(
@@ -68,6 +67,16 @@ ITEMSETS = Table(
 )
 
 BLOCKS = "is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
+DESCRIBED = pa.schema(
+    [
+        ("items", pa.list_(pa.string())),
+        ("count", pa.int64()),
+        ("baskets", pa.int64()),
+        ("support", pa.float64()),
+        ("is_closed", pa.bool_()),
+        ("is_maximal", pa.bool_()),
+    ]
+)
 FOUND = pa.schema([("items", pa.list_(pa.string())), ("count", pa.int64()), ("below", pa.int64())])
 
 
@@ -109,8 +118,7 @@ def mine(
     DataFrame
         One row per set: `items` in order, `count`, `baskets` (in all), `support`, `is_closed`, `is_maximal`, the
         latter two among sets that may be. One pass over the baskets, which then lie packed, four bytes an
-        item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver,
-        but for `fp_growth`.
+        item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver.
 
     Raises
     ------
@@ -129,13 +137,14 @@ def mine(
     if method == "fp_growth":
         count, found = _by_fp_growth(baskets, wanted)
     else:
-        blocks = pack(baskets).localCheckpoint()
+        # Counting the items computes them.
+        blocks = pack(baskets).localCheckpoint(eager=False)
         count, frequent = _frequent(blocks, wanted)
         if apart is not None:
             wanted = replace(wanted, apart=_pairs(apart, frequent["name"].combine_chunks()))
         mined = _by_apriori if method == "apriori" else _by_bitmaps
-        found = baskets.sparkSession.createDataFrame(mined(blocks, frequent, count, wanted))
-    return describe(found, count)
+        found = mined(blocks, frequent, count, wanted)
+    return baskets.sparkSession.createDataFrame(describe(found, count))
 
 
 @dataclass(frozen=True)
@@ -156,19 +165,27 @@ class _Wanted:
         )
 
 
-def describe(found: DataFrame, baskets: int) -> DataFrame:
-    """Add the support of sets (`items`, `count`), and which of them are closed and which are maximal. One shuffle."""
-    parts = F.transform("items", lambda item: F.array_except("items", F.array(item)))
-    larger = found.where(F.size("items") > 1).select(F.explode(parts).alias("items"), F.col("count").alias("larger"))
-    greatest = larger.groupBy("items").agg(F.max("larger").alias("larger"))
-    return found.join(greatest, "items", "left").select(
-        "items",
-        "count",
-        F.lit(baskets).cast("bigint").alias("baskets"),
-        (F.col("count") / F.lit(baskets)).alias("support"),
-        F.coalesce(F.col("larger") < F.col("count"), F.lit(True)).alias("is_closed"),
-        F.col("larger").isNull().alias("is_maximal"),
-    )
+def describe(found: pa.Table, baskets: int) -> pa.Table:
+    """Add the support of sets (`items`, `count`), and which of them are closed and which are maximal."""
+    sizes = pc.list_value_length(found["items"]).to_numpy()
+    order = np.argsort(sizes, kind="stable")
+    found, counts = found.take(order), found["count"].to_numpy()[order]
+    items = found["items"].combine_chunks()
+    levels = _codes(items, pc.unique(items.flatten()))
+    ends = np.cumsum([len(level) for level in levels])[:-1]
+    sets = [Itemsets(level, of) for level, of in zip(levels, np.split(counts, ends), strict=False)]
+    most = [kernel.greatest(level, larger) for level, larger in zip(levels, sets[1:], strict=False)]
+    # Of the largest sets there are no larger ones.
+    above = np.concatenate([*most, np.zeros(counts.size, np.int64)])[: counts.size]
+    told = {
+        "items": items,
+        "count": counts,
+        "baskets": np.full(counts.size, baskets),
+        "support": counts / baskets if baskets else counts.astype(float),
+        "is_closed": above < counts,
+        "is_maximal": above == 0,
+    }
+    return pa.table({field.name: pa.array(told[field.name], field.type) for field in DESCRIBED}, DESCRIBED)
 
 
 def pack(baskets: DataFrame) -> DataFrame:
@@ -194,13 +211,8 @@ def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     sums = counts.groupBy(F.col("names").alias("name")).agg(
         F.sum("counts").alias("count"), F.bool_or("is_torn").alias("is_torn")
     )
-    # Baskets are counted under no name. That the share is rounded matters to the exact count below alone.
-    all_ = F.max(F.when(F.col("name").isNull(), F.col("count"))).over(Window.partitionBy(F.lit(0)))
-    told = (
-        sums.withColumn("all", all_)
-        .where(F.col("name").isNull() | (F.col("count") >= F.col("all") * wanted.min_support * (1 - ROUNDING)))
-        .toArrow()
-    )
+    # Baskets are counted under no name.
+    told = sums.toArrow()
     is_all = pc.is_null(told["name"])
     if pc.any(told["is_torn"]).as_py():
         raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
@@ -265,7 +277,7 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
     return pa.concat_tables(levels)
 
 
-def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
+def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
     known = baskets.select(items.alias("items")).localCheckpoint()
     count = known.count()
@@ -273,7 +285,7 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
     support = (wanted.least(count) - 0.5) / max(count, 1)
     found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
     sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count"))
-    return count, sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)
+    return count, (sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)).toArrow()
 
 
 def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> DataFrame:

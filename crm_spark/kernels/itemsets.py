@@ -159,6 +159,21 @@ def join(sets: Ints, apart: Ints | None = None) -> Ints:
     return made
 
 
+def greatest(sets: Ints, larger: Itemsets) -> Ints:
+    """Give for each set the greatest count of those with one more item, 0 where there is none.
+
+    Parameters
+    ----------
+    sets : (s, k) array of int
+        A set a row, its items rising; each part of the larger ones is among them.
+    """
+    parts = [np.delete(larger.items, gone, axis=1) for gone in range(larger.items.shape[1])]
+    _, at = np.unique(_keys(np.concatenate([sets, *parts])), return_inverse=True)
+    counts = np.zeros(at.size, np.int64)
+    np.maximum.at(counts, at[len(sets) :], np.tile(larger.counts, len(parts)))
+    return counts[at[: len(sets)]]
+
+
 @dataclass
 class _Found:
     """What was found so far, by size: prefixes, each with the items that follow it."""

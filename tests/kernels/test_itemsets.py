@@ -63,6 +63,9 @@ def test_sets_are_counted_alone_as_they_are_when_mined_and_made_of_smaller_ones(
         ]
         assert sorted(map(tuple, made.tolist())) == expected
         assert {tuple(one) for one in larger.items.tolist()} <= set(expected)
+        above = [(set(one), n) for one, n in zip(larger.items.tolist(), larger.counts.tolist(), strict=True)]
+        most = [max((n for whole, n in above if whole > {*one}), default=0) for one in smaller.items.tolist()]
+        assert itemsets.greatest(smaller.items, larger).tolist() == most
 
 
 @settings(deadline=None)
