@@ -3,7 +3,7 @@
 from functools import reduce
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,8 +14,10 @@ from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 
 
 class Config(Settings):
-    levels: Annotated[list[purchases.Level], NamedOnce] = Field(
-        ["product"], min_length=1, description="What an item is: product, subcategory, category, brand; each by itself."
+    levels: Annotated[list[Annotated[str, AfterValidator(purchases.check)]], NamedOnce] = Field(
+        ["product"],
+        min_length=1,
+        description="What an item is: product, subcategory, category, brand; each by itself, or some joined by +.",
     )
     basket: purchases.Basket = Field("order", description="What a basket is: an order, or all that a customer bought.")
     days: int = Field(365, ge=1, le=3650, description="Days of baskets, up to the day that the rules speak for.")
@@ -32,6 +34,12 @@ class Config(Settings):
     antecedents: list[str] | None = Field(None, description="Items that antecedents may be made of; null for all.")
     consequents: list[str] | None = Field(None, description="Items that consequents may be made of; null for all.")
 
+    @model_validator(mode="after")
+    def _keep_apart(self) -> "Config":
+        if self.method == "fp_growth" and any(purchases.TOGETHER in level for level in self.levels):
+            raise ValueError("fp_growth cannot keep items apart, as those of joined levels must be")
+        return self
+
 
 @job(
     reads=[ORDER_LINES, PRODUCT_HISTORY],
@@ -45,13 +53,14 @@ def basket_rules(order_lines: DataFrame, product_history: DataFrame, config: Con
 
 
 def _of_level(
-    order_lines: DataFrame, product_history: DataFrame, config: Config, level: purchases.Level
+    order_lines: DataFrame, product_history: DataFrame, config: Config, level: str
 ) -> tuple[DataFrame, DataFrame]:
     bought = purchases.gather(order_lines, product_history, config.as_of, config.days, level)
     baskets = purchases.baskets(bought, config.basket)
+    apart = purchases.related(product_history, config.as_of, level) if purchases.TOGETHER in level else None
     # Each of these is used several times: it is computed once.
     sets = itemsets.mine(
-        baskets, config.min_support, config.method, config.max_items, config.most, config.min_baskets
+        baskets, config.min_support, config.method, config.max_items, config.most, config.min_baskets, apart
     ).localCheckpoint()
     all_ = rules.derive(sets, config.max_consequent).localCheckpoint()
     kept = rules.keep(all_, config.min_confidence, config.min_gain, config.max_q, config.pruned)

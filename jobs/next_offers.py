@@ -1,6 +1,8 @@
 """Say what to offer each customer next, and which rule is the reason."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -12,7 +14,9 @@ from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 
 
 class Config(Settings):
-    level: purchases.Level = Field("product", description="What is offered; basket_rules must have rules of it.")
+    level: Annotated[str, AfterValidator(purchases.check)] = Field(
+        "product", description="What is offered; basket_rules must have rules of it."
+    )
     days: int = Field(365, ge=1, le=3650, description="Days of purchases that lead to offers, and are not offered.")
     most: int = Field(3, ge=1, le=100, description="Offers of a customer at most.")
     by: offers.Strength = Field("confidence", description="By what rules are strong; or lift, added_revenue, …")

@@ -16,7 +16,7 @@ from crm_spark.models import choices, trees
 from crm_spark.segments import dbscan, kmeans, rfm
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, prospects, weeks
-from tests.baskets import test_itemsets, test_offers
+from tests.baskets import test_differences, test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.forecasting import test_forecasts, test_series
 from tests.segments import test_dbscan, test_kmeans
@@ -92,6 +92,11 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "basket_itemsets": joined(sets, "items"),
         "basket_itemsets_by_apriori": joined(itemsets.mine(baskets, 0.07, "apriori"), "items"),
         "basket_rules": joined(rules.derive(sets), "antecedent", "consequent"),
+        "rule_differences": joined(
+            test_differences.compared(spark, test_differences.drawn(), test_differences.told_twice()),
+            "antecedent",
+            "consequent",
+        ),
         "next_offers": offers.offer(*known, test_offers.AS_OF),
         "cohorts": test_cohorts.followed(spark),
         **test_contract_values.answers(spark),

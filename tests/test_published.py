@@ -8,10 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import pytest
+from mlxtend.frequent_patterns import association_rules, fpgrowth
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from crm_spark.baskets.itemsets import ITEMSETS
+from crm_spark.baskets.rules import RULES
 from crm_spark.cli.report import assemble
 from crm_spark.core import runner
 from crm_spark.core.config import Place
@@ -40,8 +44,8 @@ def load(lake: Lake, place: Place, name: str, folder: Path) -> None:
 def test_online_retail_gives_the_figures_of_its_readme(
     spark: SparkSession, tmp_path: Path, faults: Callable[[str], list[str]]
 ) -> None:
-    held_out = {"clv": {"held_out": 90}}
-    place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP", jobs=held_out)
+    told = {"clv": {"held_out": 90}, "basket_rules": {"min_support": 0.02}}
+    place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP", jobs=told)
     lake = Lake(spark, place.lake)
     load(lake, place, "online_retail", DATA / "online_retail" / "by-day")
 
@@ -56,7 +60,7 @@ def test_online_retail_gives_the_figures_of_its_readme(
     assert (lake.current(CUSTOMERS).count(), lake.current(PRODUCTS).count()) == (4_372, 4_070)
 
     pipeline = discover()
-    for job in pipeline.choose(["rfm_scores", "clv"], upstream=True):
+    for job in pipeline.choose(["rfm_scores", "clv", "basket_rules"], upstream=True):
         runner.run(job, lake, place, date(2011, 12, 9))
     scores = {row["customer_id"]: row for row in lake.current(rfm.SCORES).collect()}
     assert len(scores) == 4_338
@@ -66,6 +70,7 @@ def test_online_retail_gives_the_figures_of_its_readme(
     }
     assert found == published
     clean.unpersist()
+    assert_baskets(lake)
 
     page = assemble(lake, pipeline, place, "Online Retail")
     for said in (
@@ -75,9 +80,36 @@ def test_online_retail_gives_the_figures_of_its_readme(
         "4,338 customers are expected to order",
         # The last 90 days are those before Christmas: 4,482 days with an order came, where each model had seen fewer.
         "No model foretold better than the better of the two plain rules",
+        "Who buys PINK REGENCY TEACUP AND SAUCER",
     ):
         assert said in page
     assert faults(page) == []
+
+
+def assert_baskets(lake: Lake) -> None:
+    """Itemsets of a year's orders are those of mlxtend, and so are the rules."""
+    sold = lake.current(ORDER_LINES).where("kind = 'sale' AND ordered_on > '2010-12-09' AND product_id IS NOT NULL")
+    orders = (
+        sold.groupBy("customer_id", "order_id")
+        .agg(F.collect_set("product_id").alias("items"))
+        .toPandas()["items"]
+        .map(set)
+    )
+    frequent = orders.explode().value_counts().loc[lambda counts: counts >= 0.02 * len(orders)].index
+    held = pd.DataFrame({item: [item in items for items in orders] for item in frequent})
+    theirs = fpgrowth(held, min_support=0.02, use_colnames=True)
+    expected = {row.itemsets: round(row.support * len(orders)) for row in theirs.itertuples()}
+    found = {frozenset(row["items"]): row["count"] for row in lake.current(ITEMSETS).collect()}
+    assert found == expected
+    assert max(map(len, expected)) > 2
+    sure = association_rules(theirs, num_itemsets=len(orders), min_threshold=0.5)
+    one = {(row.antecedents, row.consequents): row.confidence for row in sure.itertuples() if len(row.consequents) == 1}
+    rules = {
+        (frozenset(row["antecedent"]), frozenset(row["consequent"])): row["confidence"]
+        for row in lake.current(RULES).where("confidence >= 0.5").collect()
+    }
+    assert len(rules) > 20
+    assert rules == pytest.approx({rule: one[rule] for rule in rules}, rel=1e-9)
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ Han, J., Pei, J., Yin, Y. (2000). Mining Frequent Patterns without Candidate Gen
 Pasquier, N., Bastide, Y., Taouil, R., Lakhal, L. (1999). Discovering Frequent Closed Itemsets. ICDT, 398-416.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml.fpm import FPGrowth
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import sparse
 
@@ -40,7 +40,6 @@ CANDIDATES = 10  # times as many candidates may be counted
 A_PART = 2_000_000  # baskets at most in a worker
 IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
 A_BLOCK = 500_000  # baskets
-ROUNDING = 1e-9
 BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
 
 ITEMSETS = Table(
@@ -50,7 +49,7 @@ ITEMSETS = Table(
     key=["as_of", "level", "items"],
     columns=[
         Field("as_of", "date", "the last day of the baskets"),
-        Field("level", "string", "what an item is: product, subcategory, category, brand"),
+        Field("level", "string", "what an item is: product, subcategory, category, brand; or some, joined by +"),
         Field("items", "array<string>", "the items, in order"),
         Field("count", "bigint", "baskets that hold all of them", unit="basket"),
         Field("baskets", "bigint", "baskets in all", unit="basket"),
@@ -68,6 +67,16 @@ ITEMSETS = Table(
 )
 
 BLOCKS = "is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
+DESCRIBED = pa.schema(
+    [
+        ("items", pa.list_(pa.string())),
+        ("count", pa.int64()),
+        ("baskets", pa.int64()),
+        ("support", pa.float64()),
+        ("is_closed", pa.bool_()),
+        ("is_maximal", pa.bool_()),
+    ]
+)
 FOUND = pa.schema([("items", pa.list_(pa.string())), ("count", pa.int64()), ("below", pa.int64())])
 
 
@@ -78,6 +87,7 @@ def mine(
     max_items: int | None = None,
     most: int = MOST,
     min_baskets: int = 1,
+    apart: DataFrame | None = None,
 ) -> DataFrame:
     """Find every set of items that many baskets hold.
 
@@ -99,14 +109,16 @@ def mine(
         Sets at most; not for `fp_growth`, which cannot be stopped.
     min_baskets : int, default 1
         Baskets that hold a set at least, where `min_support` asks for fewer.
+    apart : DataFrame, optional
+        Pairs of items (`item`, `other`) of which no set has both, as of a product and its category. They meet on the
+        driver. Not for `fp_growth`.
 
     Returns
     -------
     DataFrame
         One row per set: `items` in order, `count`, `baskets` (in all), `support`, `is_closed`, `is_maximal`, the
-        latter two among sets of up to `max_items`. One pass over the baskets, which then lie packed, four bytes an
-        item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver,
-        but for `fp_growth`.
+        latter two among sets that may be. One pass over the baskets, which then lie packed, four bytes an
+        item; two or three passes over that, or one for each size of sets. The sets that are found meet on the driver.
 
     Raises
     ------
@@ -119,15 +131,20 @@ def mine(
         raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
     if max_items is not None and max_items < 1:
         raise ValueError(f"max_items must be 1 or more, got {max_items}")
+    if apart is not None and method == "fp_growth":
+        raise ValueError("fp_growth cannot keep items apart: method must be bitmaps or apriori")
     wanted = _Wanted(min_support, max_items, most, min_baskets)
     if method == "fp_growth":
         count, found = _by_fp_growth(baskets, wanted)
     else:
-        blocks = pack(baskets).localCheckpoint()
+        # Counting the items computes them.
+        blocks = pack(baskets).localCheckpoint(eager=False)
         count, frequent = _frequent(blocks, wanted)
+        if apart is not None:
+            wanted = replace(wanted, apart=_pairs(apart, frequent["name"].combine_chunks()))
         mined = _by_apriori if method == "apriori" else _by_bitmaps
-        found = baskets.sparkSession.createDataFrame(mined(blocks, frequent, count, wanted))
-    return describe(found, count)
+        found = mined(blocks, frequent, count, wanted)
+    return baskets.sparkSession.createDataFrame(describe(found, count))
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,7 @@ class _Wanted:
     max_items: int | None
     most: int
     min_baskets: int
+    apart: Ints | None = None
 
     def least(self, baskets: int) -> int:
         return max(kernel.least(self.min_support, baskets), self.min_baskets)
@@ -147,19 +165,27 @@ class _Wanted:
         )
 
 
-def describe(found: DataFrame, baskets: int) -> DataFrame:
-    """Add the support of sets (`items`, `count`), and which of them are closed and which are maximal. One shuffle."""
-    parts = F.transform("items", lambda item: F.array_except("items", F.array(item)))
-    larger = found.where(F.size("items") > 1).select(F.explode(parts).alias("items"), F.col("count").alias("larger"))
-    greatest = larger.groupBy("items").agg(F.max("larger").alias("larger"))
-    return found.join(greatest, "items", "left").select(
-        "items",
-        "count",
-        F.lit(baskets).cast("bigint").alias("baskets"),
-        (F.col("count") / F.lit(baskets)).alias("support"),
-        F.coalesce(F.col("larger") < F.col("count"), F.lit(True)).alias("is_closed"),
-        F.col("larger").isNull().alias("is_maximal"),
-    )
+def describe(found: pa.Table, baskets: int) -> pa.Table:
+    """Add the support of sets (`items`, `count`), and which of them are closed and which are maximal."""
+    sizes = pc.list_value_length(found["items"]).to_numpy()
+    order = np.argsort(sizes, kind="stable")
+    found, counts = found.take(order), found["count"].to_numpy()[order]
+    items = found["items"].combine_chunks()
+    levels = _codes(items, pc.unique(items.flatten()))
+    ends = np.cumsum([len(level) for level in levels])[:-1]
+    sets = [Itemsets(level, of) for level, of in zip(levels, np.split(counts, ends), strict=False)]
+    most = [kernel.greatest(level, larger) for level, larger in zip(levels, sets[1:], strict=False)]
+    # Of the largest sets there are no larger ones.
+    above = np.concatenate([*most, np.zeros(counts.size, np.int64)])[: counts.size]
+    told = {
+        "items": items,
+        "count": counts,
+        "baskets": np.full(counts.size, baskets),
+        "support": counts / baskets if baskets else counts.astype(float),
+        "is_closed": above < counts,
+        "is_maximal": above == 0,
+    }
+    return pa.table({field.name: pa.array(told[field.name], field.type) for field in DESCRIBED}, DESCRIBED)
 
 
 def pack(baskets: DataFrame) -> DataFrame:
@@ -167,13 +193,16 @@ def pack(baskets: DataFrame) -> DataFrame:
 
     Before the names there is none, which counts the baskets.
     """
-    # As text: lists take longer to reach a worker.
+    return as_text(baskets).mapInArrow(packed, BLOCKS)
+
+
+def as_text(baskets: DataFrame) -> DataFrame:
+    """Baskets on their way to `packed`: lists take longer to reach a worker."""
     items = F.array_compact("items")
-    told = baskets.select(
+    return baskets.select(
         F.coalesce(F.array_join(items, BETWEEN), F.lit("")).alias("text"),
         F.coalesce(F.size(items), F.lit(0)).alias("size"),
     )
-    return told.mapInArrow(_packed, BLOCKS)
 
 
 def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
@@ -182,13 +211,8 @@ def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     sums = counts.groupBy(F.col("names").alias("name")).agg(
         F.sum("counts").alias("count"), F.bool_or("is_torn").alias("is_torn")
     )
-    # Baskets are counted under no name. That the share is rounded matters to the exact count below alone.
-    all_ = F.max(F.when(F.col("name").isNull(), F.col("count"))).over(Window.partitionBy(F.lit(0)))
-    told = (
-        sums.withColumn("all", all_)
-        .where(F.col("name").isNull() | (F.col("count") >= F.col("all") * wanted.min_support * (1 - ROUNDING)))
-        .toArrow()
-    )
+    # Baskets are counted under no name.
+    told = sums.toArrow()
     is_all = pc.is_null(told["name"])
     if pc.any(told["is_torn"]).as_py():
         raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
@@ -197,12 +221,20 @@ def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     return baskets, items.sort_by([("count", "ascending"), ("name", "ascending")])
 
 
+def _pairs(apart: DataFrame, names: pa.Array) -> Ints:
+    """Pairs of items by their places among names, those that are there."""
+    told = apart.toArrow()
+    places = [pc.fill_null(pc.index_in(told[side], value_set=names), -1).to_numpy() for side in ("item", "other")]
+    pairs = np.sort(np.column_stack(places).astype(np.int64), axis=1)
+    return pairs[pairs[:, 0] >= 0]
+
+
 def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
     parts = blocks.coalesce(max(least // IN_PART, -(-baskets // A_PART), 1))
     mined = parts.mapInArrow(
-        partial(_mined, names=names, least=least, baskets=baskets, longest=wanted.max_items, most=wanted.most),
+        partial(_mined, names=names, least=least, baskets=baskets, wanted=wanted),
         "items array<string>, count bigint, below bigint",
     )
     sums = mined.groupBy("items").agg(
@@ -233,7 +265,7 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
         size, ways = sets.shape[1] + 1, kernel.candidates(sets)
         if ways > CANDIDATES * wanted.most:
             raise wanted.refuse(f"apriori would have to count {ways:,} candidates of {size} items")
-        candidates = kernel.join(sets)
+        candidates = kernel.join(sets, wanted.apart)
         if not len(candidates):
             break
         level = _count(blocks, names, [candidates], wanted.least(baskets)).toArrow()
@@ -245,7 +277,7 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
     return pa.concat_tables(levels)
 
 
-def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
+def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
     known = baskets.select(items.alias("items")).localCheckpoint()
     count = known.count()
@@ -253,7 +285,7 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, DataFrame]:
     support = (wanted.least(count) - 0.5) / max(count, 1)
     found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
     sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count"))
-    return count, sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)
+    return count, (sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)).toArrow()
 
 
 def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> DataFrame:
@@ -266,7 +298,8 @@ def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> 
 # -- lifted: Arrow in, Arrow out
 
 
-def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pack baskets that came `as_text` into blocks."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
@@ -298,7 +331,7 @@ def _block(told: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(block)
 
 
-def _read(batches: Iterator[pa.RecordBatch], names: pa.Array) -> tuple[int, Baskets]:
+def read(batches: Iterable[pa.RecordBatch], names: pa.Array) -> tuple[int, Baskets]:
     """How many baskets there are, and those with an item, told by their places among names, -1 for others."""
     baskets, items, lengths = 0, [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for block in (row for batch in batches for row in batch.to_pylist()):
@@ -312,17 +345,17 @@ def _read(batches: Iterator[pa.RecordBatch], names: pa.Array) -> tuple[int, Bask
 
 
 def _mined(
-    batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, longest: int | None, most: int
+    batches: Iterator[pa.RecordBatch], names: pa.Array, least: int, baskets: int, wanted: _Wanted
 ) -> Iterator[pa.RecordBatch]:
     """Sets that are frequent in a part, with `below`: how many there may be of others."""
-    count, part = _read(batches, names)
+    count, part = read(batches, names)
     if not count:
         return
     own = max(-(-least * count // baskets), 1)
     empty = [{"items": [], "count": count, "below": own - 1}]
     yield pa.RecordBatch.from_pylist(empty, FOUND)
     try:
-        levels = kernel.mine(part, own, longest, most)
+        levels = kernel.mine(part, own, wanted.max_items, wanted.most, wanted.apart)
     except TooMany as too_many:
         yield pa.RecordBatch.from_pylist([{"items": None, "count": too_many.sets, "below": 0}], FOUND)
         return
@@ -332,7 +365,7 @@ def _mined(
 
 
 def _recounted(batches: Iterator[pa.RecordBatch], names: pa.Array, sets: list[Ints]) -> Iterator[pa.RecordBatch]:
-    _, part = _read(batches, names)
+    _, part = read(batches, names)
     for some in sets:
         yield from _table(Itemsets(some, kernel.count(part, some)), names).to_batches(A_BLOCK)
 

@@ -17,12 +17,14 @@ Others: `kernels.rules`.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
+from operator import or_
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from crm_spark.baskets.purchases import OF
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import rules as kernel
 
@@ -33,7 +35,7 @@ RULES = Table(
     key=["as_of", "level", "antecedent", "consequent"],
     columns=[
         Field("as_of", "date", "the last day of the baskets"),
-        Field("level", "string", "what an item is: product, subcategory, category, brand"),
+        Field("level", "string", "what an item is: product, subcategory, category, brand; or some, joined by +"),
         Field("antecedent", "array<string>", "who has these items, in order"),
         Field("consequent", "array<string>", "has these too, in order"),
         Field("antecedent_title", "string", "what the items of the antecedent are called"),
@@ -151,12 +153,19 @@ def keep(
 def restrict(
     rules: DataFrame, antecedents: Sequence[str] | None = None, consequents: Sequence[str] | None = None
 ) -> DataFrame:
-    """Keep the rules whose sides are of given items alone; a side without any may be of all."""
+    """Keep the rules whose sides are of given items alone; a side without any may be of all.
+
+    `category:` names all items of that level, where several levels stand in one basket.
+    """
     for side, items in (("antecedent", antecedents), ("consequent", consequents)):
         if items is not None:
-            named = F.array(*[F.lit(item) for item in items]).cast("array<string>")
-            rules = rules.where(F.size(F.array_except(side, named)) == 0)
+            rules = rules.where(F.forall(side, partial(_is_among, items)))
     return rules
+
+
+def _is_among(items: Sequence[str], item: Column) -> Column:
+    of_levels = [item.startswith(level) for level in items if level.endswith(OF)]
+    return reduce(or_, of_levels, item.isin(*items))
 
 
 def gains(rules: DataFrame) -> DataFrame:

@@ -5,12 +5,15 @@ item in turn, the rarest first: of the baskets that hold it, the items that make
 anew, which makes the bitmaps as short as the item is rare. Sets grow depth-first from there (Eclat), each prefix with
 all that may follow it in one AND.
 
-Items are whole numbers from 0, the rarest first: then prefixes are rare and bitmaps short.
+Items are whole numbers from 0, the rarest first: then prefixes are rare and bitmaps short. Where items are of several
+levels (a product and its category), a set with an item and what it is part of says the same as without the latter:
+such items are kept apart.
 
 References
 ----------
 Zaki, M. J. (2000). Scalable Algorithms for Association Mining. IEEE TKDE 12(3), 372-390: Eclat.
 Agrawal, R., Srikant, R. (1994). Fast Algorithms for Mining Association Rules. VLDB, 487-499: Apriori.
+Srikant, R., Agrawal, R. (1995). Mining Generalized Association Rules. VLDB, 407-419: items of several levels.
 Savasere, A., Omiecinski, E., Navathe, S. (1995). An Efficient Algorithm for Mining Association Rules. VLDB, 432-444:
 what is frequent in all baskets is so in one part of them.
 """
@@ -63,7 +66,9 @@ def least(support: float, baskets: int) -> int:
     return max(ceil(Fraction(repr(float(support))) * baskets), 1)
 
 
-def mine(baskets: Baskets, minimum: int, longest: int | None = None, most: int | None = None) -> list[Itemsets]:
+def mine(
+    baskets: Baskets, minimum: int, longest: int | None = None, most: int | None = None, apart: Ints | None = None
+) -> list[Itemsets]:
     """Find every set of items that `minimum` baskets or more hold.
 
     Parameters
@@ -72,6 +77,8 @@ def mine(baskets: Baskets, minimum: int, longest: int | None = None, most: int |
         Items of a set at most.
     most : int, optional
         Sets at most.
+    apart : (r, 2) array of int, optional
+        Pairs of items of which no set has both, the lesser first.
 
     Returns
     -------
@@ -85,7 +92,7 @@ def mine(baskets: Baskets, minimum: int, longest: int | None = None, most: int |
     """
     counts = np.bincount(baskets.items)
     frequent = np.flatnonzero(counts >= minimum)
-    found = _Found(longest, most)
+    found = _Found(longest, most, {} if apart is None else _after(apart))
     found.add((), frequent, counts[frequent])
     if found.is_open(2):
         _pairs(_among(baskets, frequent, 2), frequent, minimum, found)
@@ -121,13 +128,15 @@ def candidates(sets: Ints) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def join(sets: Ints) -> Ints:
+def join(sets: Ints, apart: Ints | None = None) -> Ints:
     """Make the sets with one more item of which every part with one less is among some sets (Apriori).
 
     Parameters
     ----------
     sets : (s, k) array of int
         A set a row, its items rising.
+    apart : (r, 2) array of int, optional
+        Pairs that are not made, the lesser item first: what holds them is not made then either.
 
     Returns
     -------
@@ -142,10 +151,27 @@ def join(sets: Ints) -> Ints:
     left = np.repeat(np.arange(len(sets)), later)
     right = left + 1 + np.arange(left.size) - np.repeat(np.cumsum(later) - later, later)
     made = np.column_stack([sets[left], sets[right, -1]])
+    if size == 1 and apart is not None:
+        made = made[~np.isin(_keys(made), _keys(apart))]
     known = _keys(sets)
     for gone in range(size - 1):
         made = made[np.isin(_keys(np.delete(made, gone, axis=1)), known)]
     return made
+
+
+def greatest(sets: Ints, larger: Itemsets) -> Ints:
+    """Give for each set the greatest count of those with one more item, 0 where there is none.
+
+    Parameters
+    ----------
+    sets : (s, k) array of int
+        A set a row, its items rising; each part of the larger ones is among them.
+    """
+    parts = [np.delete(larger.items, gone, axis=1) for gone in range(larger.items.shape[1])]
+    _, at = np.unique(_keys(np.concatenate([sets, *parts])), return_inverse=True)
+    counts = np.zeros(at.size, np.int64)
+    np.maximum.at(counts, at[len(sets) :], np.tile(larger.counts, len(parts)))
+    return counts[at[: len(sets)]]
 
 
 @dataclass
@@ -154,12 +180,18 @@ class _Found:
 
     longest: int | None
     most: int | None
+    apart: dict[int, Ints]
     sets: int = 0
     by_size: dict[int, list[tuple[tuple[int, ...], Ints, Ints]]] = field(default_factory=dict)
 
     def is_open(self, size: int) -> bool:
         """Whether sets of that size are wanted."""
         return self.longest is None or size <= self.longest
+
+    def followers(self, item: int, items: Ints, counts: Ints, minimum: int) -> Ints:
+        """Places of those items that may follow another, and do so often enough."""
+        after = np.flatnonzero(counts >= minimum)
+        return after[~np.isin(items[after], self.apart[item])] if item in self.apart else after
 
     def add(self, prefix: tuple[int, ...], items: Ints, counts: Ints) -> None:
         self.sets += items.size
@@ -179,6 +211,13 @@ def _level(parts: list[tuple[tuple[int, ...], Ints, Ints]]) -> Itemsets:
     return Itemsets(
         np.column_stack([np.repeat(prefixes, sizes, axis=0), last]), np.concatenate([counts for _, _, counts in parts])
     )
+
+
+def _after(apart: Ints) -> dict[int, Ints]:
+    """Of each item those greater ones that it is kept apart from."""
+    apart = apart[np.lexsort(apart.T[::-1])]
+    items, starts = np.unique(apart[:, 0], return_index=True)
+    return dict(zip(items.tolist(), np.split(apart[:, 1], starts[1:]), strict=False))
 
 
 def _among(baskets: Baskets, items: Ints, size: int) -> Baskets:
@@ -228,8 +267,8 @@ def _pairs(baskets: Baskets, names: Ints, minimum: int, found: _Found) -> None:
     for item in range(names.size):
         rest = stands.after(item)
         counts = np.bincount(rest.items, minlength=names.size)
-        after = np.flatnonzero(counts >= minimum)
         prefix = (int(names[item]),)
+        after = found.followers(prefix[0], names, counts, minimum)
         found.add(prefix, names[after], counts[after])
         if after.size > 1 and found.is_open(3):
             _grow(prefix, names[after], _packed(_among(rest, after, 2), after.size), minimum, found)
@@ -246,8 +285,9 @@ def _grow(prefix: tuple[int, ...], items: Ints, bitmaps: Bits, minimum: int, fou
         open_.append((prefix, items, bitmaps, at + 1))
         held = bitmaps[at] & bitmaps[at + 1 :]
         counts = _ones(held)
-        after = np.flatnonzero(counts >= minimum)
-        longer, followers = (*prefix, int(items[at])), items[at + 1 :][after]
+        longer = (*prefix, int(items[at]))
+        after = found.followers(longer[-1], items[at + 1 :], counts, minimum)
+        followers = items[at + 1 :][after]
         found.add(longer, followers, counts[after])
         if after.size > 1 and found.is_open(len(longer) + 2):
             open_.append((longer, followers, held[after], 0))

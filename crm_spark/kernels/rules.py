@@ -12,6 +12,8 @@ Tan, P.-N., Kumar, V., Srivastava, J. (2004). Selecting the Right Objective Meas
 Information Systems 29(4), 293-313: Jaccard, Kulczynski, certainty, cosine, and what they are good for.
 Hahsler, M., Hornik, K. (2007). New Probabilistic Interest Measures for Association Rules. Intelligent Data Analysis
 11(5), 437-455: Fisher's exact test of a rule.
+Fay, M. P. (2010). Confidence Intervals That Match Fisher's Exact or Blaker's Exact Tests. Biostatistics 11(2), 373-374:
+the central test of both sides.
 Bayardo, R. J., Agrawal, R., Gunopulos, D. (2000). Constraint-Based Rule Mining in Large, Dense Databases. Data Mining
 and Knowledge Discovery 4, 217-240: improvement.
 """
@@ -99,6 +101,22 @@ def p_values(n: Ints, a: Ints, c: Ints, both: Ints) -> Floats:
         of = np.flatnonzero(is_possible & (is_upper == upper))
         total[of] = _tail(n_[of], a_[of], c_[of], x[of], upper)
     return np.clip(np.where(is_upper, total, 1 - total), 0.0, 1.0)
+
+
+def difference_p_values(a: Ints, both: Ints, other_a: Ints, other_both: Ints) -> Floats:
+    """Give Fisher's exact p of a rule that is surer, or less sure, here than elsewhere (two-sided, central).
+
+    Of the baskets with the antecedent, here and elsewhere, so many have the consequent; twice the smaller one-sided p
+    tells how likely chance alone parts them as unevenly, whichever way.
+
+    Parameters
+    ----------
+    a, both, other_a, other_both : (m,) arrays of int
+        Baskets with the antecedent, and with both sides, here and elsewhere.
+    """
+    n, c = a + other_a, both + other_both
+    smaller: Floats = np.minimum(p_values(n, a, c, both), p_values(n, a, n - c, a - both))
+    return np.clip(2 * smaller, 0.0, 1.0)
 
 
 def improvements(

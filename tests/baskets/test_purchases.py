@@ -1,15 +1,19 @@
 """Baskets of order lines, and the job from them to rules: what counts, what does not, and what is refused."""
 
+from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import combinations
+from random import Random
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from crm_spark.baskets import purchases
+from crm_spark.baskets import itemsets, purchases
 from crm_spark.baskets.itemsets import ITEMSETS
+from crm_spark.baskets.purchases import LEVELS
 from crm_spark.baskets.rules import RULES
 from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 from jobs.basket_rules import Config, basket_rules
@@ -55,7 +59,7 @@ def test_a_basket_holds_what_one_customer_bought_under_one_order_in_the_days_tha
     people = {row["customer_id"]: row["items"] for row in purchases.baskets(bought, "customer").collect()}
     assert people == {"ann": ["jam", "tea"], "bob": ["gone", "jam"]}
     assert {tuple(row) for row in purchases.describe(bought).collect()} == {
-        ("tea", "Green tea", 5.5, 3.25), ("jam", None, 3.0, None), ("gone", "Gone", 3.0, None),
+        ("tea", "Green tea", 5.5, 3.25), ("jam", "jam", 3.0, None), ("gone", "Gone", 3.0, None),
     }  # fmt: skip
     by_category = purchases.gather(*frames(spark, lines, products), AS_OF, 10, "category")
     assert {tuple(row["items"]) for row in purchases.baskets(by_category).collect()} == {("Food",)}
@@ -102,6 +106,70 @@ def test_the_job_tells_rules_with_their_measures_titles_and_worth(spark: SparkSe
     assert gain[("tea",)] is None
 
 
+HIERARCHY = {
+    "p1": ("tea", "food", "x"),
+    "p2": ("tea", "food", "y"),
+    "p3": ("jam", "food", None),
+    "p4": ("pot", None, "x"),
+    "p5": (None, None, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("level", "method"), [("product+subcategory+category", "bitmaps"), ("category+product+brand", "apriori")]
+)
+def test_items_of_several_levels_stand_in_one_basket_but_never_with_what_they_are_part_of(
+    spark: SparkSession, level: str, method: itemsets.Method
+) -> None:
+    draws, names = Random(1), level.split("+")
+    orders = [[product for product in HIERARCHY if draws.random() < 0.4] for _ in range(60)]
+    items = {
+        product: {
+            f"{name}:{value}" for name, value in zip(LEVELS, (product, *told), strict=True) if name in names and value
+        }
+        for product, told in HIERARCHY.items()
+    }
+    counts: Counter[tuple[str, ...]] = Counter()
+    for order in orders:
+        basket = sorted({item for product in order for item in items[product]})
+        for size in range(1, 5):
+            counts.update(combinations(basket, size))
+    expected = {
+        some: count
+        for some, count in counts.items()
+        if count >= 6 and not any({*pair} <= of for pair in combinations(some, 2) for of in items.values())
+    }
+    lines = [line("ann", str(number), product) for number, order in enumerate(orders) for product in order]
+    products = [
+        known(product, None, category) | {"subcategory": sub, "brand": brand}
+        for product, (sub, category, brand) in HIERARCHY.items()
+    ]
+    config = Config(
+        as_of=AS_OF,
+        levels=[level],
+        consequents=["product:", "category:food"],
+        method=method,
+        min_support=0.1,
+        max_items=4,
+        max_q=1,
+        pruned=False,
+        min_confidence=0,
+    )
+    told, sets = (rows.collect() for rows in basket_rules(*frames(spark, lines, products), config))
+    assert {tuple(row["items"]): row["count"] for row in sets if row["baskets"]} == expected
+    assert len(expected) > 30
+    split = {
+        (tuple(item for item in some if item != one), (one,))
+        for some in expected
+        if len(some) > 1
+        for one in some
+        if one.startswith("product:") or one == "category:food"
+    }
+    assert {(tuple(row["antecedent"]), tuple(row["consequent"])) for row in told} == split
+    titles = {row["consequent_title"] for row in told}
+    assert {"p1", "any food"} <= titles
+
+
 def test_settings_restrict_and_prune_the_rules(spark: SparkSession) -> None:
     told, sets = run(spark, pruned=False, max_q=1, consequents=["milk"], min_baskets=11, min_gain=0.0001)
     assert told == []
@@ -122,7 +190,10 @@ def test_without_a_sale_there_are_no_sets_and_no_rules(spark: SparkSession) -> N
     [
         ({"min_support": 0}, "min_support"), ({"min_support": 1.1}, "min_support"), ({"max_q": -1}, "max_q"),
         ({"levels": []}, "levels"), ({"levels": ["product", "product"]}, "each may be named once"),
-        ({"levels": ["shelf"]}, "levels"), ({"method": "eclat"}, "method"), ({"max_items": 0}, "max_items"),
+        ({"levels": ["shelf"]}, "a level is one of product, .* got 'shelf'"),
+        ({"levels": ["brand+brand"]}, "got 'brand.brand'"),
+        ({"levels": ["product+brand"], "method": "fp_growth"}, "fp_growth cannot keep items apart"),
+        ({"method": "eclat"}, "method"), ({"max_items": 0}, "max_items"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:

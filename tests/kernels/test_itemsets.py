@@ -4,7 +4,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_spark.kernels import itemsets
@@ -35,6 +35,7 @@ def told(levels: list[itemsets.Itemsets]) -> dict[tuple[int, ...], int]:
     return dict(rows)
 
 
+@settings(deadline=None)
 @given(LISTS, st.integers(1, 6))
 def test_mined_are_the_sets_that_a_plain_loop_finds(baskets: list[set[int]], minimum: int) -> None:
     expected = by_hand(baskets, minimum)
@@ -43,6 +44,7 @@ def test_mined_are_the_sets_that_a_plain_loop_finds(baskets: list[set[int]], min
     assert told(short) == {items: count for items, count in expected.items() if len(items) <= 2}
 
 
+@settings(deadline=None)
 @given(LISTS, st.integers(1, 4))
 def test_sets_are_counted_alone_as_they_are_when_mined_and_made_of_smaller_ones(
     baskets: list[set[int]], minimum: int
@@ -61,6 +63,28 @@ def test_sets_are_counted_alone_as_they_are_when_mined_and_made_of_smaller_ones(
         ]
         assert sorted(map(tuple, made.tolist())) == expected
         assert {tuple(one) for one in larger.items.tolist()} <= set(expected)
+        above = [(set(one), n) for one, n in zip(larger.items.tolist(), larger.counts.tolist(), strict=True)]
+        most = [max((n for whole, n in above if whole > {*one}), default=0) for one in smaller.items.tolist()]
+        assert itemsets.greatest(smaller.items, larger).tolist() == most
+
+
+@settings(deadline=None)
+@given(LISTS, st.integers(1, 4), st.sets(st.tuples(st.integers(0, 4), st.integers(5, 9)), max_size=8))
+def test_items_that_are_kept_apart_are_in_no_set_together(
+    baskets: list[set[int]], minimum: int, pairs: set[tuple[int, int]]
+) -> None:
+    expected = {
+        items: count
+        for items, count in by_hand(baskets, minimum).items()
+        if not any({*pair} <= {*items} for pair in pairs)
+    }
+    apart = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    levels = itemsets.mine(packed(baskets), minimum, apart=apart)
+    assert told(levels) == expected
+    for smaller, larger in pairwise(levels):
+        made = {tuple(items) for items in itemsets.join(smaller.items, apart).tolist()}
+        assert {tuple(items) for items in larger.items.tolist()} <= made
+        assert not any({*pair} <= {*items} for pair in pairs for items in made)
 
 
 def test_bitmaps_of_several_steps_count_like_one_of_a_single_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,19 @@ def test_the_p_value_of_many_baskets_is_right_to_eight_digits(n: int, a: int, c:
     assert found == pytest.approx(float(exact), rel=1e-8)
 
 
+def test_a_difference_of_confidences_has_twice_the_smaller_one_sided_p_of_fishers_exact_test() -> None:
+    draws = np.random.default_rng(4)
+    a, other_a = draws.integers(0, 300, (2, 200))
+    both, other_both = draws.integers(0, a + 1), draws.integers(0, other_a + 1)
+    p = rules.difference_p_values(a, both, other_a, other_both)
+    for at in range(a.size):
+        cells = [[both[at], a[at] - both[at]], [other_both[at], other_a[at] - other_both[at]]]
+        sides = [stats.fisher_exact(cells, side).pvalue for side in ("greater", "less")]
+        assert p[at] == pytest.approx(min(2 * min(sides), 1), rel=1e-9)
+    assert (p < 0.01).sum() > 20
+    assert (p == 1).sum() > 1, "where nothing tells them apart"
+
+
 def test_improvement_is_over_the_best_rule_with_less_of_the_antecedent_however_far_it_is() -> None:
     told = {
         ("a",): (0.5, 0.4),
