@@ -205,11 +205,22 @@ def adjusted_rand(one: Ints, other: Ints) -> float:
     one, other : (n,) arrays of int
         For each point its group, from 0.
     """
-    pairs = np.zeros((int(one.max()) + 1, int(other.max()) + 1))
-    np.add.at(pairs, (one, other), 1.0)
+    counts = np.zeros((int(one.max()) + 1, int(other.max()) + 1))
+    np.add.at(counts, (one, other), 1.0)
+    return agreement(counts)
+
+
+def agreement(counts: Floats) -> float:
+    """Give the adjusted Rand index of two partitions.
+
+    Parameters
+    ----------
+    counts : (m, n) array
+        Points by their group of one and of the other.
+    """
     both, rows, columns, all_ = (
-        float((counts * (counts - 1)).sum() / 2)
-        for counts in (pairs, pairs.sum(axis=1), pairs.sum(axis=0), np.array([float(len(one))]))
+        float((sizes * (sizes - 1)).sum() / 2)
+        for sizes in (counts, counts.sum(axis=1), counts.sum(axis=0), np.array([counts.sum()]))
     )
     expected, most = (rows * columns / all_ if all_ else 0.0), (rows + columns) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)
