@@ -28,7 +28,6 @@ from crm_spark.segments.choice import By, Centres, Found, choose, told
 FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
 K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
 MEASURES = ("silhouette", "stability", "within")
-A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
 
 Engine = Literal["lloyd", "mllib"]
 
@@ -130,9 +129,10 @@ def fit(
     Returns
     -------
     DataFrame of MODEL
-        Prepared customers are kept for the search, after one shuffle: a hash of the key lays them out in one
-        partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever they
-        lay. Up to 100,000 of them are one more job for all k, more are some ten more. The driver sees centres alone.
+        Prepared customers are kept for the search. Up to 100,000 of them are one more job for all k, more are some five
+        more. The driver sees centres alone. MLlib's search begins with a shuffle: a hash of the key lays customers out
+        in one partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever
+        they lay; our own needs no layout.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def fit(
     placed = of_day.crossJoin(F.broadcast(preparation.wide(learned, features)))
     prepared = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
     size = of_day.count()
-    points = lay_out(prepared, size).localCheckpoint()
+    points = (lay_out(prepared, size) if search.engine == "mllib" else prepared).localCheckpoint()
     found = told(_search(points, sorted(set(k)), search, size, len(features))) if size else []
     centres = choose(found, search.by).centres if found else []
     segments = _numbered(points, centres, features)
@@ -192,7 +192,7 @@ def place(customers: DataFrame, model: DataFrame, features: Sequence[str]) -> Da
 
 def lay_out(customers: DataFrame, size: int) -> DataFrame:
     """Lay out customers by a hash of the key in one partition for each 100,000, sorted in each."""
-    return customers.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
+    return customers.repartition(1 + size // lloyd.A_PART, "customer_id").sortWithinPartitions("customer_id")
 
 
 def nearest(features: Sequence[str]) -> Column:
