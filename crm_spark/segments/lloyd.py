@@ -63,11 +63,11 @@ def search(
         One pass, in which 100,000 customers at most go to one worker. Where there are more, some five passes more over
         points packed in blocks. The driver sees sums by centre alone.
     """
-    told = {"ks": tuple(ks), "starts": starts, "width": width, "is_all": size <= IN_ONE, "is_judged": is_judged}
-    begin = partial(_start, **told)
+    is_few = size <= IN_ONE
+    begin = partial(_start, ks=tuple(ks), starts=starts, width=width, is_all=is_few, is_judged=is_judged)
     # By hash: so every n-th customer is anyone.
     by = F.xxhash64("customer_id"), F.col("customer_id")
-    if size <= IN_ONE:
+    if is_few:
         together = points.repartition(1).sortWithinPartitions(*by).select("point")
         found = {row["k"]: row for row in together.mapInArrow(begin, STARTED).collect()}
         return [_found(k, _shaped(found[k]["centres"], width), _read(found[k], width), found[k]) for k in ks]
