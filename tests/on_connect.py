@@ -1,7 +1,7 @@
 """What `test_connect` runs on Spark Connect: an answer of every domain, kept as Parquet."""
 
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -13,7 +13,8 @@ from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
 from crm_spark.forecasting import autocorrelation, forecasts, smoothing
 from crm_spark.models import choices, trees
-from crm_spark.segments import dbscan, kmeans, rfm
+from crm_spark.segments import dbscan, drift, former, kmeans, rfm
+from crm_spark.segments import migration as movement
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, prospects, weeks
 from tests.baskets import test_differences, test_itemsets, test_offers
@@ -52,6 +53,15 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     said = test_clv.said_of(spark, ("c001", AS_OF, None), ("new", AS_OF, None))
     customers = test_kmeans.features_of(spark, test_kmeans.drawn())
     model = kmeans.fit(customers, test_kmeans.AS_OF, k=[3])
+    later = test_kmeans.AS_OF + timedelta(days=9)
+    then = kmeans.predict(customers, model, test_kmeans.AS_OF).localCheckpoint()
+    some = customers.where(F.expr("ascii(right(customer_id, 1)) % 9 > 0"))
+    again = some.withColumns({"as_of": F.lit(later), "recency_days": F.col("recency_days") * 2}).localCheckpoint()
+    last = former.find(model, later)
+    assert last is not None
+    aligned = former.align(again, model, model, last, later, kmeans.FEATURES)
+    now = kmeans.predict(again, aligned, later).localCheckpoint()
+    both = customers.unionByName(again)
     sold = margins.gather(**test_margins.frames(spark, test_margins.some_shop(Random(1))), as_of=test_margins.AS_OF)
     worth = test_drivers.gathered(spark, test_drivers.drawn(120)).localCheckpoint()
     learned = forest.learn(worth, test_drivers.FEATURES)
@@ -118,6 +128,9 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "customer_margins": margins.expect(sold.localCheckpoint(), test_margins.AS_OF),
         "customer_segments": kmeans.predict(customers, model, test_kmeans.AS_OF),
         "segment_model": model,
+        "segment_model_later": aligned,
+        "segment_migration": movement.migrate(again, now, then, later, test_kmeans.AS_OF),
+        "segment_drift": drift.measure(both, now, then, model, later, test_kmeans.AS_OF, kmeans.FEATURES),
         # Pandas has no maps.
         "clv_drivers": by_customer.withColumn("contributions", F.map_values("contributions")),
         "segment_drivers": drivers.by_segment(explained, learned, test_drivers.AS_OF),

@@ -8,11 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pandas as pd
 import pytest
 from mlxtend.frequent_patterns import association_rules, fpgrowth
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from sklearn.cluster import DBSCAN, KMeans
 
 from crm_spark.baskets.itemsets import ITEMSETS
 from crm_spark.baskets.rules import RULES
@@ -21,11 +23,12 @@ from crm_spark.core import runner
 from crm_spark.core.config import Place
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import discover
+from crm_spark.features.snapshot import CUSTOMER_FEATURES
 from crm_spark.ingest import mapping
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
 from crm_spark.ingest.tables import CAMPAIGNS, CONFORMED, CONTACTS, CUSTOMERS, ORDER_LINES, PRODUCTS, RESPONSES
-from crm_spark.segments import rfm
+from crm_spark.segments import density, kmeans, rfm
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = [
@@ -44,8 +47,8 @@ def load(lake: Lake, place: Place, name: str, folder: Path) -> None:
 def test_online_retail_gives_the_figures_of_its_readme(
     spark: SparkSession, tmp_path: Path, faults: Callable[[str], list[str]]
 ) -> None:
-    told = {"clv": {"held_out": 90}, "basket_rules": {"min_support": 0.02}}
-    place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP", jobs=told)
+    settings = {"clv": {"held_out": 90}, "basket_rules": {"min_support": 0.02}, "customer_segments": {"k": 4}}
+    place = Place(lake=str(tmp_path / "lake"), zone="Europe/London", currency="GBP", jobs=settings)
     lake = Lake(spark, place.lake)
     load(lake, place, "online_retail", DATA / "online_retail" / "by-day")
 
@@ -60,7 +63,8 @@ def test_online_retail_gives_the_figures_of_its_readme(
     assert (lake.current(CUSTOMERS).count(), lake.current(PRODUCTS).count()) == (4_372, 4_070)
 
     pipeline = discover()
-    for job in pipeline.choose(["rfm_scores", "clv", "basket_rules"], upstream=True):
+    asked = ["rfm_scores", "clv", "basket_rules", "customer_segments", "customer_density"]
+    for job in pipeline.choose(asked, upstream=True):
         runner.run(job, lake, place, date(2011, 12, 9))
     scores = {row["customer_id"]: row for row in lake.current(rfm.SCORES).collect()}
     assert len(scores) == 4_338
@@ -71,6 +75,7 @@ def test_online_retail_gives_the_figures_of_its_readme(
     assert found == published
     clean.unpersist()
     assert_baskets(lake)
+    assert_groups(lake)
 
     page = assemble(lake, pipeline, place, "Online Retail")
     for said in (
@@ -78,6 +83,7 @@ def test_online_retail_gives_the_figures_of_its_readme(
         "541,909",
         "14646 leads with 280,206 GBP",
         "4,338 customers are expected to order",
+        "4,338 customers fall into 4 segments",
         # The last 90 days are those before Christmas: 4,482 days with an order came, where each model had seen fewer.
         "No model foretold better than the better of the two plain rules",
         "Who buys PINK REGENCY TEACUP AND SAUCER",
@@ -110,6 +116,26 @@ def assert_baskets(lake: Lake) -> None:
     }
     assert len(rules) > 20
     assert rules == pytest.approx({rule: one[rule] for rule in rules}, rel=1e-9)
+
+
+def assert_groups(lake: Lake) -> None:
+    """Segments are as near as scikit-learn's, groups by density are scikit-learn's, of plainly prepared features."""
+    rows = lake.current(CUSTOMER_FEATURES).orderBy("customer_id").collect()
+    values = np.array([[row[name] for name in kmeans.FEATURES] for row in rows], dtype=float)
+
+    def prepared(tail: float) -> np.ndarray:
+        bounds = (np.nanquantile(values, share, axis=0) for share in (tail, 1 - tail))
+        known = np.where(np.isnan(values), np.nanmedian(values, axis=0), values)
+        logs = np.log1p(np.clip(known, *bounds))
+        return (logs - logs.mean(axis=0)) / logs.std(axis=0)
+
+    within = lake.current(kmeans.MODEL).where("parameter = 'within' AND number = 4").collect()[0]["value"]
+    assert within <= KMeans(4, n_init=10, random_state=1).fit(prepared(0.01)).inertia_ * 1.001
+    told = {row["parameter"]: row["value"] for row in lake.current(density.MODEL).where("feature = 'all'").collect()}
+    known = DBSCAN(eps=told["eps"], min_samples=int(told["min_samples"])).fit(prepared(0.0))
+    found = lake.current(density.DENSITY).orderBy("customer_id").collect()
+    assert [(row["group_id"] or 0) - 1 for row in found] == known.labels_.tolist()
+    assert sum(row["kind"] == "core" for row in found) == len(known.core_sample_indices_)
 
 
 @pytest.mark.slow

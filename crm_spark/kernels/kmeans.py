@@ -26,12 +26,12 @@ from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from crm_spark.kernels.likelihood import Floats
 
-BLOCK = 8_192  # points whose distances stay in the processor's cache
+BLOCK = 4_096  # points whose distances stay in the processor's cache
 MOST = 300  # iterations, where some tens are enough
+NEARLY = 1e-3  # share by which an iteration must lower the sum while starts are only held against each other
 FEW = 10_000  # points on which starts are compared; of more, every n-th one
 DRAWS, LOWER = 2, 1e-9  # swaps that are tried for each centre; by which share a sum must fall to be lower
 RESAMPLES, RESAMPLED, RESTARTS = 10, 2_000, 3  # how often, of how many points, begun how often
@@ -82,7 +82,7 @@ class Fit:
     sums: Sums
 
 
-def fit(points: Floats, k: int, starts: int = 10, seed: int = 1) -> Fit:
+def fit(points: Floats, k: int, starts: int = 10, seed: int = 1, lower: float = 0.0) -> Fit:
     """Find the centres of the best of several starts.
 
     Parameters
@@ -93,17 +93,21 @@ def fit(points: Floats, k: int, starts: int = 10, seed: int = 1) -> Fit:
     starts : int, default 10
         Of more than 10,000 points they are compared on so many of them, and the best one goes on with all.
     seed : int, default 1
+    lower : float, default 0
+        Iterations over more than 10,000 points end when one lowers the sum by a smaller share; 0: when no point changes
+        its centre any more.
 
     Returns
     -------
     Fit
-        `starts` times some 20 passes over at most 10,000 points, and as many over all.
+        `starts` times some passes over at most 10,000 points, the best some tens more, and as many over all.
     """
     random = np.random.default_rng(seed)
     few = points[:: -(-len(points) // FEW)]
-    found = [_lloyd(few, start(few, k, random)) for _ in range(starts)]
+    found = [_lloyd(few, start(few, k, random), NEARLY) for _ in range(starts)]
     best = _searched_on(few, min(found, key=lambda one: one.sums.within), random)
-    return best if len(few) == len(points) else _lloyd(points, best.centres)
+    few_centres = _lloyd(few, best.centres)
+    return few_centres if len(few) == len(points) else _lloyd(points, few_centres.centres, lower)
 
 
 def start(points: Floats, k: int, random: np.random.Generator) -> Floats:
@@ -134,7 +138,7 @@ def nearest(points: Floats, centres: Floats) -> Ints:
 
 def add_up(points: Floats, centres: Floats) -> Sums:
     """Add up points by their nearest centre: one pass."""
-    return _sums(points, centres, nearest(points, centres))
+    return _given(points, centres)[1]
 
 
 def moved(centres: Floats, sums: Sums) -> Floats:
@@ -205,28 +209,39 @@ def adjusted_rand(one: Ints, other: Ints) -> float:
     one, other : (n,) arrays of int
         For each point its group, from 0.
     """
-    pairs = np.zeros((int(one.max()) + 1, int(other.max()) + 1))
-    np.add.at(pairs, (one, other), 1.0)
+    counts = np.zeros((int(one.max()) + 1, int(other.max()) + 1))
+    np.add.at(counts, (one, other), 1.0)
+    return agreement(counts)
+
+
+def agreement(counts: Floats) -> float:
+    """Give the adjusted Rand index of two partitions.
+
+    Parameters
+    ----------
+    counts : (m, n) array
+        Points by their group of one and of the other.
+    """
     both, rows, columns, all_ = (
-        float((counts * (counts - 1)).sum() / 2)
-        for counts in (pairs, pairs.sum(axis=1), pairs.sum(axis=0), np.array([float(len(one))]))
+        float((sizes * (sizes - 1)).sum() / 2)
+        for sizes in (counts, counts.sum(axis=1), counts.sum(axis=0), np.array([counts.sum()]))
     )
     expected, most = (rows * columns / all_ if all_ else 0.0), (rows + columns) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)
 
 
-def _lloyd(points: Floats, centres: Floats) -> Fit:
-    """Iterate until no point changes its centre."""
-    of = nearest(points, centres)
+def _lloyd(points: Floats, centres: Floats, lower: float = 0.0) -> Fit:
+    """Iterate until no point changes its centre, or the sum falls by a smaller share."""
+    of, sums = _given(points, centres)
     for _ in range(MOST):
-        sums = _sums(points, centres, of)
+        before, within = of, sums.within
         centres = moved(centres, sums)
         empty = np.flatnonzero(sums.sizes == 0)
         if empty.size:
             far = ((points - centres[of]) ** 2).sum(axis=1)
             centres[empty] = points[np.argsort(-far, kind="stable")[: empty.size]]
-        before, of = of, nearest(points, centres)
-        if (before == of).all():
+        of, sums = _given(points, centres)
+        if (before == of).all() or (not empty.size and sums.within > within * (1 - lower)):
             break
     order = np.lexsort(centres.T[::-1])
     return Fit(centres[order], add_up(points, centres[order]))
@@ -238,7 +253,7 @@ def _searched_on(points: Floats, found: Fit, random: np.random.Generator) -> Fit
         swapped = _swapped(points, found, random)
         if swapped is None:
             return found
-        further = _lloyd(points, swapped)
+        further = _lloyd(points, swapped, NEARLY)
         if further.sums.within >= found.sums.within * (1 - LOWER):
             return found
         found = further
@@ -272,14 +287,25 @@ def _swapped(points: Floats, found: Fit, random: np.random.Generator) -> Floats 
     return None
 
 
-def _sums(points: Floats, centres: Floats, of: Ints) -> Sums:
-    n, k = len(points), len(centres)
-    members = sparse.csr_array((np.ones(n), of, np.arange(n + 1)), shape=(n, k)).T
-    within = sum(
-        float(((points[at : at + BLOCK] - centres[of[at : at + BLOCK]]) ** 2).sum()) for at in range(0, n, BLOCK)
-    )
-    squares = np.bincount(of, weights=(points**2).sum(axis=1), minlength=k).astype(np.float64)
-    return Sums(np.bincount(of, minlength=k).astype(np.float64), np.asarray(members @ points), squares, within)
+def _given(points: Floats, centres: Floats) -> tuple[Ints, Sums]:
+    """Give each point to the nearest centre, and add them up."""
+    k, d = centres.shape
+    half = (centres**2).sum(axis=1) / 2
+    all_of = np.empty(len(points), dtype=np.int64)
+    sizes, sums, squares, within = np.zeros(k), np.zeros((k, d)), np.zeros(k), 0.0
+    for at in range(0, len(points), BLOCK):
+        x = points[at : at + BLOCK]
+        of = (half - x @ centres.T).argmin(axis=1)
+        # A product with ones where a point is of a centre is quicker than to add point by point.
+        is_of = np.zeros((len(x), k))
+        is_of[np.arange(len(x)), of] = 1.0
+        apart = x - centres[of]
+        all_of[at : at + BLOCK] = of
+        sizes += is_of.sum(axis=0)
+        sums += is_of.T @ x
+        squares += np.einsum("ij,ij->i", x, x) @ is_of
+        within += float(np.einsum("ij,ij->", apart, apart))
+    return all_of, Sums(sizes, sums, squares, within)
 
 
 def _squared(points: Floats, among: Floats) -> Floats:

@@ -62,7 +62,8 @@ def told(found: Sequence[Found]) -> list[Found]:
         ways = len(one.centres)
         kept.setdefault(ways, replace(one, k=ways))
         if ways < one.k:  # and so it is for every greater k
-            reason = f"customers differ in {ways} ways only" if ways > 1 else "all customers are alike"
+            alike = f"customers differ in {ways} ways only" if ways > 1 else "all customers are alike"
+            reason = f"{alike}; other features may tell more apart"
             untold = [Found(other.k, [], None, reason=reason) for other in found[place:]]
             return [*kept.values(), *untold]
     return list(kept.values())

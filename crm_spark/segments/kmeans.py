@@ -5,7 +5,8 @@ distances add up to least: by our own kernel (`lloyd`), or by MLlib (`mllib`), i
 allowed, one is taken by the silhouette, the elbow or stability (`choice`). A customer is of the segment whose centre is
 nearest.
 
-Segments are numbered by what their customers brought, the greatest mean first.
+Segments are numbered by what their customers brought, the greatest mean first; where there was a run before, they keep
+its numbers (`former`).
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,6 @@ from crm_spark.segments.choice import By, Centres, Found, choose, told
 FEATURES = ("recency_days", "purchase_days", "rhythm_days", "basket_value")
 K = range(3, 9)  # two segments tell apart who bought again and who did not, which needs no model
 MEASURES = ("silhouette", "stability", "within")
-A_PART = 100_000  # customers of a partition: many enough that a task pays, few enough for a worker
 
 Engine = Literal["lloyd", "mllib"]
 
@@ -60,11 +60,18 @@ SEGMENTS = Table(
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
         Field("as_of", "date", "the day the segments speak for"),
-        Field("segment_id", "int", "1 (whose customers brought most on average) to k", nullable=True),
+        Field(
+            "segment_id",
+            "int",
+            "its number for good; at first 1 (whose customers brought most on average) to k",
+            nullable=True,
+        ),
         Field("segment", "string", "what sets it apart from all customers, in words", nullable=True),
         Field("distance", "double", "to its centre, in standard deviations of prepared features", nullable=True),
         Field("reason", "string", "why there is no segment", nullable=True),
+        Field("learned_on", "date", "the day on which the segments were learned", nullable=True),
     ],
+    version=2,
 )
 
 MODEL = Table(
@@ -73,19 +80,22 @@ MODEL = Table(
     owns="as_of",
     key=["as_of", "parameter", "feature", "number"],
     columns=[
-        Field("as_of", "date", "the day it was learned on"),
+        Field("as_of", "date", "the day it was used for"),
         Field(
             "parameter",
             "string",
             "of a feature: missing, low, high, is_logarithm, mean, deviation; of a segment: centre; of a k: "
-            "silhouette, stability, within (sum of squares within segments)",
+            "silhouette, stability, within (sum of squares within segments); of all: agreement (adjusted Rand index of "
+            "these segments and those of the last run, of the same customers)",
         ),
-        Field("feature", "string", "the feature; all for a k"),
+        Field("feature", "string", "the feature; all for a k and for all"),
         Field("number", "int", "segment of a centre, k of a measure of it, else 0"),
         Field("value", "double", "the centre is in standard deviations", nullable=True),
         Field("segment", "string", "name of the segment of a centre", nullable=True),
         Field("reason", "string", "why there is no value, or why it tells nothing", nullable=True),
+        Field("learned_on", "date", "the day it was learned on", nullable=True),
     ],
+    version=2,
 )
 
 NOBODY = "there was no customer to learn segments from"
@@ -119,9 +129,10 @@ def fit(
     Returns
     -------
     DataFrame of MODEL
-        Prepared customers are kept for the search, after one shuffle: a hash of the key lays them out in one
-        partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever they
-        lay. Up to 100,000 of them are one more job for all k, more are some ten more. The driver sees centres alone.
+        Prepared customers are kept for the search. Up to 100,000 of them are one more job for all k, more are some five
+        more. The driver sees centres alone. MLlib's search begins with a shuffle: a hash of the key lays customers out
+        in one partition for each 100,000 of them, sorted, so that the same customers give the same segments wherever
+        they lay; our own needs no layout.
 
     Raises
     ------
@@ -134,7 +145,7 @@ def fit(
     placed = of_day.crossJoin(F.broadcast(preparation.wide(learned, features)))
     prepared = placed.select("customer_id", "spend", preparation.point(features).alias("point"))
     size = of_day.count()
-    points = lay_out(prepared, size).localCheckpoint()
+    points = (lay_out(prepared, size) if search.engine == "mllib" else prepared).localCheckpoint()
     found = told(_search(points, sorted(set(k)), search, size, len(features))) if size else []
     centres = choose(found, search.by).centres if found else []
     segments = _numbered(points, centres, features)
@@ -158,10 +169,7 @@ def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Seque
     DataFrame of SEGMENTS
         One pass, no shuffle.
     """
-    of_day = customers.where(F.col("as_of") == F.lit(as_of))
-    known = preparation.wide(model, features).crossJoin(_wide(model, features))
-    placed = of_day.crossJoin(F.broadcast(known)).withColumn("point", preparation.point(features))
-    found = placed.withColumn("nearest", nearest(features))
+    found = place(customers.where(F.col("as_of") == F.lit(as_of)), model, features)
     is_found = F.col("nearest.distance").isNotNull()
     reason = F.when(F.size("centres") == 0, F.lit(NOBODY)).otherwise(F.lit("its segments have other features"))
     return found.select(
@@ -171,12 +179,20 @@ def predict(customers: DataFrame, model: DataFrame, as_of: date, features: Seque
         F.when(is_found, F.col("nearest.segment")).alias("segment"),
         F.sqrt("nearest.distance").alias("distance"),
         F.when(~is_found, reason).alias("reason"),
+        F.when(is_found, F.col("learned_on")).alias("learned_on"),
     )
+
+
+def place(customers: DataFrame, model: DataFrame, features: Sequence[str]) -> DataFrame:
+    """Add `nearest`, the segment whose centre is nearest with its squared distance, and what tells it."""
+    known = preparation.wide(model, features).crossJoin(_wide(model, features))
+    placed = customers.crossJoin(F.broadcast(known)).withColumn("point", preparation.point(features))
+    return placed.withColumn("nearest", nearest(features))
 
 
 def lay_out(customers: DataFrame, size: int) -> DataFrame:
     """Lay out customers by a hash of the key in one partition for each 100,000, sorted in each."""
-    return customers.repartition(1 + size // A_PART, "customer_id").sortWithinPartitions("customer_id")
+    return customers.repartition(1 + size // lloyd.A_PART, "customer_id").sortWithinPartitions("customer_id")
 
 
 def nearest(features: Sequence[str]) -> Column:
@@ -246,7 +262,8 @@ def _listed(
         coordinates.withColumns({**centres, "reason": F.lit(None).cast("string")}),
         scores.withColumn("segment", F.lit(None).cast("string")),
     ]
-    rows = [part.withColumn("as_of", F.lit(as_of)).select(*MODEL.names) for part in parts]
+    days = {name: F.lit(as_of) for name in ("as_of", "learned_on")}
+    rows = [part.withColumns(days).select(*MODEL.names) for part in parts]
     return rows[0].unionByName(rows[1]).unionByName(rows[2])
 
 
@@ -258,8 +275,10 @@ def _measured(found: Found) -> list[tuple[str, str, int, float | None, str | Non
 
 
 def _wide(model: DataFrame, features: Sequence[str]) -> DataFrame:
-    """Give the centres as one row with an array, by number."""
+    """Give the centres as one row with an array, by number, and the day they were learned on."""
     at = F.array(*[F.max(F.when(F.col("feature") == feature, F.col("value"))) for feature in features])
     centres = model.where(F.col("parameter") == "centre").groupBy("number")
-    known = centres.agg(F.max("segment").alias("segment"), at.alias("at"))
-    return known.agg(F.sort_array(F.collect_list(F.struct("number", "segment", "at"))).alias("centres"))
+    day = F.max(F.coalesce("learned_on", "as_of")).alias("learned_on")
+    known = centres.agg(F.max("segment").alias("segment"), at.alias("at"), day)
+    listed = F.sort_array(F.collect_list(F.struct("number", "segment", "at"))).alias("centres")
+    return known.agg(listed, F.max("learned_on").alias("learned_on"))

@@ -37,7 +37,8 @@ def alike(segment_profiles: DataFrame) -> Section:
         order_by=["segment_id"],
         note=(
             "Found by k-means: a customer is of the segment whose middle is nearest. A name tells what sets the "
-            "segment most apart from all customers. The first is the one whose customers spent most on average."
+            "segment most apart from all customers. A segment keeps its number and, while it is true, its name from "
+            "run to run; in the first run the first is the one whose customers spent most on average."
         ),
         empty=NONE,
     )
@@ -47,7 +48,7 @@ def _alike_told(segments: Rows) -> str:
     customers = sum(segment["customers"] for segment in segments)
     if len(segments) == 1:
         return f"All {customers:,} customers are alike: there is one segment."
-    first = segments[0]
+    first = max(segments, key=lambda segment: segment["spend"] / segment["customers"])
     return (
         f"{customers:,} customers fall into {len(segments)} segments; those of “{first['segment']}” spent most each: "
         f"{first['customers_share']:,.1f} % of the customers brought {first['spend_share']:,.1f} % of the money."
@@ -83,8 +84,8 @@ def apart(segment_profiles: DataFrame, segment_model: DataFrame) -> Section:
         },
         order_by=["segment_id", "feature"],
         note=(
-            "0 is the mean of all customers; two in three lie between -1 and 1 in most features. Outliers and the "
-            "long tails of days, counts and money are drawn in before."
+            "0 is the mean of all customers as the segments were learned; two in three lie between -1 and 1 in most "
+            "features. Outliers and the long tails of days, counts and money are drawn in before."
         ),
         empty=NONE,
     )

@@ -1,8 +1,12 @@
 """The search for segments by the kernel `kmeans`: in one worker, and for many customers in few passes over all.
 
-A sample of customers, or all where they are few, goes to one worker, which finds the centres of every number of
-segments. Where there are more customers, Lloyd's iterations go on from these centres with all of them: each pass
-serves all numbers of segments, and only sums come back. A silhouette follows from the sums in one more pass.
+All customers where they are few, or each of some samples of them, go to one worker, which finds the centres of every
+number of segments. Where there are more customers, Lloyd's iterations go on with all of them, from the centres that are
+nearest to these: what a sample finds best need not be best for all. Each pass serves all numbers of segments, and only
+sums come back. A silhouette follows from the sums in one more pass.
+
+The same customers give the same centres wherever they lie. One worker sorts its customers. With all of them coordinates
+are whole multiples of 2^-24: their sums are exact, and so the same in any order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from crm_spark.kernels import kmeans
@@ -20,22 +24,28 @@ from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import matrix
 from crm_spark.segments.choice import Found, settled
 
-IN_ONE = 100_000  # customers whom one worker takes, about
+IN_ONE = 100_000  # customers whom one worker takes
+SAMPLE, SAMPLES = 30_000, 4  # of more, customers of a sample in which the search begins, about; samples
+A_PART = 250_000  # customers of a partition: many enough that a task pays, few enough for a worker
 FINENESS = 1_000_000
 PASSES, LOWER = 30, 1e-5  # at most so many, until the sum of squares falls by a smaller share in one
+ONE = 2.0**24  # of what coordinates are multiples; a hundred million customers within 3 deviations add up exactly
+DIGITS = 10  # of a sum of squares, whose last ones change with the order
 
 SUMS = "sizes array<double>, sums array<double>, squares array<double>, within double"
 STARTED = f"k int, centres array<double>, {SUMS}, silhouette double, stability double"
-SUMMED = f"part int, k int, {SUMS}"
+SUMMED = f"k int, {SUMS}"
 
 
-def search(points: DataFrame, ks: Sequence[int], starts: int, size: int, width: int) -> list[Found]:
+def search(
+    points: DataFrame, ks: Sequence[int], starts: int, size: int, width: int, is_judged: bool = True
+) -> list[Found]:
     """Find the centres of each number of segments.
 
     Parameters
     ----------
     points : DataFrame
-        `customer_id` and `point`, an array of double; on a fixed layout, sorted in each part. Best persisted.
+        `customer_id` and `point`, an array of double. Best persisted.
     ks : sequence of int
         Rising.
     starts : int
@@ -44,24 +54,29 @@ def search(points: DataFrame, ks: Sequence[int], starts: int, size: int, width: 
         Customers, one or more.
     width : int
         Coordinates of a point.
+    is_judged : bool, default True
+        Whether silhouette and stability are told.
 
     Returns
     -------
     list of Found
-        One pass, in which 100,000 customers at most go to one worker. Where there are more, some ten passes more over
+        One pass, in which 100,000 customers at most go to one worker. Where there are more, some five passes more over
         points packed in blocks. The driver sees sums by centre alone.
     """
-    place = F.pmod(F.xxhash64(F.lit("sample"), "customer_id"), F.lit(FINENESS))
-    share = min(1.0, IN_ONE / size)
-    sample = points.where(place < int(share * FINENESS)) if share < 1 else points
+    is_few = size <= IN_ONE
+    begin = partial(_start, ks=tuple(ks), starts=starts, width=width, is_all=is_few, is_judged=is_judged)
     # By hash: so every n-th customer is anyone.
     by = F.xxhash64("customer_id"), F.col("customer_id")
-    together = sample.repartition(1).sortWithinPartitions(*by).select("point")
-    rows = together.mapInArrow(partial(_start, ks=tuple(ks), starts=starts, width=width), STARTED).collect()
-    found = {row["k"]: row for row in rows}
-    if share == 1:
+    if is_few:
+        together = points.repartition(1).sortWithinPartitions(*by).select("point")
+        found = {row["k"]: row for row in together.mapInArrow(begin, STARTED).collect()}
         return [_found(k, _shaped(found[k]["centres"], width), _read(found[k], width), found[k]) for k in ks]
-    return _refined(points, found, width)
+    place = F.pmod(F.xxhash64(F.lit("sample"), "customer_id"), F.lit(FINENESS))
+    share = min(SAMPLE / size, 1 / SAMPLES)
+    sampled = points.withColumn("sample", F.floor(place / (share * FINENESS)).cast("int"))
+    apart = sampled.where(F.col("sample") < SAMPLES).repartitionById(SAMPLES, "sample")
+    rows = apart.sortWithinPartitions(*by).select("point").mapInArrow(begin, STARTED).collect()
+    return _refined(points, rows, size, width, is_judged)
 
 
 def _found(k: int, centres: Floats, sums: Sums, row: Row, silhouette: float | None = None) -> Found:
@@ -69,7 +84,7 @@ def _found(k: int, centres: Floats, sums: Sums, row: Row, silhouette: float | No
     return Found(
         k,
         [[settled(at) for at in centre] for centre in centres.tolist()],
-        settled(sums.within),
+        float(f"{sums.within:.{DIGITS}g}"),
         None if told is None else settled(told),
         None if row["stability"] is None else settled(row["stability"]),
     )
@@ -78,43 +93,47 @@ def _found(k: int, centres: Floats, sums: Sums, row: Row, silhouette: float | No
 # -- with all customers
 
 
-def _refined(points: DataFrame, found: Mapping[int, Row], width: int) -> list[Found]:
-    """Go on from the centres of the sample."""
-    part: Column = F.spark_partition_id().alias("part")
-    blocks = points.select(part, "point").mapInArrow(partial(_pack, width=width), "part int, block binary")
-    blocks = blocks.localCheckpoint()
-    centres = {k: _shaped(row["centres"], width) for k, row in found.items()}
+def _refined(points: DataFrame, rows: Sequence[Row], size: int, width: int, is_judged: bool) -> list[Found]:
+    """Of the centres of the samples take the nearest for each number, and go on from these."""
+    blocks = points.select("point").mapInArrow(partial(_pack, width=width), "block binary")
+    # A table may lie in one file.
+    blocks = blocks.repartition(1 + size // A_PART).localCheckpoint()
+    began = {at: _shaped(row["centres"], width) for at, row in enumerate(rows)}
     best: dict[int, tuple[Floats, Sums]] = {}
-    going = set(centres)
+    told: dict[int, Row] = {}
+    for at, sums in sorted(_pass(blocks, began, width).items()):
+        k = rows[at]["k"]
+        if k not in best or sums.within < best[k][1].within:
+            best[k], told[k] = (began[at], sums), rows[at]
+    going = {k: kmeans.moved(*one) for k, one in best.items()}
     for _ in range(PASSES):
         if not going:
             break
-        for k, sums in _pass(blocks, {k: centres[k] for k in going}, width).items():
-            is_settled = k in best and sums.within >= best[k][1].within * (1 - LOWER)
-            if k not in best or sums.within < best[k][1].within:
-                best[k] = centres[k], sums
-            centres[k] = kmeans.moved(centres[k], sums)
-            if is_settled:
-                going.discard(k)
-    told = {k: one for k, one in best.items() if len(one[0]) > 1}
-    silhouettes = _silhouettes(blocks, told, width)
-    return [_found(k, *best[k], found[k], silhouettes.get(k)) for k in sorted(best)]
+        for k, sums in _pass(blocks, going, width).items():
+            before = best[k][1].within
+            if sums.within < before:
+                best[k] = going[k], sums
+            if sums.within < before * (1 - LOWER):
+                going[k] = kmeans.moved(going[k], sums)
+            else:
+                del going[k]
+    judged = {k: one for k, one in best.items() if len(one[0]) > 1 and is_judged}
+    silhouettes = _silhouettes(blocks, judged, width) if judged else {}
+    return [_found(k, *best[k], told[k], silhouettes.get(k)) for k in sorted(best)]
 
 
 def _pass(blocks: DataFrame, centres: Mapping[int, Floats], width: int) -> dict[int, Sums]:
     """Add up all points by their nearest centre, for each number of centres."""
-    rows = blocks.mapInArrow(partial(_sum, centres=dict(centres), width=width), SUMMED).collect()
     found: dict[int, Sums] = {}
-    for row in sorted(rows, key=lambda row: (row["part"], row["k"])):
+    for row in blocks.mapInArrow(partial(_sum, centres=dict(centres), width=width), SUMMED).collect():
         sums = _read(row, width)
         found[row["k"]] = found[row["k"]] + sums if row["k"] in found else sums
     return found
 
 
 def _silhouettes(blocks: DataFrame, told: Mapping[int, tuple[Floats, Sums]], width: int) -> dict[int, float]:
-    rows = blocks.mapInArrow(partial(_judge, told=dict(told), width=width), "part int, k int, sum double").collect()
     totals: dict[int, float] = {}
-    for row in sorted(rows, key=lambda row: (row["part"], row["k"])):
+    for row in blocks.mapInArrow(partial(_judge, told=dict(told), width=width), "k int, sum double").collect():
         totals[row["k"]] = totals.get(row["k"], 0.0) + row["sum"]
     return {k: total / float(told[k][1].sizes.sum()) for k, total in totals.items()}
 
@@ -131,14 +150,16 @@ def _shaped(numbers: Sequence[float], width: int) -> Floats:
 # -- lifted: Arrow in, Arrow out
 
 
-def _start(batches: Iterator[pa.RecordBatch], ks: tuple[int, ...], starts: int, width: int) -> Iterator[pa.RecordBatch]:
+def _start(
+    batches: Iterator[pa.RecordBatch], ks: tuple[int, ...], starts: int, width: int, is_all: bool, is_judged: bool
+) -> Iterator[pa.RecordBatch]:
     """Find centres among all points at hand, with all that is told of them."""
     points = np.concatenate([matrix(batch.column("point"), width) for batch in batches])
     for k in ks:
-        fit = kmeans.fit(points, k, starts)
+        fit = kmeans.fit(points, k, starts, lower=0.0 if is_all else LOWER)
         silhouette = stability = None
-        if len(fit.centres) > 1:
-            silhouette = kmeans.silhouettes(points, fit.centres, fit.sums) / len(points)
+        if len(fit.centres) > 1 and is_judged:
+            silhouette = kmeans.silhouettes(points, fit.centres, fit.sums) / len(points) if is_all else None
             stability = kmeans.stability(points, fit.centres)
         told = {"k": k, "centres": fit.centres.ravel(), **_written(fit.sums)}
         yield _row({**told, "silhouette": silhouette, "stability": stability})
@@ -147,35 +168,35 @@ def _start(batches: Iterator[pa.RecordBatch], ks: tuple[int, ...], starts: int, 
 def _pack(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            block = matrix(batch.column("point"), width).tobytes()
-            yield pa.RecordBatch.from_arrays([batch.column("part")[:1], pa.array([block])], ["part", "block"])
+            block = (np.rint(matrix(batch.column("point"), width) * ONE) / ONE).tobytes()
+            yield pa.RecordBatch.from_arrays([pa.array([block])], ["block"])
 
 
-def _blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[tuple[int, Floats]]:
+def _blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[Floats]:
     for batch in batches:
-        for part, block in zip(batch.column("part").to_pylist(), batch.column("block").to_pylist(), strict=True):
-            yield part, np.frombuffer(block).reshape(-1, width)
+        for block in batch.column("block"):
+            yield np.frombuffer(block.as_buffer()).reshape(-1, width)
 
 
 def _sum(batches: Iterator[pa.RecordBatch], centres: dict[int, Floats], width: int) -> Iterator[pa.RecordBatch]:
-    found: dict[tuple[int, int], Sums] = {}
-    for part, points in _blocks(batches, width):
+    found: dict[int, Sums] = {}
+    for points in _blocks(batches, width):
         for k, at in centres.items():
             sums = kmeans.add_up(points, at)
-            found[part, k] = found[part, k] + sums if (part, k) in found else sums
-    for (part, k), sums in found.items():
-        yield _row({"part": part, "k": k, **_written(sums)})
+            found[k] = found[k] + sums if k in found else sums
+    for k, sums in found.items():
+        yield _row({"k": k, **_written(sums)})
 
 
 def _judge(
     batches: Iterator[pa.RecordBatch], told: dict[int, tuple[Floats, Sums]], width: int
 ) -> Iterator[pa.RecordBatch]:
-    found: dict[tuple[int, int], float] = {}
-    for part, points in _blocks(batches, width):
+    found: dict[int, float] = {}
+    for points in _blocks(batches, width):
         for k, of in told.items():
-            found[part, k] = found.get((part, k), 0.0) + kmeans.silhouettes(points, *of)
-    for (part, k), total in found.items():
-        yield _row({"part": part, "k": k, "sum": total})
+            found[k] = found.get(k, 0.0) + kmeans.silhouettes(points, *of)
+    for k, total in found.items():
+        yield _row({"k": k, "sum": total})
 
 
 def _written(sums: Sums) -> dict[str, Any]:

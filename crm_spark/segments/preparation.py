@@ -71,8 +71,9 @@ def learn(customers: DataFrame, features: Sequence[str], tail: float) -> DataFra
 def reason() -> Column:
     """Why a step of `learn` has no value, or tells nothing."""
     missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
-    is_deviation = F.col("parameter") == "deviation"
-    return F.coalesce(missing, F.when(is_deviation & (F.col("value") == 0), F.lit("all customers are alike in it")))
+    is_alike = (F.col("parameter") == "deviation") & (F.col("value") == 0)
+    why = F.coalesce(missing, F.when(is_alike, F.lit("all customers are alike in it")))
+    return F.concat(why, F.lit(": it tells nobody apart and may be left out of `features`"))
 
 
 def wide(learned: DataFrame, features: Sequence[str]) -> DataFrame:

@@ -6,8 +6,10 @@ Any other numeric column can be a feature too; its words are made of its name.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from re import sub
 
 APART = 0.5  # standard deviations from the mean of all, from which on a trait is one
+STILL_APART = 0.25  # from which on a segment that was called by a trait is called so again
 AVERAGE, EVERYBODY = "near the average", "All customers"
 
 
@@ -69,32 +71,52 @@ def trait(feature: str) -> Trait:
     return TRAITS.get(feature, Trait(f"high {words}", f"low {words}", f"{words}: {{}}", decimals=2))
 
 
-def names(centres: Sequence[Sequence[float]], features: Sequence[str]) -> list[str]:
+def names(
+    centres: Sequence[Sequence[float]], features: Sequence[str], former: Sequence[str | None] | None = None
+) -> list[str]:
     """Name each segment by what sets it most apart.
 
     Its traits are the features whose centre lies half a standard deviation or more from the mean of all, the
     furthest first. A name has two of them, or as many more as it takes until no two segments have one name; where
-    all do not suffice, the later ones get a number.
+    all do not suffice, the later ones get a number. A former name stays as long as all that it tells is so, by a
+    quarter of a standard deviation or more.
 
     Parameters
     ----------
     centres : sequence of sequence of float
         Of each segment, in the order in which equal names are numbered: its centre, in standard deviations.
+    former : sequence of str, optional
+        For each what it was called, or None; no two are equal.
     """
     if len(centres) == 1:
         return [EVERYBODY]
+    before = former or [None] * len(centres)
+    kept = [name if name and _holds(name, at, features) else None for name, at in zip(before, centres, strict=True)]
     found = [_traits(centre, features) for centre in centres]
     for most in range(2, max(len(features), 2) + 1):
-        named = [", ".join(traits[:most]) or AVERAGE for traits in found]
+        told = [(", ".join(traits[:most]) or AVERAGE).capitalize() for traits in found]
+        named = [was or name for was, name in zip(kept, told, strict=True)]
         if len(set(named)) == len(named):
             break
-    counts = {name: count(1) for name in named}
-    numbered = [(name, next(counts[name])) for name in named]
-    return [name.capitalize() if place == 1 else f"{name.capitalize()} ({place})" for name, place in numbered]
+    taken = {name for name in kept if name}
+    for place, name in enumerate(named):
+        if not kept[place]:
+            numbered = (name if number == 1 else f"{name} ({number})" for number in count(1))
+            named[place] = next(free for free in numbered if free not in taken)
+            taken.add(named[place])
+    return named
 
 
-def _traits(centre: Sequence[float], features: Sequence[str]) -> list[str]:
+def _holds(name: str, centre: Sequence[float], features: Sequence[str]) -> bool:
+    """Whether all that a former name tells is still so."""
+    plain = sub(r" \(\d+\)$", "", name).lower()
+    if plain == AVERAGE:
+        return not _traits(centre, features)
+    return set(plain.split(", ")) <= {told.lower() for told in _traits(centre, features, STILL_APART)}
+
+
+def _traits(centre: Sequence[float], features: Sequence[str], least: float = APART) -> list[str]:
     apart = sorted(zip(centre, features, strict=True), key=lambda one: -abs(one[0]))
     return [
-        trait(feature).much if value > 0 else trait(feature).little for value, feature in apart if abs(value) >= APART
+        trait(feature).much if value > 0 else trait(feature).little for value, feature in apart if abs(value) >= least
     ]

@@ -5,13 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
 
 from crm_spark.core import runner
 from crm_spark.core.config import Place
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.lake import Lake
 from crm_spark.features.snapshot import CUSTOMER_FEATURES
+from crm_spark.segments.drift import DRIFT
 from crm_spark.segments.kmeans import MODEL, SEGMENTS
+from crm_spark.segments.migration import MIGRATION
 from crm_spark.segments.profiles import PROFILES
 from jobs.customer_segments import customer_segments
 from tests.segments.test_kmeans import drawn
@@ -46,7 +49,8 @@ def fill(lake: Lake) -> None:
 
 
 def tables(lake: Lake) -> list[list[str]]:
-    return [sorted(str(tuple(row)) for row in lake.current(table).collect()) for table in (SEGMENTS, PROFILES, MODEL)]
+    made = (SEGMENTS, PROFILES, MODEL, MIGRATION, DRIFT)
+    return [sorted(str(tuple(row)) for row in lake.current(table).collect()) for table in made]
 
 
 def told(place: Place, **settings: Any) -> Place:
@@ -62,10 +66,21 @@ def test_run_twice_the_rows_are_the_same_and_other_days_stay(lake: Lake, place: 
     runner.run(customer_segments, lake, few, AS_OF)
     once = tables(lake)
     again = runner.run(customer_segments, lake, few, AS_OF)
-    assert again.rows == {"customer_segments": 240, "segment_profiles": 3, "segment_model": 2 * 6 + 3 * 2 + 3}
+    ways = lake.current(MIGRATION).where(F.col("as_of") == F.lit(AS_OF)).collect()
+    assert again.rows == {
+        "customer_segments": 240,
+        "segment_profiles": 3,
+        "segment_model": 2 * 6 + 3 * 2 + 3 + 1,
+        "segment_migration": len(ways),
+        "segment_drift": 4 * 2 + 1,
+    }
+    assert sum(row["customers"] for row in ways if row["from_id"]) == 60
     assert tables(lake) == once
     for first, both in zip(before, once, strict=True):
         assert set(first) < set(both)
+    kept = runner.run(customer_segments, lake, told(place, features=["recency_days", "spend"], refit_days=60), AS_OF)
+    assert kept.rows["segment_model"] == again.rows["segment_model"] - 1, "nothing was learned that could agree"
+    assert {row["learned_on"] for row in lake.current(SEGMENTS).collect()} == {FIRST}
     sentences = [row["sentence"] for row in lake.current(PROFILES).where("segment_id = 1").collect()]
     assert all("last purchase" in sentence and "spent" in sentence for sentence in sentences)
 

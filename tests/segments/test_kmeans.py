@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from scipy.cluster.vq import kmeans2
 
-from crm_spark.segments import choice, kmeans, lloyd
+from crm_spark.segments import choice, kmeans, lloyd, preparation
 
 AS_OF = date(2026, 1, 31)
 FEATURES = ["recency_days", "purchase_days", "basket_value"]
@@ -122,8 +122,9 @@ def test_the_rows_are_the_same_however_they_lie_and_other_days_change_nothing(
     spark: SparkSession, learned: tuple[DataFrame, DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Three partitions of the search, begun with a part of the customers.
-    monkeypatch.setattr(kmeans, "A_PART", 100)
+    monkeypatch.setattr(lloyd, "A_PART", 100)
     monkeypatch.setattr(lloyd, "IN_ONE", 120)
+    monkeypatch.setattr(lloyd, "SAMPLES", 2)
     later = features_of(spark, [("z", 1, 900, 1e6, 9e8)], date(2026, 2, 1))
     answers = []
     for partitions in (1, 2, 7):
@@ -181,6 +182,7 @@ def test_customers_who_were_not_there_are_placed_without_a_new_fit(
     assert all(row["as_of"] == day and row["reason"] is None and row["distance"] >= 0 for row in placed.values())
 
 
+LEFT_OUT = "it tells nobody apart and may be left out of `features`"
 CASES: dict[str, tuple[list[Customer], list[int], int]] = {
     # customers, k, segments to find
     "nobody": ([], [2, 3], 0),
@@ -217,11 +219,15 @@ def test_hard_cases_have_a_result_or_a_reason_and_no_number_that_is_none(spark: 
         assert (row["value"] is not None) or row["reason"]
     if count == 1:
         assert {row["segment"] for row in segments} == {"All customers"}
-        assert {row["reason"] for row in told if row["parameter"] == "silhouette"} == {"all customers are alike"}
+        reason = "all customers are alike; other features may tell more apart"
+        assert {row["reason"] for row in told if row["parameter"] == "silhouette"} == {reason}
     if count == 2 and len(ks) == 2:
         assert silhouettes(told) == {2: 1.0, 4: None, 5: None}
-        assert "customers differ in 2 ways only" in {row["reason"] for row in told}
+        assert "customers differ in 2 ways only; other features may tell more apart" in {row["reason"] for row in told}
     constant = {row["feature"] for row in told if row["parameter"] == "deviation" and row["value"] == 0}
+    why = {row["feature"]: row["reason"] for row in told if row["parameter"] == "deviation"}
+    assert why["rhythm_days"] == f"no customer has a value: {LEFT_OUT}"
+    assert {why[feature] for feature in constant} <= {f"all customers are alike in it: {LEFT_OUT}"}
     assert ("purchase_days" in constant) == (case not in {"nobody", "more segments than kinds of customers"})
 
 
@@ -251,3 +257,21 @@ def test_without_a_model_that_fits_there_is_a_reason(spark: SparkSession, learne
 def test_arguments_that_cannot_be_are_refused(spark: SparkSession, arguments: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         kmeans.fit(spark.createDataFrame([], DDL), AS_OF, **arguments)
+
+
+def test_infinite_values_and_what_is_no_number_count_as_missing(spark: SparkSession) -> None:
+    rows = [(f"c{n}", n, 1 + n % 3, 9.0, 9.0) for n in range(20)]
+    place = F.pmod(F.col("recency_days"), F.lit(4))
+    odd = (
+        F.when(place == 0, F.lit(float("inf"))).when(place == 1, F.lit(float("-inf"))).when(place == 2, F.lit(math.nan))
+    )
+    plain = F.when(place == 3, F.col("recency_days").cast("double"))
+    features, learned = ["purchase_days", "rhythm_days"], []
+    for values in (plain, F.coalesce(plain, odd)):
+        customers = features_of(spark, rows).withColumn("rhythm_days", values).localCheckpoint()
+        found = preparation.learn(customers, features, TAIL).localCheckpoint()
+        points = preparation.point(features).alias("point")
+        placed = customers.crossJoin(F.broadcast(preparation.wide(found, features))).select("customer_id", points)
+        learned.append((found.collect(), placed.collect()))
+    assert learned[0] == learned[1]
+    assert all(math.isfinite(at) for row in learned[1][1] for at in row["point"])

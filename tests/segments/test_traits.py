@@ -32,3 +32,19 @@ def test_one_segment_is_all_customers_and_none_has_no_name() -> None:
 
 def test_any_other_column_has_words_too() -> None:
     assert names([[1.0], [-1.0]], ["shoe_size"]) == ["High shoe size", "Low shoe size"]
+
+
+def test_a_former_name_stays_as_long_as_all_that_it_tells_is_so() -> None:
+    former = ["Buy often, large baskets", "Not seen for long", None]
+    now = [[-0.9, 1.0, 0.3], [0.9, -1.2, -0.9], [-0.9, 0.1, -0.9]]
+    assert names(now, FEATURES, former) == [former[0], former[1], "Bought lately, small baskets"]
+    assert names([[-0.9, 1.0, 0.2], *now[1:]], FEATURES, former)[0] == "Buy often, bought lately"
+    assert names([[-0.9, 1.0, -0.9], *now[1:]], FEATURES, former)[0] == "Buy often, bought lately"
+
+
+def test_a_name_that_another_segment_kept_is_not_given_twice() -> None:
+    same = [1.0, -1.0, 0.0]
+    told = "Not seen for long, buy rarely"
+    assert names([same, same, same], FEATURES, [None, told, f"{told} (3)"]) == [f"{told} (2)", told, f"{told} (3)"]
+    average = "Near the average"
+    assert names([[0.0] * 3, same], FEATURES, [average, average.lower()]) == [average, told]
