@@ -23,7 +23,7 @@ OUTCOMES = {"stays": choices.LEAVES, "responds": labels.RESPONDS, "renews": labe
 
 class Config(Settings):
     questions: Annotated[list[Literal["stays", "responds", "renews"]], NamedOnce] = Field(
-        ["stays", "responds", "renews"], min_length=1, description="What is asked."
+        ["stays", "responds"], min_length=1, description="What is asked."
     )
     days: int = Field(
         90, ge=1, le=3650, description="What came true in the last days is learned from; so far ahead scores look."
@@ -38,10 +38,14 @@ class Config(Settings):
         ["channel", "country"],
         description="Columns of customer_features with levels to learn from, of which there are at most 30.",
     )
-    attribute_numbers: Annotated[list[str], NamedOnce] = Field([], description="Numbers among attributes of customers.")
-    attribute_levels: Annotated[list[str], NamedOnce] = Field([], description="Attributes of customers with levels.")
-    trees: int = Field(50, ge=1, le=1000, description="Trees of a forest.")
-    deepest: int = Field(6, ge=1, le=30, description="Splits from the root to a leaf.")
+    attribute_numbers: Annotated[list[str], AfterValidator(labels.free), NamedOnce] = Field(
+        [], description="Numbers among attributes of customers."
+    )
+    attribute_levels: Annotated[list[str], AfterValidator(labels.free), NamedOnce] = Field(
+        [], description="Attributes of customers with levels."
+    )
+    trees: int = Field(30, ge=1, le=1000, description="Trees of a forest.")
+    deepest: int = Field(5, ge=1, le=30, description="Splits from the root to a leaf.")
 
 
 @job(

@@ -19,6 +19,9 @@ DOMAINS = {room.parent.name for room in ROOT.glob("crm_spark/*/__init__.py")} - 
 KEYS = {
     "choice_trees": ["node"],
     "choice_decisions": ["customer_id"],
+    "choice_tree_by_cart": ["node"],
+    "choice_scores": ["customer_id"],
+    "choice_importance": ["attribute"],
     "value_groups": ["grouping", "group"],
     "value_concentration": ["measure", "statistic", "percent"],
     "value_migration": ["grouping", "from_group", "to_group"],

@@ -55,7 +55,8 @@ TREES = Table(
         Field(
             "question",
             "string",
-            f"what is told apart: stays ({STAYS} or {LEAVES}, by what was known before), rfm or kmeans (segments)",
+            f"what is told apart: stays ({STAYS} or {LEAVES}, by what was known before), rfm or kmeans (segments), "
+            "renews (whose contract ends)",
         ),
         *NODES,
     ],

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from crm_spark.features.snapshot import CUSTOMER_FEATURES
+
 RESPONDS, IGNORES = "responds", "does not respond"
 RENEWS, ENDS = "renews", "ends"
 CONTRACT_NUMBERS, CONTRACT_NAMES = ("contract_days", "contract_price"), ("plan",)
@@ -101,6 +103,20 @@ def _runs(day: date) -> Column:
     is_open = F.col("ended_on").isNull() | (F.col("ended_on") > F.lit(day))
     is_kept = F.col("cancelled_on").isNull() | (F.col("cancelled_on") > F.lit(day))
     return (F.col("started_on") <= F.lit(day)) & is_open & is_kept
+
+
+def free(attributes: list[str]) -> list[str]:
+    """Give names of attributes, if none is that of a column which is there already.
+
+    Raises
+    ------
+    ValueError
+        Some are: it names them.
+    """
+    taken = {*CUSTOMER_FEATURES.names, *CONTRACT_NUMBERS, *CONTRACT_NAMES, "told"}
+    if twice := [f"'{name}'" for name in attributes if name in taken]:
+        raise ValueError(f"{', '.join(twice)}: there is a column of that name; call the attribute otherwise")
+    return attributes
 
 
 def told_by_attributes(rows: DataFrame, held: DataFrame, numbers: Sequence[str], names: Sequence[str]) -> DataFrame:

@@ -124,8 +124,8 @@ class Asked:
 class Grown:
     """How forests are grown: of so many trees, so deep."""
 
-    trees: int = 50
-    depth: int = 6
+    trees: int = 30
+    depth: int = 5
 
 
 def learn(

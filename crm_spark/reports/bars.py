@@ -75,7 +75,7 @@ def _lying(
         middles = [top - BAR * (bars - place % bars) for top in tops[1:]]
         if trace.error_y.array is not None:
             _number(figure, trace, middles)
-            trace.update(error_x=trace.error_y, error_y=None)
+            trace.update(error_x=trace.error_y.to_plotly_json(), error_y=None)
         trace.update(x=trace.y, y=middles, customdata=written, width=BAR, orientation="h", hovertemplate=hover)
     for name, top in zip(written, tops, strict=False):
         figure.add_annotation(**BESIDE, text=name, x=0, xref="paper", y=top, yanchor="top", align="left")

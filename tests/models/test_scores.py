@@ -1,19 +1,17 @@
-"""Scores: planted reasons count, chance does not, and of real customers it is as good as others say."""
+"""Scores: planted reasons count, chance does not, and where nothing can be learned there is a reason."""
 
-import csv
 from datetime import date
-from pathlib import Path
 from random import Random
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from crm_spark.models import scores
+from crm_spark.models import score_sections, scores
 from crm_spark.models.scores import Asked, Grown
+from crm_spark.reports.page import gather
 
 SINCE, AS_OF = date(2026, 1, 1), date(2026, 3, 31)
 ASKED = Asked("stays", "stays away", AS_OF, SINCE)
-TELCO = Path(__file__).parents[3] / "shared" / "data" / "telco_churn"
 TYPES = "customer_id string, told string, late double, noise double, channel string, address string, empty double"
 
 
@@ -31,9 +29,10 @@ def customers(spark: SparkSession, reason: float, people: int = 300) -> DataFram
 
 def test_planted_reasons_count_and_every_customer_has_a_score(spark: SparkSession) -> None:
     known = customers(spark, 0.9).localCheckpoint()
-    told, quality, importance = scores.learn(
+    told, *judged = scores.learn(
         known, known.drop("told"), ASKED, ["noise", "late", "empty"], ["channel", "address"], Grown(10, 4)
     )
+    quality, importance = (rows.localCheckpoint() for rows in judged)
     models = {row["model"]: row for row in quality.collect()}
     assert set(models) == {"forest", "logistic", "commonest"}
     forest = models["forest"]
@@ -47,6 +46,13 @@ def test_planted_reasons_count_and_every_customer_has_a_score(spark: SparkSessio
     counts = {row["attribute"]: row["importance"] for row in importance.collect()}
     assert set(counts) == {"noise", "late", "channel"}
     assert min(counts["late"], counts["channel"]) > 0.08 > 2 * abs(counts["noise"])
+
+    page = gather(score_sections.stays(quality))
+    assert page.sentence.startswith("A list of the tenth of customers with the highest scores holds ")
+    assert [row["part"] for row in page.rows] == list(range(0, 101, 10))
+    assert "It is mostly" in gather(score_sections.stays_by(quality, importance)).sentence
+    assert not gather(score_sections.renews(quality)).rows, "nobody asked"
+
     rows = told.collect()
     assert len({row["customer_id"] for row in rows}) == len(rows) == 300
     away = {row["customer_id"]: row["told"] == "stays away" for row in known.collect()}
@@ -72,39 +78,6 @@ def test_what_cannot_be_learned_has_a_reason_and_nothing_else(spark: SparkSessio
     for why, rows in cases.items():
         told, quality, importance = scores.learn(rows, rows, ASKED, ["late"], [])
         assert [row["reason"] for row in quality.collect()] == [why]
+        assert why in gather(score_sections.stays(quality)).sentence
         assert told.isEmpty()
         assert importance.isEmpty()
-
-
-@pytest.mark.skipif(not TELCO.is_dir(), reason="the published data are not beside the checkout")
-def test_of_telco_customers_the_forest_ranks_as_well_as_others_say(spark: SparkSession) -> None:
-    known = telco(spark).localCheckpoint()
-    names = [
-        "Contract",
-        "InternetService",
-        "PaymentMethod",
-        "OnlineSecurity",
-        "TechSupport",
-        "PaperlessBilling",
-        "gender",
-    ]
-    numbers = ["tenure", "MonthlyCharges", "TotalCharges", "SeniorCitizen"]
-    _, quality, importance = scores.learn(known, known, Asked("renews", "Yes", AS_OF, SINCE), numbers, names)
-    models = {row["model"]: row for row in quality.collect()}
-    assert models["forest"]["chose"] == 1_869
-    assert models["forest"]["auc"] >= 0.835
-    assert models["logistic"]["auc"] == pytest.approx(0.845, abs=0.01)
-    first = max(importance.collect(), key=lambda row: row["importance"])
-    assert first["attribute"] in {"tenure", "Contract"}
-
-
-def telco(spark: SparkSession) -> DataFrame:
-    """Every customer as the file has them; blanks are null."""
-    (file,) = TELCO.glob("*.csv")
-    with file.open(encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    made = spark.createDataFrame(
-        [tuple(value.strip() or None for value in row.values()) for row in rows],
-        ", ".join(f"{name} string" for name in rows[0]),
-    )
-    return made.withColumnsRenamed({"customerID": "customer_id", "Churn": "told"})
