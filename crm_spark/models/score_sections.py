@@ -1,12 +1,13 @@
 """What the page tells of scores: how many of those meant are among the highest, and what the scores rest on."""
 
 from collections.abc import Callable
+from math import sqrt
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
-from crm_spark.models.scores import COMMONEST, FOREST, LOGISTIC
+from crm_spark.models.scores import COMMONEST, FOLDS, FOREST, LOGISTIC
 
 NOTE = (
     "A random forest, judged on customers that it has not seen: five times one fifth is held out. AUC is the "
@@ -140,9 +141,10 @@ def _counted(choice_quality: DataFrame, choice_importance: DataFrame, question: 
 
 def _counts_told(whose: str) -> Callable[[Rows], str]:
     def sentence(rows: Rows) -> str:
-        telling = [row["attribute"] for row in rows if row["importance"] > max(2 * (row["spread"] or 0), 0.2)]
+        # Two standard errors of a mean of the folds.
+        telling = [row["attribute"] for row in rows if row["importance"] > 2 * (row["spread"] or 0) / sqrt(FOLDS)]
         if not telling:
-            return f"No single attribute tells {whose}: without any of them the scores would be as good."
+            return f"No attribute by itself tells {whose} beyond chance."
         most = f"It is mostly {telling[0]} that tells {whose}"
         others = f"; then {' and '.join(telling[1:3])}" if telling[1:] else ""
         return f"{most}{others}. {len(telling)} of {len(rows)} attributes count beyond chance."
