@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
 from crm_spark.forecasting import autocorrelation, forecasts, smoothing
-from crm_spark.models import choices, trees
+from crm_spark.models import cart, choices, scores, trees
 from crm_spark.segments import dbscan, drift, former, kmeans, rfm
 from crm_spark.segments import migration as movement
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
@@ -20,6 +20,7 @@ from crm_spark.value.histories import gather, prospects, weeks
 from tests.baskets import test_differences, test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.forecasting import test_forecasts, test_series
+from tests.models import test_scores
 from tests.segments import test_dbscan, test_kmeans
 from tests.value import (
     test_bridge,
@@ -84,11 +85,21 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     series = test_series.gathered(spark).localCheckpoint()
     foretold = test_forecasts.frame(spark)
     arima = forecasts.learn(foretold, 6, 2, test_forecasts.AS_OF).localCheckpoint()
+    people = test_scores.customers(spark, 0.9, 120).selectExpr("*", "noise * late more", "length(address) other")
+    people = people.localCheckpoint()
+    by_cart = cart.fit(people, "told", [trees.Attribute("noise"), trees.Attribute("channel", ("app", "web", "shop"))])
+    few = scores.Grown(5, 3)
+    scored, _, important = scores.learn(
+        people, people, test_scores.ASKED, ["late", "noise", "more", "other"], ["channel"], few
+    )
     with patch.object(dbscan, "A_BOX", 100):
         grouped_by_density = dbscan.cluster(test_dbscan.frame(spark, test_dbscan.drawn(2)), 0.25, 6, 2)
     return {
-        "choice_trees": tree.drop("classes", "counts", "levels"),
+        "choice_trees": tree.drop("classes", "counts", "levels", "branches"),
         "choice_decisions": decided.select("customer_id", "decision"),
+        "choice_tree_by_cart": by_cart.drop("classes", "counts", "levels", "branches"),
+        "choice_scores": scored,
+        "choice_importance": important,
         "customer_density": grouped_by_density,
         "behaviour_series": smoothing.smooth(series, "centred", 4, least=0.5),
         "autocorrelations": autocorrelation.correlate(series, 12),

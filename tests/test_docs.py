@@ -122,6 +122,7 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
             "cohorts",
             "clv_drivers",
             "choice_trees",
+            "choice_scores",
             "contract_values",
             "basket_rules",
             "behaviour_series",

@@ -40,7 +40,8 @@ class Bars:
 
     `stack` names a column whose values are stacked, `beside` another column that gets a bar of its own
     below that of `y`, `only` a column of truth values: where it is false, no bar is drawn. `base` names a column that
-    says where a bar begins, which is else at 0: so bars lead from one number to another.
+    says where a bar begins, which is else at 0: so bars lead from one number to another. `spread` names a column that
+    says by how much `y` may be more or less, drawn as a thin line around the bar's end.
     """
 
     x: str
@@ -50,6 +51,7 @@ class Bars:
     only: str | None = None
     horizontal: bool = False
     base: str | None = None
+    spread: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ CUSTOMERS = Table(
     "Who the customers are: each attribute as last known by the time of the event that told it.",
     owns="keys",
     loaded=True,
+    version=2,
     key=["customer_id"],
     columns=[
         Field("customer_id", "string", "the customer", personal=True),
@@ -39,6 +40,13 @@ CUSTOMERS = Table(
         Field("income_group", "string", "income group as the source says it", nullable=True, personal=True),
         Field("household", "string", "make-up of the household as the source says it", nullable=True, personal=True),
         Field("registered_on", "date", "day of registration", nullable=True),
+        Field(
+            "attributes",
+            "string",
+            "what else the source knows of the customer: a JSON object",
+            nullable=True,
+            personal=True,
+        ),
     ],
 )
 
@@ -69,7 +77,7 @@ CUSTOMER_HISTORY = Table(
     "What each file said of a customer, and at what time: from it `customers` is made.",
     owns="batch",
     loaded=True,
-    version=2,
+    version=3,
     key=["customer_id", "known_at", "row_hash", "file_hash"],
     columns=[
         CUSTOMERS["customer_id"],

@@ -1,7 +1,8 @@
 """Decision trees whose rows may be in several leaves: a missing value goes down every branch, in part.
 
 Rows are (n, k) arrays of numbers: of a numeric attribute its values, of a nominal one the places of levels, from 0;
-NaN is missing. A nominal split has a branch for each level, a numeric one two: at most the threshold, and above.
+NaN is missing. A nominal split has a branch for each level, or for each set of levels; a numeric one two: at most the
+threshold, and above.
 
 References
 ----------
@@ -39,12 +40,15 @@ class Node:
         Up to which a number goes into the first branch; of a nominal attribute NaN.
     sons : list of Node
         One for each branch; a leaf has none.
+    branches : tuple of int
+        Of a nominal attribute the branch of each level; without it each level has its own.
     """
 
     counts: Floats
     attribute: int = -1
     threshold: float = nan
     sons: list[Node] = field(default_factory=list)
+    branches: tuple[int, ...] = ()
 
     @property
     def of_class(self) -> Floats:
@@ -60,7 +64,7 @@ class Node:
     def become_leaf(self) -> None:
         """Cut off what is below."""
         self.counts = self.of_class[None]
-        self.attribute, self.threshold, self.sons = -1, nan, []
+        self.attribute, self.threshold, self.sons, self.branches = -1, nan, [], ()
 
 
 def at(root: Node, path: Path) -> Node:
@@ -90,8 +94,9 @@ def size(node: Node) -> int:
 def branch_of(node: Node, values: Floats) -> NDArray[np.integer]:
     """Tell into which branch each value goes; -1 where it is missing, or of no level."""
     if np.isnan(node.threshold):
-        is_level = (values >= 0) & (values < len(node.counts))
-        return np.where(is_level, np.nan_to_num(values), -1).astype(np.int64)
+        is_level = (values >= 0) & (values < (len(node.branches) or len(node.counts)))
+        places = np.where(is_level, np.nan_to_num(values), -1).astype(np.int64)
+        return np.append(node.branches, -1)[places].astype(np.int64) if node.branches else places
     above = (values >= node.threshold + ROUNDING).view(np.int8)
     is_missing = np.isnan(values)
     return np.where(is_missing, np.int8(-1), above) if is_missing.any() else above
@@ -176,9 +181,11 @@ def read(text: str) -> Node:
 def _told(node: Node) -> dict[str, Any]:
     threshold = None if np.isnan(node.threshold) else node.threshold
     sons = [_told(son) for son in node.sons]
-    return {"counts": node.counts.tolist(), "attribute": node.attribute, "threshold": threshold, "sons": sons}
+    split = {"attribute": node.attribute, "threshold": threshold, "branches": node.branches}
+    return {"counts": node.counts.tolist(), **split, "sons": sons}
 
 
 def _made(told: dict[str, Any]) -> Node:
     threshold = nan if told["threshold"] is None else told["threshold"]
-    return Node(np.array(told["counts"]), told["attribute"], threshold, [_made(son) for son in told["sons"]])
+    sons = [_made(son) for son in told["sons"]]
+    return Node(np.array(told["counts"]), told["attribute"], threshold, sons, tuple(told["branches"]))

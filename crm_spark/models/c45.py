@@ -79,7 +79,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     ValueError
         Nothing can be learned: all that is wrong at once.
     """
-    seen = seen or _accepted(examine(rows, target, attributes), target, attributes, by_ratio, classes)
+    seen = seen or accepted(examine(rows, target, attributes), target, attributes, by_ratio, classes)
     names = list(classes or seen.classes)
     place = F.array_position(F.array(*[F.lit(one) for one in names]), F.col(target)) - 1
     coded = rows.select(codes(attributes).alias("values"), place.alias("class"))
@@ -150,8 +150,12 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
     return Examined(told["rows"], list(told["classes"]), with_missing, useless, mistakes)
 
 
-def _accepted(
-    seen: Examined, target: str, attributes: Sequence[Attribute], by_ratio: bool, classes: Sequence[str] | None
+def accepted(
+    seen: Examined,
+    target: str,
+    attributes: Sequence[Attribute],
+    by_ratio: bool = True,
+    classes: Sequence[str] | None = None,
 ) -> Examined:
     """Refuse what cannot be learned from."""
     wrong = [*seen.mistakes, *[f"'{name}' {why}: leave it out" for name, why in seen.useless.items()]]

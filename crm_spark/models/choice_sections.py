@@ -1,13 +1,21 @@
 """What the page tells of choices: the trees, and how well they tell customers apart."""
 
+from collections.abc import Mapping
+from functools import partial
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Chapter, Rows, Section, Tree, newest
 from crm_spark.models.choices import LEAVES, STAYS
+from crm_spark.models.labels import ENDS, RENEWS
 
+WORDS = {
+    "stays": {LEAVES: "stayed away", STAYS: "bought again"},
+    "renews": {ENDS: "ended a contract", RENEWS: "kept theirs"},
+}
 NOTE = (
-    "A tree by C4.5, learned from four fifths of the customers and judged by the others. A field is as wide as it has "
+    "A tree, learned from four fifths of the customers and judged by the others. A field is as wide as it has "
     "customers, and the darker, the more of them are alike. Associations: who differs, not what would come of change."
 )
 LABELS = {
@@ -40,7 +48,12 @@ def kmeans(choice_trees: DataFrame, choice_models: DataFrame) -> Section:
     return _section(choice_trees, choice_models, "kmeans", "What makes a customer belong to a group of alike ones")
 
 
-SECTIONS = [stays, rfm, kmeans]
+def renews(choice_trees: DataFrame, choice_models: DataFrame) -> Section:
+    """Tell by what those whose contract ends differ from those who renew it."""
+    return _section(choice_trees, choice_models, "renews", "Who renews a contract, and whose ends")
+
+
+SECTIONS = [stays, rfm, kmeans, renews]
 
 
 def _section(choice_trees: DataFrame, choice_models: DataFrame, question: str, title: str) -> Section:
@@ -56,7 +69,7 @@ def _section(choice_trees: DataFrame, choice_models: DataFrame, question: str, t
         title=title,
         chapter=Chapter.CUSTOMERS,
         rows=told.select(*LABELS),
-        sentence=_stays_told if question == "stays" else _belongs_told,
+        sentence=partial(_apart_told, words=WORDS[question]) if question in WORDS else _belongs_told,
         picture=Tree("node", "parent", "label", "rows", "share"),
         labels=LABELS,
         order_by=["node"],
@@ -64,15 +77,16 @@ def _section(choice_trees: DataFrame, choice_models: DataFrame, question: str, t
     )
 
 
-def _stays_told(rows: Rows) -> str:
+def _apart_told(rows: Rows, words: Mapping[str, str]) -> str:
     if rows[0]["reason"] or len(rows) == 1:
         return _nothing(rows)
     leaves = _leaves(rows)
-    away, again = ([row for row in leaves if row["decision"] == one] for one in (LEAVES, STAYS))
     said = [
         f"{row['share']:.0%} of {row['rows']:,.0f} {word} where {row['rule']}"
-        for of_kind, word in ((away, "stayed away"), (again, "bought again"))
-        for row in sorted(of_kind, key=lambda row: -row["share"] * row["rows"])[:1]
+        for decision, word in words.items()
+        for row in sorted(
+            [leaf for leaf in leaves if leaf["decision"] == decision], key=lambda row: -row["share"] * row["rows"]
+        )[:1]
     ]
     return f"{'; '.join(said)}. {_judged(rows)}"
 

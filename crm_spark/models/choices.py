@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.models import c45, trees
+from crm_spark.models import c45, cart, trees
 from crm_spark.models.trees import NODES, Attribute
 
 FEATURES = (
@@ -48,13 +48,15 @@ TREES = Table(
     "choice_trees",
     "By what customers differ who make different choices: trees, a row for each node, as of a day.",
     owns="as_of",
+    version=2,
     key=["as_of", "question", "node"],
     columns=[
         Field("as_of", "date", "the day the trees speak for"),
         Field(
             "question",
             "string",
-            f"what is told apart: stays ({STAYS} or {LEAVES}, by what was known before), rfm or kmeans (segments)",
+            f"what is told apart: stays ({STAYS} or {LEAVES}, by what was known before), rfm or kmeans (segments), "
+            "renews (whose contract ends)",
         ),
         *NODES,
     ],
@@ -132,6 +134,7 @@ def learn(  # noqa: PLR0913, PLR0917 - what is asked, and how
     deepest: int = 4,
     least_share: float = 0.01,
     confidence: float = 0.25,
+    method: str = "c45",
 ) -> tuple[DataFrame, DataFrame]:
     """Learn a tree and judge it.
 
@@ -152,6 +155,8 @@ def learn(  # noqa: PLR0913, PLR0917 - what is asked, and how
         Of the customers, whom two branches must have.
     confidence : float, default 0.25
         Of the limit of errors: the lower, the more is pruned.
+    method : {"c45", "cart"}
+        By C4.5, which has a branch for each level and prunes; or by CART, which splits in two and does not.
 
     Returns
     -------
@@ -160,15 +165,14 @@ def learn(  # noqa: PLR0913, PLR0917 - what is asked, and how
     """
     is_held = F.pmod(F.xxhash64("customer_id"), F.lit(HELD_OUT)) == 0
     rows, apart = customers.where(~is_held), customers.where(is_held)
-    asked, left_out = _asked(rows, numbers, names)
-    seen = c45.examine(rows, "told", asked)
-    left_out += [f"{name} {why}" for name, why in seen.useless.items()]
-    kept = [one for one in asked if one.name not in seen.useless]
-    reason = _no_tree(seen, kept)
+    seen, kept, left_out, reason = look(rows, numbers, names)
     told: list[dict[str, Any]] = []
     if reason is None:
         least = max(2.0, least_share * seen.rows)
-        learned = c45.fit(rows, "told", kept, least=least, confidence=confidence, deepest=deepest, seen=seen)
+        if method == "cart":
+            learned = cart.fit(rows, "told", kept, least=least, deepest=deepest, seen=seen)
+        else:
+            learned = c45.fit(rows, "told", kept, least=least, confidence=confidence, deepest=deepest, seen=seen)
         told = [row.asDict() for row in learned.orderBy("node").collect()]
     tree = customers.sparkSession.createDataFrame([tuple(row.values()) for row in told], trees.DDL)
     decided = F.lit(None).cast("string")
@@ -183,6 +187,29 @@ def learn(  # noqa: PLR0913, PLR0917 - what is asked, and how
     }
     model = _judged(judged, told[0]["decision"] if told else None).withColumns({**keys, **known})
     return tree.withColumns(keys).select(*TREES.names), model.select(*MODELS.names)
+
+
+def look(
+    rows: DataFrame, numbers: Sequence[str], names: Sequence[str]
+) -> tuple[c45.Examined, list[Attribute], list[str], str | None]:
+    """Look at what there is to learn from.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With a column `told`.
+
+    Returns
+    -------
+    (Examined, list of Attribute, list of str, str or None)
+        What was seen, what of it tells something, what was left out and why, and why nothing can be learned. Two
+        passes.
+    """
+    asked, left_out = _asked(rows, numbers, names)
+    seen = c45.examine(rows, "told", asked)
+    left_out += [f"{name} {why}" for name, why in seen.useless.items()]
+    kept = [one for one in asked if one.name not in seen.useless]
+    return seen, kept, left_out, _no_tree(seen, kept)
 
 
 def _asked(rows: DataFrame, numbers: Sequence[str], names: Sequence[str]) -> tuple[list[Attribute], list[str]]:

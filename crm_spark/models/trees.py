@@ -21,7 +21,7 @@ from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, St
 from crm_spark.core.contracts import Field
 from crm_spark.kernels import trees
 from crm_spark.kernels.lists import lists, matrix
-from crm_spark.kernels.trees import ROUNDING, Node
+from crm_spark.kernels.trees import ROUNDING, Node, Path
 
 NODES = [
     Field("node", "int", "the node; 0 is the root, and a node comes before those below it"),
@@ -29,7 +29,7 @@ NODES = [
     Field("depth", "int", "splits above it"),
     Field("attribute", "string", "by which it splits; a leaf splits no more", nullable=True),
     Field("threshold", "double", "up to which a number goes into the first branch", nullable=True),
-    Field("levels", "array<string>", "of each branch, where the attribute has levels", nullable=True),
+    Field("levels", "array<string>", "of the attribute, where it has any", nullable=True),
     Field("condition", "string", "how one comes here from the node above", nullable=True),
     Field("rule", "string", "all conditions from the root on"),
     Field("decision", "string", "the commonest class of the rows that came here in training"),
@@ -37,6 +37,7 @@ NODES = [
     Field("share", "double", "of them of that class"),
     Field("classes", "array<string>", "all classes"),
     Field("counts", "array<double>", "rows of each class"),
+    Field("branches", "array<int>", "of each level, from 0; missing where each has its own", nullable=True),
 ]
 
 
@@ -82,12 +83,7 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
     rows = []
     for path, node in trees.walk(root):
         above = trees.at(root, path[:-1])
-        # Of several conditions of one kind the last is the narrowest.
-        conditions = {
-            (one.attribute, branch): _condition(attributes[one.attribute], one.threshold, branch)
-            for depth, branch in enumerate(path)
-            for one in [trees.at(root, path[:depth])]
-        }
+        conditions = _conditions(root, path, attributes)
         attribute = attributes[node.attribute] if node.sons else None
         of_class, total = node.of_class, float(node.of_class.sum())
         # An empty branch says what the node above says.
@@ -102,21 +98,40 @@ def nodes(spark: SparkSession, root: Node, attributes: Sequence[Attribute], clas
                 None if isnan(node.threshold) else node.threshold,
                 list(attribute.levels) if attribute and attribute.levels is not None else None,
                 conditions[above.attribute, path[-1]] if path else None,
-                " and ".join(conditions.values()) or "all",
+                " and ".join(dict.fromkeys(conditions.values())) or "all",
                 classes[best],
                 total,
                 float(telling[best] / telling.sum()),
                 list(classes),
                 of_class.tolist(),
+                list(node.branches) or None,
             )
         )
     return spark.createDataFrame(rows, DDL)
 
 
-def _condition(attribute: Attribute, threshold: float, branch: int) -> str:
-    if attribute.levels is not None:
-        return f"{attribute.name} is {attribute.levels[branch]}"
-    return f"{attribute.name} <= {threshold:.6g}" if branch == 0 else f"{attribute.name} > {threshold:.6g}"
+def _conditions(root: Node, path: Path, attributes: Sequence[Attribute]) -> dict[tuple[int, int], str]:
+    """Tell what leads to a node, by attribute and branch: of several conditions of one kind the narrowest."""
+    told: dict[tuple[int, int], str] = {}
+    left = {at: list(one.levels or ()) for at, one in enumerate(attributes)}
+    for depth, branch in enumerate(path):
+        node = trees.at(root, path[:depth])
+        at, name, levels = node.attribute, attributes[node.attribute].name, attributes[node.attribute].levels
+        if levels is None:
+            told[at, branch] = f"{name} {'>' if branch else '<='} {node.threshold:.6g}"
+            continue
+        into = _levels(levels, node.branches, branch)
+        left[at] = [level for level in left[at] if level in into]
+        others = [level for level in levels if level not in left[at]]
+        is_short = not node.branches or len(left[at]) <= len(others)
+        condition = f"{name} is {' or '.join(left[at])}" if is_short else f"{name} is not {' or '.join(others)}"
+        told |= {key: condition for key in [(at, branch), *told] if key[0] == at}
+    return told
+
+
+def _levels(levels: Sequence[str], branches: Sequence[int] | None, branch: int) -> list[str]:
+    """Give those that go into a branch."""
+    return [level for level, to in zip(levels, branches or range(len(levels)), strict=True) if to == branch]
 
 
 def rebuilt(told: Sequence[Mapping[str, Any]], attributes: Sequence[Attribute]) -> Node:
@@ -131,6 +146,7 @@ def rebuilt(told: Sequence[Mapping[str, Any]], attributes: Sequence[Attribute]) 
         if row["attribute"] is not None:
             node.attribute = places[row["attribute"]]
             node.threshold = nan if row["threshold"] is None else row["threshold"]
+            node.branches = tuple(row["branches"] or ())
     for node in made.values():
         if node.sons:
             node.counts = np.stack([son.of_class for son in node.sons])
@@ -155,7 +171,7 @@ def predict(rows: DataFrame, tree: DataFrame, attributes: Sequence[Attribute], k
     DataFrame
         The kept columns, `decision`, `probabilities` (an array in the order of `classes`) and `classes`. One pass.
     """
-    columns = ("node", "parent", "attribute", "threshold", "counts", "classes")
+    columns = ("node", "parent", "attribute", "threshold", "counts", "classes", "branches")
     told = tree.agg(F.sort_array(F.collect_list(F.struct(*columns))).alias("nodes")).select(
         F.to_json("nodes", {"ignoreNullFields": "false"}).alias("tree"), F.col("nodes")[0]["classes"].alias("classes")
     )
@@ -209,7 +225,7 @@ def _weight_in_sql(row: Mapping[str, Any], branch: int, share: float) -> str:
     if row["levels"]:
         levels = ", ".join(_quoted(level) for level in row["levels"])
         is_missing = f"{name} IS NULL OR {name} NOT IN ({levels})"
-        is_here = f"{name} = {_quoted(row['levels'][branch])}"
+        is_here = f"{name} IN ({', '.join(map(_quoted, _levels(row['levels'], row['branches'], branch)))})"
     else:
         number = f"CAST({name} AS DOUBLE)"
         is_missing = f"{name} IS NULL OR isnan({number})"

@@ -1,6 +1,6 @@
 """Bars, standing or lying: names in the order of the rows, numbers at their ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -24,7 +24,8 @@ def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
     names = values(rows, picture.x)[: None if is_scale(rows, picture.x) else MOST_BARS]
     layers = _layers(picture, rows, heads)
     bases = _sums(rows, picture.x, picture.base) if picture.base else {}
-    ends = _ends(layers, names, picture.stack is not None, bases)
+    spreads = _sums(rows, picture.x, picture.spread) if picture.spread else {}
+    ends = _ends(layers, names, picture.stack is not None, bases, spreads)
     is_one = len(layers) == 1
     figure = go.Figure()
     for layer, lengths in layers.items():
@@ -45,6 +46,9 @@ def draw(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
                 base=[drawn(bases[name]) for name in names],
                 marker_color=[COLOURS[_way(bases[name], lengths.get(name))] for name in names],
             )
+    if spreads:
+        apart = {"type": "data", "array": [float(spreads.get(name, 0)) for name in names], "thickness": 1, "width": 3}
+        figure.data[0].update(error_y=apart, textposition="none")
     figure.update_layout(barmode="group" if picture.beside else "relative", bargap=0.3 if len(names) > 3 else 0.7)
     counted = [heads[name] for name in (picture.y, picture.beside) if name]
     figure.update_layout(showlegend=not is_one, title_text=escaped(shared(counted) or counted[0].title))
@@ -69,6 +73,9 @@ def _lying(
     for place, trace in enumerate(figure.data):
         hover = trace.hovertemplate.replace("%{x}", "%{customdata}")
         middles = [top - BAR * (bars - place % bars) for top in tops[1:]]
+        if trace.error_y.array is not None:
+            _number(figure, trace, middles)
+            trace.update(error_x=trace.error_y.to_plotly_json(), error_y=None)
         trace.update(x=trace.y, y=middles, customdata=written, width=BAR, orientation="h", hovertemplate=hover)
     for name, top in zip(written, tops, strict=False):
         figure.add_annotation(**BESIDE, text=name, x=0, xref="paper", y=top, yanchor="top", align="left")
@@ -84,6 +91,12 @@ def _lying(
     )
     figure.update_xaxes(range=ends, showgrid=True, nticks=5)
     return figure.update_yaxes(range=[tops[-1], 0], showgrid=False, showticklabels=False, zeroline=False)
+
+
+def _number(figure: go.Figure, trace: go.Bar, middles: Sequence[float]) -> None:
+    """Write numbers where the lines of spread end."""
+    for length, spread, text, middle in zip(trace.y, trace.error_y.array, trace.text, middles, strict=True):
+        figure.add_annotation(**BESIDE, text=text, x=max((length or 0.0) + spread, 0.0), xshift=4, y=middle)
 
 
 def _layers(picture: Bars, rows: Rows, heads: Mapping[str, Head]) -> Layers:
@@ -111,12 +124,18 @@ def _way(base: Any, length: Any) -> int:
     return 0 if not base else 1 if (length or 0) < 0 else 2
 
 
-def _ends(layers: Layers, names: list[Any], is_stacked: bool, bases: Mapping[Any, Any]) -> list[float]:
+def _ends(
+    layers: Layers, names: list[Any], is_stacked: bool, bases: Mapping[Any, Any], spreads: Mapping[Any, Any]
+) -> list[float]:
     """Give the ends of the axis: beyond the longest bars, where their numbers stand."""
     low, high = [0.0], [0.0]
     for name in names:
         lengths = [float(layer[name]) + float(bases.get(name, 0)) for layer in layers.values() if name in layer]
-        below, above = ([min(length, 0.0) for length in lengths], [max(length, 0.0) for length in lengths])
+        spread = float(spreads.get(name, 0))
+        below, above = (
+            [min(length - spread, 0.0) for length in lengths],
+            [max(length + spread, 0.0) for length in lengths],
+        )
         low.append(sum(below) if is_stacked else min(below, default=0.0))
         high.append(sum(above) if is_stacked else max(above, default=0.0))
     least, most = min(low), max(high)

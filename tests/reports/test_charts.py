@@ -72,6 +72,18 @@ def test_bars_that_begin_elsewhere_lead_from_one_number_to_another():
     assert high > 130
 
 
+def test_bars_with_a_spread_bear_their_numbers_where_its_line_ends():
+    rows = [{"part": "recency", "lost": 5.0, "apart": 3.0}, {"part": "rating", "lost": -1.0, "apart": 2.0}]
+    figure = drawn(Bars("part", "lost", horizontal=True, spread="apart"), rows)
+    bar = figure["data"][0]
+    assert (bar["error_x"]["array"], bar["textposition"]) == ([3.0, 2.0], "none")
+    numbers = [note for note in figure["layout"]["annotations"] if note.get("xref") != "paper"]
+    assert [note["x"] for note in numbers] == [8.0, 1.0]
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert low < -3
+    assert high > 8
+
+
 def test_bars_beside_each_other_have_places_of_their_own_and_a_shared_unit():
     rows = [{"segment": "Best", "money": 48.3, "people": 22.1}, {"segment": "Lost", "money": 5.0, "people": 40.0}]
     labels = {"money": "Share of the money [%]", "people": "Share of the people [%]"}

@@ -22,6 +22,8 @@ from scipy.stats import chi2
 from crm_spark.kernels import bgnbd, gamma_gamma, sbg
 from crm_spark.kernels.histories import histories
 from crm_spark.kernels.likelihood import Estimate
+from crm_spark.models import cart
+from crm_spark.models.trees import Attribute
 from crm_spark.sample import shop
 from crm_spark.sample.archetypes import ARCHETYPES
 from crm_spark.sample.setting import EFFECTS, MOST, Setting
@@ -350,3 +352,18 @@ def test_fewer_archetypes_are_the_first_ones(tmp_path: Path) -> None:
     found = pd.read_csv(tmp_path / "truth/customers/0001.csv")["archetype"]
     assert set(found) == {"regulars", "occasional"}
     assert len(ARCHETYPES) == MOST
+
+
+def test_what_drives_churn_is_what_a_tree_splits_by_first(made: Shop, spark: SparkSession) -> None:
+    names = ["age_group", "household", "country"]
+    told = made.customers["active_until"].notna().map({True: "left", False: "there"})
+    rows = spark.createDataFrame(made.customers[names].assign(told=told))
+    attributes = [Attribute(name, tuple(sorted(made.customers[name].unique()))) for name in names]
+    tree = cart.fit(rows, "told", attributes, deepest=2, least=250)
+    found = [row["attribute"] for row in tree.orderBy("depth", "node").collect() if row["attribute"]]
+    shares = {row["rule"]: row["share"] if row["decision"] == "left" else 1 - row["share"] for row in tree.collect()}
+    if made.is_planted:
+        assert set(found) == {"age_group", "household"}
+        assert max(shares.values()) > shares["all"] + 0.05, "the young who live alone leave"
+    else:
+        assert max(shares.values()) < shares["all"] + 4 * np.sqrt(0.25 / 250), "a leaf of 250 by chance"
