@@ -32,6 +32,7 @@ STATIONARY = 0.463  # what the KPSS statistic of a level exceeds once in 20 time
 CLEAR = 1.01  # a root that is nearer to the unit circle is not trusted
 LEAST = 5  # values
 MODELS = 94  # tried for one series, at most
+ROUGH_STEPS = 12  # after which a model is given up: few series would hold up all others
 # Neighbours in the order in which they are tried: what is added to P and Q, then to p and q.
 STEPS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
@@ -97,7 +98,7 @@ def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most()) -> Ch
             series = np.concatenate([parts[i] for i in which])
             ends = np.cumsum([0, *(parts[i].size for i in which)])
             start = np.stack([walks[i].start(order) for i in which])
-            fits = arima.fit(series, ends, order, start=start, is_rough=True)
+            fits = arima.fit(series, ends, order, start=start, limit=ROUGH_STEPS, is_rough=True)
             usable = fits.is_fitted & is_clear(fits.coefficients, order)
             for row, i in enumerate(which):
                 walks[i].answer(order, fits, row, bool(usable[row]))

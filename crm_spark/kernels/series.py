@@ -75,6 +75,28 @@ def align(values: Floats, offsets: Ints, which: Ints, regressors: Floats, coming
     return Series(np.ascontiguousarray(aligned.T), np.ascontiguousarray(is_missing.T), begin, beside)
 
 
+def ended(values: Floats, offsets: Ints) -> Floats:
+    """Lay all series side by side, each ending in the last row, (T, n); NaN is missing, and stands before a series.
+
+    Raises
+    ------
+    ValueError
+        The offsets do not divide the values into series.
+    """
+    _check(values, offsets)
+    sizes = np.diff(offsets)
+    T = int(sizes.max(initial=0))
+    aligned = np.full((T, sizes.size), np.nan)
+    of = np.repeat(np.arange(sizes.size), sizes)
+    aligned[T - offsets[1:][of] + np.arange(values.size), of] = values
+    return aligned
+
+
+def _check(values: Floats, offsets: Ints) -> None:
+    if offsets[0] != 0 or offsets[-1] != values.size or (np.diff(offsets) < 0).any():
+        raise ValueError(f"offsets must rise from 0 to {values.size}, the number of values")
+
+
 def refuse(values: Floats, offsets: Ints, least: int) -> NDArray[np.object_]:
     """Say of each series why nothing can be learned from it, or None.
 
@@ -90,8 +112,7 @@ def refuse(values: Floats, offsets: Ints, least: int) -> NDArray[np.object_]:
     ValueError
         The offsets do not divide the values into series.
     """
-    if offsets[0] != 0 or offsets[-1] != values.size or (np.diff(offsets) < 0).any():
-        raise ValueError(f"offsets must rise from 0 to {values.size}, the number of values")
+    _check(values, offsets)
     sizes = np.diff(offsets)
     of = np.repeat(np.arange(sizes.size), sizes)
     is_known = ~np.isnan(values)
