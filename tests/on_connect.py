@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from crm_spark.baskets import itemsets, offers, rules
 from crm_spark.features import snapshot
-from crm_spark.forecasting import autocorrelation, forecasts, smoothing
 from crm_spark.models import cart, choices, scores, trees
 from crm_spark.segments import dbscan, drift, former, kmeans, rfm
 from crm_spark.segments import migration as movement
@@ -19,7 +18,7 @@ from crm_spark.value import clv, concentration, drivers, forest, groups, margins
 from crm_spark.value.histories import gather, prospects, weeks
 from tests.baskets import test_differences, test_itemsets, test_offers
 from tests.features import test_snapshot
-from tests.forecasting import test_forecasts, test_series
+from tests.forecasting import test_forecasts
 from tests.models import test_scores
 from tests.segments import test_dbscan, test_kmeans
 from tests.value import (
@@ -82,9 +81,6 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     told_by = ["recency_days", "basket_value"]
     tree, _ = choices.learn(choosing, "rfm", test_kmeans.AS_OF, test_kmeans.AS_OF, told_by, [])
     decided = trees.predict(choosing, tree, [trees.Attribute(name) for name in told_by], ["customer_id"])
-    series = test_series.gathered(spark).localCheckpoint()
-    foretold = test_forecasts.frame(spark)
-    arima = forecasts.learn(foretold, 6, 2, test_forecasts.AS_OF).localCheckpoint()
     people = test_scores.customers(spark, 0.9, 120).selectExpr("*", "noise * late more", "length(address) other")
     people = people.localCheckpoint()
     by_cart = cart.fit(people, "told", [trees.Attribute("noise"), trees.Attribute("channel", ("app", "web", "shop"))])
@@ -101,10 +97,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "choice_scores": scored,
         "choice_importance": important,
         "customer_density": grouped_by_density,
-        "behaviour_series": smoothing.smooth(series, "centred", 4, least=0.5),
-        "autocorrelations": autocorrelation.correlate(series, 12),
-        "behaviour_models": arima,
-        "behaviour_forecasts": forecasts.predict(foretold, arima, 6, test_forecasts.AS_OF),
+        **test_forecasts.answers(spark),
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

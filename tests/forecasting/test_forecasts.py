@@ -6,8 +6,9 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from statsmodels.tsa.arima.model import ARIMA
 
-from crm_spark.forecasting import forecasts
+from crm_spark.forecasting import autocorrelation, forecasts, smoothing
 from crm_spark.forecasting.series import SERIES
+from tests.forecasting import test_series
 
 AS_OF, FIRST = date(2026, 3, 2), date(2024, 1, 1)
 RANDOM = np.random.default_rng(8)
@@ -31,6 +32,18 @@ def frame(spark: SparkSession, period: str = "month", last: int = 0) -> DataFram
         for name, values in CASES.items()
     ]
     return spark.createDataFrame(rows, SERIES.nullable_ddl)
+
+
+def answers(spark: SparkSession) -> dict[str, DataFrame]:
+    """What Spark Connect is asked too."""
+    series = test_series.gathered(spark).localCheckpoint()
+    models = forecasts.learn(frame(spark), 6, 2, AS_OF).localCheckpoint()
+    return {
+        "behaviour_series": smoothing.smooth(series, "centred", 4, least=0.5),
+        "autocorrelations": autocorrelation.correlate(series, 12),
+        "behaviour_models": models,
+        "behaviour_forecasts": forecasts.predict(frame(spark), models, 6, AS_OF),
+    }
 
 
 def test_each_series_has_a_model_or_a_reason_and_a_forecast_that_statsmodels_confirms(spark: SparkSession) -> None:
