@@ -39,17 +39,18 @@ def naive(values: Floats, horizon: int, season: int) -> Told:
     for row in values:
         level = np.where(np.isnan(row), level, row)
     ahead = np.arange(1.0, horizon + 1)[:, None]
-    return _flat(level, horizon), _rms(values[1:] - values[:-1]) * np.sqrt(ahead)
+    return _flat(level, horizon), _rms(_apart(values, 1)) * np.sqrt(ahead)
 
 
 def seasonal_naive(values: Floats, horizon: int, season: int) -> Told:
-    """Expect what was one cycle before; NaN where that is missing or there is none."""
-    if len(values) <= season:
-        nothing = np.full((horizon, values.shape[1]), np.nan)
-        return nothing, nothing
+    """Expect the last known value of the same season; NaN where there is none."""
+    last = np.full((season, values.shape[1]), np.nan)
+    for at, row in enumerate(values):
+        place = (at - len(values)) % season
+        last[place] = np.where(np.isnan(row), last[place], row)
     ahead = np.arange(horizon)
-    off = _rms(values[season:] - values[:-season]) * np.sqrt(ahead // season + 1.0)[:, None]
-    return values[len(values) - season + ahead % season], off
+    off = _rms(_apart(values, season)) * np.sqrt(ahead // season + 1.0)[:, None]
+    return last[ahead % season], off
 
 
 def croston(values: Floats, horizon: int, season: int) -> Told:
@@ -62,15 +63,18 @@ def sba(values: Floats, horizon: int, season: int) -> Told:
     return _intermittent(values, horizon, 1 - ALPHA / 2)
 
 
-def tsb(values: Floats, horizon: int, season: int) -> Told:
-    """Expect the mean size by how likely there is any, which falls while there is none (Teunter, Syntetos, Babai)."""
+def tsb(values: Floats, horizon: int, season: int, alpha: float = ALPHA, beta: float = ALPHA) -> Told:
+    """Expect the mean size by how likely there is any, which falls while there is none (Teunter, Syntetos, Babai).
+
+    `alpha` is for sizes, `beta` for the probability.
+    """
     size, chance, squares, seen = (np.full(values.shape[1], start) for start in (np.nan, np.nan, 0.0, 0.0))
     for row in values:
         known, some = ~np.isnan(row), row > 0
         is_told = known & ~np.isnan(size * chance)
         squares, seen = squares + np.where(is_told, row - size * chance, 0.0) ** 2, seen + is_told
-        size = np.where(some, np.where(np.isnan(size), row, size + ALPHA * (row - size)), size)
-        told = np.where(np.isnan(chance), some, chance + ALPHA * (some - chance))
+        size = np.where(some, np.where(np.isnan(size), row, size + alpha * (row - size)), size)
+        told = np.where(np.isnan(chance), some, chance + beta * (some - chance))
         chance = np.where(known, told, chance)
     level = np.where(np.isnan(size), np.where(np.isnan(chance), np.nan, 0.0), size * chance)
     return _flat(level, horizon), _flat(np.sqrt(_ratio(squares, seen)), horizon)

@@ -22,7 +22,7 @@ from scipy import special
 from crm_spark.kernels import arima, autocorrelation, baselines
 from crm_spark.kernels.arima_order import by_order, choose
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.series import LARGEST, Ints, refuse
+from crm_spark.kernels.series import LARGEST, Ints, ended, refuse
 
 LEAST = 10  # known values that a model takes
 RARE = 1.32  # mean periods from one value above zero to the next, from which on a series is mostly zero
@@ -179,7 +179,7 @@ def residual_p(values: Floats, offsets: Ints, models: Models) -> Floats:
         some, k = np.array(which), len(order.names)
         cut = _cut(values, offsets, some)
         fitted = models.coefficients[some, :k], models.sigma2[some]
-        left = _columns(arima.residuals(*cut, order, fitted), cut[1])
+        left = ended(arima.residuals(*cut, order, fitted), cut[1])
         periods = (~np.isnan(left)).sum(axis=0).astype(np.float64)
         tested = np.maximum(np.minimum(periods // 5, LAGS), order.terms + 1)
         correlations = autocorrelation.acf(left, max(LAGS, order.terms + 1))
@@ -213,14 +213,6 @@ def _cut(values: Floats, offsets: Ints, which: Ints, ends: Ints | None = None) -
     return values[at], bounds
 
 
-def _columns(values: Floats, offsets: Ints) -> Floats:
-    """Series as columns that end in the last row."""
-    lengths = np.diff(offsets)
-    rows = np.full((lengths.size, int(lengths.max(initial=0))), np.nan)
-    rows[np.arange(rows.shape[1]) >= rows.shape[1] - lengths[:, None]] = values
-    return np.ascontiguousarray(rows.T)
-
-
 def _told(
     name: str,
     values: Floats,
@@ -232,7 +224,7 @@ def _told(
     """Mean and standard deviation, (n, horizon), by one method."""
     if name != "arima":
         with np.errstate(all="ignore"):
-            mean, off = baselines.METHODS[name](_columns(values, offsets), horizon, season)
+            mean, off = baselines.METHODS[name](ended(values, offsets), horizon, season)
         return mean.T, off.T
     orders, coefficients, sigma2 = fitted
     mean, off = np.full((2, sigma2.size, horizon), np.nan)
@@ -326,7 +318,7 @@ def _judge(  # noqa: PLR0913, PLR0917 - what is foretold, and how
     training, bounds = _cut(values, offsets, which, ends)
     came = values[(offsets[which] + ends)[:, None] + np.arange(horizon)]
     with np.errstate(all="ignore"):
-        by = baselines.scale(_columns(training, bounds), season)
+        by = baselines.scale(ended(training, bounds), season)
     has_model = np.array([orders[i] is not None for i in which], dtype=bool)
     fits = _fitted(training, bounds, np.where(has_model, "arima", ""), orders[which])
     for at, name in enumerate(METHODS):

@@ -47,9 +47,9 @@ def test_plain_forecasts_are_what_their_names_say() -> None:
     assert mean[:, 0] == pytest.approx([9, 9, 9])
     assert off[:, 0] == pytest.approx(np.sqrt(np.mean([4, 9, 16])) * np.sqrt([1, 2, 3]))
     mean, off = baselines.seasonal_naive(values, 4, 3)
-    assert mean[:, 0] == pytest.approx([np.nan, 5, 9, np.nan], nan_ok=True)
+    assert mean[:, 0] == pytest.approx([3, 5, 9, 3]), "a cycle before it is missing, two before it is known"
     assert off[:, 0] == pytest.approx(np.sqrt(np.mean([4**2, 5**2])) * np.array([1, 1, 1, np.sqrt(2)]))
-    assert np.isnan(baselines.seasonal_naive(values, 2, 6)[0]).all()
+    assert np.isnan(baselines.seasonal_naive(values, 2, 7)[0][:, 0]).tolist() == [True, False]
 
 
 def test_rare_demand_is_told_as_the_papers_tell_it() -> None:
@@ -64,6 +64,19 @@ def test_rare_demand_is_told_as_the_papers_tell_it() -> None:
     assert baselines.tsb(values, 1, 1)[0][0, 0] == pytest.approx(size * chance)
     nothing = np.zeros((5, 1))
     assert [float(baselines.METHODS[name](nothing, 1, 1)[0][0, 0]) for name in ("croston", "sba", "tsb")] == [0, 0, 0]
+
+
+def test_rare_demand_is_told_as_statsforecast_tells_it() -> None:
+    """Version 2.1.1."""
+    demands = [[0, 0, 3, 0, 1, 0, 0, 0, 4, 0, 0], [2, 0, 0, 0, 0, 5, 1, 0, 0], [0, 7, 0, 0, 0, 0, 0, 0, 0]]
+    values = np.full((11, 3), np.nan)
+    for at, demand in enumerate(demands):
+        values[11 - len(demand) :, at] = demand
+    known = [0.9700996677740864, 1.5955882352941175, 3.5]
+    assert baselines.croston(values, 1, 1)[0][0] == pytest.approx(known, rel=1e-12)
+    assert baselines.sba(values, 1, 1)[0][0] == pytest.approx([0.95 * each for each in known], rel=1e-12)
+    fading = [0.57481661664, 0.7012094628, 0.17294402999999994]
+    assert baselines.tsb(values, 1, 1, 0.2, 0.3)[0][0] == pytest.approx(fading, rel=1e-12)
 
 
 def test_each_series_goes_its_way_and_says_why_where_there_is_none() -> None:
