@@ -24,6 +24,7 @@ from crm_spark.kernels.series import Ints, Series
 BLOCK = 1_000_000  # numbers of shocks at a time, which the processor's cache holds
 CONSTANT = 1e-11  # deviation from a line, in units of the values, that is none
 SINGULAR = 1e-9  # what is left of a regressor that depends on others
+OPPOSED = ((0.6, -0.8), (-0.6, 0.8), (0.9, -0.97), (-0.9, 0.97))  # first terms ar and ma to start from, too
 SIGNS = (-1, 1, -1, 1)  # of ar, ma, sar and sma in their polynomials
 
 
@@ -214,6 +215,12 @@ class Model:
         guess = arma_start.guess(w, begin, ar, ma)
         p, P, q, Q = np.split(guess, np.cumsum([order.p, order.P, order.q]))
         candidates = [np.concatenate([p, q, P, Q]), np.zeros_like(guess)]
+        if order.p and order.q:
+            # Where both terms nearly cancel there are several maxima: the one beside zero need not be the highest.
+            for ar1, ma1 in OPPOSED:
+                opposed = np.zeros_like(guess)
+                opposed[0], opposed[order.p] = ar1, ma1
+                candidates.append(opposed)
         if start is not None:
             candidates.append(np.where(np.isfinite(start), start, 0.0))
         points = np.stack([order.to_free(each) for each in candidates], axis=1)
