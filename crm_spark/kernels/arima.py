@@ -3,7 +3,7 @@
 All series of one model are searched side by side, and what is found for one does not depend on the others, to the
 last bit: there may be any among them. See `arima_model` for the likelihood.
 
-A million numbers take 8 megabytes; besides its input and output a call holds some 100 of them.
+Series go in blocks: besides input and output a call holds some hundreds of megabytes, however many there are.
 """
 
 from collections.abc import Iterator

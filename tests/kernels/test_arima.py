@@ -110,7 +110,7 @@ MODELS = [
 ]
 
 
-def filtered(series: np.ndarray, order: Order, told: np.ndarray, sigma2: float, horizon: int = 1):
+def filtered(series: np.ndarray, order: Order, told: np.ndarray, sigma2: float):
     """Statsmodels' filter, with an exactly diffuse beginning, at parameters; a constant as regression on time."""
     sizes = np.arange(1, series.size + 1, dtype=float)
     line = np.ones(series.size) if order.lost == 0 else sizes
@@ -123,10 +123,9 @@ def filtered(series: np.ndarray, order: Order, told: np.ndarray, sigma2: float, 
     )
     constant, terms = told[order.terms :], told[: order.terms]
     result = model.filter(np.concatenate([constant, terms, [sigma2]]))
-    ahead = np.ones(horizon) if order.lost == 0 else series.size + 1.0 + np.arange(horizon)
     # It counts the constant of values that begin a diffuse state too, of which nothing can be said.
     log_likelihood = result.llf + order.lost * np.log(2 * np.pi) / 2
-    return log_likelihood, result, result.get_forecast(horizon, exog=ahead[:, None] if order.is_constant else None)
+    return log_likelihood, result
 
 
 @pytest.mark.parametrize(("order", "coefficients"), MODELS)
@@ -140,14 +139,16 @@ def test_likelihood_and_forecasts_are_those_of_the_kalman_filter(
     series = np.append(series, [np.nan, np.nan] if holes else [])
     fits = arima.fit(*ragged(series), order)
     assert fits.is_fitted[0]
-    log_likelihood, _, ahead = filtered(series, order, fits.coefficients[0], fits.sigma2[0], 7)
+    log_likelihood, result = filtered(series, order, fits.coefficients[0], fits.sigma2[0])
+    line = np.ones((7, 1)) if order.lost == 0 else series.size + 1.0 + np.arange(7.0)[:, None]
+    ahead = result.get_forecast(7, exog=line if order.is_constant else None)
     assert fits.log_likelihood[0] == pytest.approx(log_likelihood, abs=1e-6)
     told = arima.forecast(*ragged(series), order, (fits.coefficients, fits.sigma2), 7)
     assert told.mean[0] == pytest.approx(ahead.predicted_mean, rel=1e-6, abs=1e-6)
     assert told.variance[0] == pytest.approx(ahead.var_pred_mean, rel=1e-6)
 
 
-@pytest.mark.parametrize(("order", "coefficients"), [MODELS[1], MODELS[2]])
+@pytest.mark.parametrize(("order", "coefficients"), [MODELS[2]])
 def test_no_step_from_a_fit_is_up_and_errors_are_those_of_the_curvature(
     order: Order, coefficients: list[float]
 ) -> None:
@@ -157,7 +158,7 @@ def test_no_step_from_a_fit_is_up_and_errors_are_those_of_the_curvature(
 
     def likelihood(moved: np.ndarray) -> float:
         # The variance that is best for these coefficients: a second value of the filter tells it.
-        told, result, _ = filtered(series, order, at + moved, 1.0)
+        told, result = filtered(series, order, at + moved, 1.0)
         used = series.size - order.lost
         squares = float(np.sum(result.standardized_forecasts_error[0][order.lost :] ** 2))
         return told + squares / 2 - used * (np.log(squares / used) + 1) / 2
@@ -217,7 +218,7 @@ def test_what_is_found_for_a_series_does_not_depend_on_the_others_to_the_last_bi
     [(Order(p=1, q=1, is_constant=True), [0.6, 0.3, 2.0]), (Order(q=1, D=1, Q=1, m=4), [0.5, -0.4])],
 )
 def test_errors_and_intervals_cover_what_they_say(order: Order, coefficients: list[float]) -> None:
-    n, size, horizon = 2000, 200, 4
+    n, size, horizon = 1000, 200, 4
     series = np.array(simulated(7, order, coefficients, [size + horizon] * n))
     past = np.ascontiguousarray(series[:, :size]).ravel(), np.arange(n + 1) * size
     fits = arima.fit(*past, order)
