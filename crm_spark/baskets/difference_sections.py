@@ -49,7 +49,7 @@ def by_segment(rule_differences: DataFrame) -> Section:
             "place": "Place",
             "rule": "Who buys → buys too",
             "group": "Segment",
-            "difference": "Surer than for others [points]",
+            "difference": "Surer by [points]",
             "confidence": "Of the segment's baskets [%]",
             "other_confidence": "Of all other baskets [%]",
             "lift": "Lift in the segment",
@@ -149,8 +149,8 @@ def _changed_told(rules: Rows) -> str:
 
 
 def _clearest_told(rule: dict[str, Any]) -> str:
-    if rule["difference"] is None or rule["change"] == "same":
-        return ""
+    if rule["q_value"] is None or rule["q_value"] > SURE:
+        return " No baskets since differ from those before by more than chance."
     return (
         f" The clearest is {rule['change']}: who buys {rule['antecedent_title']} had {rule['consequent_title']} in "
         f"{rule['count']:,} of {rule['antecedent_count']:,} baskets since, before in {rule['other_confidence']:,.1f} %."

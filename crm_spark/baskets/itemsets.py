@@ -23,7 +23,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import sparse
@@ -37,7 +36,8 @@ Method = Literal["bitmaps", "apriori", "fp_growth"]
 
 MOST = 1_000_000  # sets
 CANDIDATES = 10  # times as many candidates may be counted
-A_PART = 2_000_000  # baskets at most in a worker
+A_PART = 250_000  # baskets of a part: with fewer, another part takes longer than it spares
+MOST_IN_PART = 2_000_000  # baskets at most in a worker
 IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
 A_BLOCK = 500_000  # baskets
 BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
@@ -232,7 +232,7 @@ def _pairs(apart: DataFrame, names: pa.Array) -> Ints:
 def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
-    parts = blocks.coalesce(max(least // IN_PART, -(-baskets // A_PART), 1))
+    parts = blocks.coalesce(max(min(least // IN_PART, -(-baskets // A_PART)), -(-baskets // MOST_IN_PART), 1))
     mined = parts.mapInArrow(
         partial(_mined, names=names, least=least, baskets=baskets, wanted=wanted),
         "items array<string>, count bigint, below bigint",
@@ -278,6 +278,8 @@ def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
 
 
 def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
+    from pyspark.ml.fpm import FPGrowth  # noqa: PLC0415 - workers import this module, and have no use for it
+
     items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
     known = baskets.select(items.alias("items")).localCheckpoint()
     count = known.count()

@@ -166,6 +166,9 @@ def test_what_differs_and_what_changed_is_told_in_the_table_and_on_the_page(spar
         f"stronger: who buys D had E in {first['count']} of {first['antecedent_count']} baskets since, before in "
         f"{100 * first['other_confidence']:.1f} %."
     )
+    assert section.sentence([shown[0] | {"q_value": 0.06}]).endswith(
+        " No baskets since differ from those before by more than chance."
+    )
     assert set(section.labels) == set(shown[0])
     section = difference_sections.by_segment(table)
     cells = [row.asDict() for row in section.rows.orderBy(*section.order_by).collect()]

@@ -46,6 +46,7 @@ def test_all_methods_find_what_a_plain_loop_finds(
     spark: SparkSession, method: itemsets.Method, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(itemsets, "IN_PART", 1)
+    monkeypatch.setattr(itemsets, "A_PART", 10)
     baskets = some_baskets(Random(parts))
     expected = by_hand(baskets, 9)
     sets = itemsets.mine(frame(spark, baskets, parts), 0.07, method)  # 8.4 of 120
