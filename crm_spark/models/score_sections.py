@@ -36,7 +36,7 @@ COUNTED = {
 
 def stays(choice_quality: DataFrame) -> Section:
     """Tell how well it is known who will stay away."""
-    return _gained(choice_quality, "stays", "How well it is foretold who stays away", "who stayed away")
+    return _gained(choice_quality, "stays", "who stays away", "who stayed away")
 
 
 def stays_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Section:
@@ -47,7 +47,7 @@ def stays_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Section
 
 def responds(choice_quality: DataFrame) -> Section:
     """Tell how well it is known who will answer a contact."""
-    return _gained(choice_quality, "responds", "How well it is foretold who answers a contact", "who answered")
+    return _gained(choice_quality, "responds", "who answers a contact", "who answered")
 
 
 def responds_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Section:
@@ -58,7 +58,7 @@ def responds_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Sect
 
 def renews(choice_quality: DataFrame) -> Section:
     """Tell how well it is known whose contract will end."""
-    return _gained(choice_quality, "renews", "How well it is foretold whose contract ends", "whose contract ended")
+    return _gained(choice_quality, "renews", "whose contract ends", "whose contract ended")
 
 
 def renews_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Section:
@@ -70,7 +70,7 @@ def renews_by(choice_quality: DataFrame, choice_importance: DataFrame) -> Sectio
 SECTIONS: list[Callable[..., Section]] = [stays, stays_by, responds, responds_by, renews, renews_by]
 
 
-def _gained(choice_quality: DataFrame, question: str, title: str, whose: str) -> Section:
+def _gained(choice_quality: DataFrame, question: str, who: str, came_true: str) -> Section:
     models = newest(choice_quality, choice_quality).where(F.col("question") == question)
     # A list of a tenth of all customers, of two tenths, ...: and of nobody, where each line begins.
     parts = models.select("*", F.posexplode_outer(F.concat(F.array(F.lit(0.0)), "gains")).alias("tenth", "gain"))
@@ -88,10 +88,10 @@ def _gained(choice_quality: DataFrame, question: str, title: str, whose: str) ->
         *[F.max(name).alias(name) for name in ("customers", "chose", "reason")],
     )
     return Section(
-        title=title,
+        title=f"How well it is foretold {who}",
         chapter=Chapter.CUSTOMERS,
         rows=told.select(*GAINED),
-        sentence=_gain_told(whose),
+        sentence=_gain_told(who, came_true),
         picture=Lines("part", ["by_forest", "by_logistic", "by_chance"]),
         labels=GAINED,
         order_by=["part"],
@@ -100,18 +100,18 @@ def _gained(choice_quality: DataFrame, question: str, title: str, whose: str) ->
     )
 
 
-def _gain_told(whose: str) -> Callable[[Rows], str]:
+def _gain_told(who: str, came_true: str) -> Callable[[Rows], str]:
     def sentence(rows: Rows) -> str:
         first = rows[min(1, len(rows) - 1)]
         if first["reason"]:
-            return f"It cannot be foretold {whose}: {first['reason']}."
+            return f"It cannot be foretold {who}: {first['reason']}."
         judged = f"AUC is {first['auc']:.2f} on customers held out, by logistic regression {first['auc_logistic']:.2f}"
         if first["auc"] <= CHANCE:
-            return f"Nothing that was known tells {whose} much better than chance: {judged}."
+            return f"Nothing that was known tells {who} much better than chance: {judged}."
         times = first["by_forest"] / first["by_chance"]
         return (
             f"A list of the tenth of customers with the highest scores holds {first['by_forest']:.0f} % of those "
-            f"{whose}, {times:.1f} times as many as one by chance. {judged}."
+            f"{came_true}, {times:.1f} times as many as one by chance. {judged}."
         )
 
     return sentence
