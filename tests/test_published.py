@@ -208,6 +208,7 @@ def test_online_retail_gives_equal_tables_in_any_order(
         assert same(spread.current(table)) == same(once.current(table)), table.name
 
 
+@pytest.mark.slow
 def test_telco_customers_are_ranked_as_well_as_others_do_from_the_file_to_the_scores(
     spark: SparkSession, tmp_path: Path
 ) -> None:
