@@ -12,7 +12,7 @@ from crm_spark.reports.look import COLOURS, axis, broken, escaped, is_scale, sha
 
 MOST_BARS = 12  # named bars that a reader can take in
 BAR, LINE = 13, 17  # pixels: a bar that lies, a line of text
-NARROW, WIDE = 20, 44  # letters of a name before it is broken: below a bar, above one
+NARROW, WIDE = 20, 34  # letters of a name before it is broken: below a bar, above one
 
 Layers = dict[str, dict[Any, Any]]  # lengths by what the colour says, then by name
 

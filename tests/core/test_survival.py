@@ -122,6 +122,7 @@ TODAY = {
 }
 
 
+@pytest.mark.slow  # tests/test_kills.py kills real drivers
 def test_a_run_that_died_at_any_step_is_run_again_and_ends_the_same(
     fresh: Lake, yesterday: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
