@@ -33,11 +33,13 @@ def behaviour_forecasts(
 ) -> tuple[DataFrame, DataFrame]:
     as_of = config.as_of
     series = behaviour_series.where(F.col("as_of") == F.lit(as_of))
-    kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
-    unknown = series.join(kept, list(forecasts.OF_SERIES), "left_anti") if config.refit_days > 1 else series
-    learned = forecasts.learn(unknown, config.horizon, config.origins, as_of, config.season)
-    # It is used several times: it is computed once.
-    models = learned.unionByName(kept).localCheckpoint() if config.refit_days > 1 else learned.localCheckpoint()
+    asked = config.horizon, config.origins, as_of, config.season
+    if config.refit_days == 1:
+        models = forecasts.learn(series, *asked)
+    else:
+        kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
+        models = kept.unionByName(forecasts.learn(series.join(kept, list(forecasts.OF_SERIES), "left_anti"), *asked))
+    models = models.localCheckpoint()  # it is used twice: it is computed once
     return forecasts.predict(series, models, config.horizon, as_of), models
 
 

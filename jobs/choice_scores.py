@@ -32,9 +32,7 @@ class Config(Settings):
     features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
         list(choices.FEATURES), min_length=1, description="Numbers to learn from, of customer_features."
     )
-    levels: Annotated[
-        list[Literal["channel", "country", "region", "segment", "age_group", "income_group", "household"]], NamedOnce
-    ] = Field(
+    levels: Annotated[list[choices.Level], NamedOnce] = Field(
         ["channel", "country"],
         description="Columns of customer_features with levels to learn from, of which there are at most 30.",
     )

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
-from crm_spark.features.snapshot import CUSTOMER_FEATURES, numbers
+from crm_spark.features.snapshot import CUSTOMER_FEATURES, FAMILIAR, numbers
 from crm_spark.segments.kmeans import SEGMENTS
 from crm_spark.segments.rfm import SCORES
 from crm_spark.value import driver_sections, drivers, forest
@@ -17,7 +17,7 @@ from crm_spark.value.models import PARAMETERS
 
 class Config(Settings):
     features: Annotated[list[str], AfterValidator(numbers), NamedOnce] = Field(
-        list(forest.FEATURES), min_length=1, description="Numbers that may go along with what a customer is worth."
+        list(FAMILIAR), min_length=1, description="Numbers that may go along with what a customer is worth."
     )
     learned_from: int = Field(100_000, ge=1000, description="Customers to learn from; all are explained.")
 

@@ -87,6 +87,26 @@ NUMBERS = [
     if not column.personal and column.type.startswith(("int", "bigint", "double", "decimal"))
 ]
 
+# What a manager knows customers by, but for what they spent in all, which is days times basket.
+FAMILIAR = (
+    "recency_days",
+    "tenure_days",
+    "purchase_days",
+    "rhythm_days",
+    "trend",
+    "basket_value",
+    "basket_pieces",
+    "categories",
+    "channels",
+    "discounted_share",
+    "returned_share",
+    "visits_90d",
+    "complaints_365d",
+    "rating",
+    "contacts_90d",
+    "responses_90d",
+)
+
 
 def numbers(features: list[str]) -> list[str]:
     """Give features, if each is a number of CUSTOMER_FEATURES that is not personal.

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame
 from crm_spark.core.contracts import Field, Table
 from crm_spark.forecasting.series import KEYS
 from crm_spark.kernels import autocorrelation
-from crm_spark.kernels.lists import padded, unpadded
+from crm_spark.kernels.lists import ragged, unragged
+from crm_spark.kernels.series import ended
 
 LEAST = 3  # known values that a correlation takes
 SHARE = 5  # the part of its periods by whose lags a series is tested: further ones are known too badly
@@ -70,7 +71,7 @@ def correlate(series: DataFrame, lags: int) -> DataFrame:
 
 def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        values = padded(batch.column("values"))
+        values = ended(*ragged(batch.column("values")))
         periods = (~np.isnan(values)).sum(axis=0)
         acf = autocorrelation.acf(values, lags)
         pacf = autocorrelation.pacf(acf)
@@ -84,7 +85,7 @@ def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.Rec
         )
         columns = [
             pa.array(periods, pa.int32()),
-            *[unpadded(of, np.full(periods.size, lags)) for of in (acf, band, pacf)],
+            *[unragged(of.T.ravel(), np.arange(0, of.size + 1, lags)) for of in (acf, band, pacf)],
             pa.array(np.where(is_told, of_noise, np.nan), from_pandas=True),
             pa.array(tested, pa.int32()),
             *[pa.array(np.where(is_told, of, np.nan), from_pandas=True) for of in (statistic, p)],

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, MEANS, SEASONS
+from crm_spark.forecasting.series import KEYS, MEANS, SEASONS, day_after
 from crm_spark.kernels import forecasts as kernel
 from crm_spark.kernels.arima_model import Order
 from crm_spark.kernels.forecasts import METHODS, Learned, Models
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.series import Ints
+from crm_spark.kernels.lists import ragged, unragged
 
 AT_ONCE = 2_000  # series that the kernel is handed at once
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
@@ -173,16 +173,10 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
     columns = {
         "as_of": F.lit(as_of),
         "ahead": F.col("at") + 1,
-        "day": _day(F.col("periods") + F.col("at")),
+        "day": day_after(F.col("periods") + F.col("at")),
         **dict(zip(names, floor, strict=True)),
     }
     return each.withColumns(columns).select(*FORECASTS.names)
-
-
-def _day(periods: Column) -> Column:
-    """The first day of a period, so many after the first one."""
-    days = F.when(F.col("period") == "week", periods * 7).otherwise(periods)
-    return F.when(F.col("period") == "month", F.add_months("first", periods)).otherwise(F.date_add("first", days))
 
 
 # -- lifted: Arrow in, Arrow out
@@ -193,7 +187,7 @@ def _learned(
 ) -> Iterator[pa.RecordBatch]:
     for batch, period in _by(batches, "period"):
         cycle = season or SEASONS[period]
-        values, offsets = _ragged(batch.column("values"))
+        values, offsets = ragged(batch.column("values"))
         found = kernel.learn(values, offsets, cycle, horizon, origins)
         p = kernel.residual_p(values, offsets, _models(found))
         periods = np.diff(offsets)
@@ -218,12 +212,6 @@ def _by(batches: Iterator[pa.RecordBatch], column: str) -> Iterator[tuple[pa.Rec
             some = batch.slice(first, AT_ONCE)
             for value in some.column(column).unique():
                 yield some.filter(pc.equal(some.column(column), value)), value.as_py()
-
-
-def _ragged(lists_: pa.Array) -> tuple[Floats, Ints]:
-    starts = lists_.offsets.to_numpy().astype(np.int64)
-    values = np.asarray(lists_.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
-    return values, starts - starts[0]
 
 
 def _models(found: Learned) -> Models:
@@ -287,11 +275,10 @@ def _judged(found: Learned) -> dict[str, pa.Array]:
 def _expected(batches: Iterator[pa.RecordBatch], horizon: int) -> Iterator[pa.RecordBatch]:
     kept = ("grouping", "key", "measure", "period", "first")
     for batch, season in _by(batches, "season"):
-        values, offsets = _ragged(batch.column("values"))
+        values, offsets = ragged(batch.column("values"))
         mean, quantiles = kernel.expect(values, offsets, _read(batch), season, horizon)
         told = np.concatenate([mean[..., None], quantiles], axis=2)
-        one = pa.array(told.ravel(), from_pandas=True)
-        inner = pa.ListArray.from_arrays(pa.array(np.arange(0, len(one) + 1, told.shape[2]), pa.int32()), one)
+        inner = unragged(told.ravel(), np.arange(0, told.size + 1, told.shape[2]))
         outer = pa.ListArray.from_arrays(pa.array(np.arange(0, len(inner) + 1, horizon), pa.int32()), inner)
         columns = [*map(batch.column, kept), pa.array(np.diff(offsets), pa.int32()), batch.column("method"), outer]
         yield pa.RecordBatch.from_arrays(columns, [*kept, "periods", "method", "told"])

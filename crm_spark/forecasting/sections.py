@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.sections import Bars, Chapter, Heat, Lines, Rows, Section, newest
-from crm_spark.forecasting.series import ALL
+from crm_spark.forecasting.series import ALL, day_after
 
 SHOWN = 26  # periods of a heat map
 CHANCE = 0.05
@@ -46,14 +46,11 @@ def periods_of(behaviour_series: DataFrame, grouping: str) -> DataFrame:
     each = told.select(
         "key", "measure", "period", "first", "averages", "trend", F.posexplode("values").alias("at", "value")
     )
-    days = F.when(F.col("period") == "day", 1).otherwise(7) * F.col("at")
     return each.select(
         "key",
         "measure",
         "period",
-        F.when(F.col("period") == "month", F.add_months("first", F.col("at")))
-        .otherwise(F.date_add("first", days))
-        .alias("day"),
+        day_after(F.col("at")).alias("day"),
         "value",
         F.get("averages", F.col("at")).alias("average"),
         F.get("trend", F.col("at")).alias("trend"),

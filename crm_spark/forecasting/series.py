@@ -219,6 +219,12 @@ def number(day: date, period: Period) -> int:
     return since if period == "day" else since // 7
 
 
+def day_after(periods: Column) -> Column:
+    """Give the first day of the period that comes so many after the one of `first`; `period` says what one is."""
+    days = F.when(F.col("period") == "week", periods * 7).otherwise(periods)
+    return F.when(F.col("period") == "month", F.add_months("first", periods)).otherwise(F.date_add("first", days))
+
+
 def _number(day: Column, period: Period) -> Column:
     if period == "month":
         return F.year(day) * 12 + F.month(day) - 1

@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame
 from statsmodels.tsa.seasonal import STL
 
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.lists import padded, unpadded
+from crm_spark.kernels.lists import ragged, unragged
 from crm_spark.kernels.moving_average import Kind, average
+from crm_spark.kernels.series import ended, parted
 
 CYCLES = 2  # that a season is told from, at least
 KEYS = ("grouping", "key", "measure")
@@ -60,9 +61,11 @@ def decompose(series: DataFrame, season: int, robust: bool = True) -> DataFrame:
     DataFrame
         `grouping`, `key`, `measure`, `trend`, `season`, and `reason` where these are null. One pass.
     """
-    parted = partial(_parted, season=season, robust=robust)
+    decomposed = partial(_decomposed, season=season, robust=robust)
     keys = "grouping string, key string, measure string"
-    return series.select(*KEPT).mapInArrow(parted, f"{keys}, trend array<double>, season array<double>, reason string")
+    return series.select(*KEPT).mapInArrow(
+        decomposed, f"{keys}, trend array<double>, season array<double>, reason string"
+    )
 
 
 # -- lifted: Arrow in, Arrow out
@@ -72,13 +75,13 @@ def _smoothed(
     batches: Iterator[pa.RecordBatch], kind: Kind, window: int, season: int, least: float
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        values = batch.column("values")
-        averages = average(padded(values), kind, window, season, least)
-        kept = unpadded(averages, np.diff(values.offsets.to_numpy()))
+        values, offsets = ragged(batch.column("values"))
+        averages = average(ended(values, offsets), kind, window, season, least)
+        kept = unragged(parted(averages, offsets), offsets)
         yield pa.RecordBatch.from_arrays([*map(batch.column, KEPT), kept], [*KEPT, "averages"])
 
 
-def _parted(batches: Iterator[pa.RecordBatch], season: int, robust: bool) -> Iterator[pa.RecordBatch]:
+def _decomposed(batches: Iterator[pa.RecordBatch], season: int, robust: bool) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         told = [_stl(np.array(values.as_py(), dtype=np.float64), season, robust) for values in batch.column("values")]
         columns = [

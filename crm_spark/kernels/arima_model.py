@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crm_spark.kernels import arma, arma_start, elimination, newton
+from crm_spark.kernels.arithmetic import add_up
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import Ints, Series
 
@@ -174,9 +175,9 @@ class Model:
         T, n = w.shape
         is_there = np.arange(T)[:, None] >= series.begin
         known = is_there & ~series.is_missing[order.lost :]
-        center = arma_start.add_up(np.where(known, w, 0.0)) / np.maximum(known.sum(axis=0), 1) * order.is_constant
+        center = add_up(np.where(known, w, 0.0)) / np.maximum(known.sum(axis=0), 1) * order.is_constant
         w = np.where(is_there, w - center, 0.0)
-        scale = np.sqrt(arma_start.add_up(w * w) / np.maximum(T - series.begin, 1))
+        scale = np.sqrt(add_up(w * w) / np.maximum(T - series.begin, 1))
         is_told = scale > CONSTANT * np.abs(series.values).max(axis=0, initial=0.0)
         scale = np.where(is_told, scale, 1.0)
 

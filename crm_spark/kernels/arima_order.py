@@ -24,6 +24,7 @@ from statsmodels.tsa.seasonal import STL
 from crm_spark.kernels import arima, arma_start
 from crm_spark.kernels.arima import Fits
 from crm_spark.kernels.arima_model import Order
+from crm_spark.kernels.arithmetic import add_up
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import Ints, align, refuse
 
@@ -174,7 +175,7 @@ def season_strength(series: Floats, m: int) -> float:
 
 def _is_stationary(x: Floats, begin: Ints, missing: Flags) -> Flags:
     """Whether the KPSS test does not refuse a level. A series that does not vary is stationary."""
-    T, add_up = len(x), arma_start.add_up
+    T = len(x)
     is_there = np.arange(T)[:, None] >= begin
     n = T - begin - (missing & is_there).sum(axis=0)
     e = np.where(is_there, x - add_up(np.where(is_there, x, 0.0)) / np.maximum(T - begin, 1), 0.0)

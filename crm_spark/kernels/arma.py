@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import elimination
-from crm_spark.kernels.arma_start import add_up
+from crm_spark.kernels.arithmetic import add_up
 from crm_spark.kernels.elimination import Entry, Lower, plus, times
 from crm_spark.kernels.likelihood import Floats
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crm_spark.kernels import elimination
+from crm_spark.kernels.arithmetic import add_up
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.series import Ints
 
@@ -96,10 +97,3 @@ def _lag(w: Floats, lag: int) -> Floats:
     if lag < len(w):
         moved[lag:] = w[: len(w) - lag]
     return moved
-
-
-def add_up(rows: Floats) -> Floats:
-    """Add up rows one after the other: a single column NumPy would add up in another order."""
-    if rows[0].size == 1:
-        return np.asarray(np.cumsum(rows, axis=0)[-1])
-    return np.asarray(np.add.reduce(rows, axis=0))

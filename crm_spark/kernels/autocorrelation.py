@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from crm_spark.kernels.arithmetic import add_up, ratio
 from crm_spark.kernels.likelihood import Floats
 
 FLAT = 1e-28  # of the squares' sum: what varies less is rounding
@@ -36,15 +37,15 @@ def acf(values: Floats, lags: int) -> Floats:
     known = ~np.isnan(values)
     with np.errstate(over="ignore", invalid="ignore"):
         filled = np.where(known, values, 0.0)
-        apart = np.where(known, values - _ratio(_summed(filled), _summed(known.astype(np.float64))), 0.0)
-        squares = _summed(apart * apart)
-        varies = squares > FLAT * _summed(filled * filled)
-        variance = _ratio(np.where(varies, squares, 0.0), _summed(known.astype(np.float64)))
+        apart = np.where(known, values - ratio(add_up(filled), add_up(known.astype(np.float64))), 0.0)
+        squares = add_up(apart * apart)
+        varies = squares > FLAT * add_up(filled * filled)
+        variance = ratio(np.where(varies, squares, 0.0), add_up(known.astype(np.float64)))
         found = np.full((lags, values.shape[1]), np.nan)
         for lag in range(1, min(lags, len(values) - 1) + 1):
-            pairs = _summed((known[lag:] & known[:-lag]).astype(np.float64))
-            covariance = _ratio(_summed(apart[lag:] * apart[:-lag]), np.where(pairs > 0, pairs + lag, 0.0))
-            found[lag - 1] = _ratio(covariance, variance)
+            pairs = add_up((known[lag:] & known[:-lag]).astype(np.float64))
+            covariance = ratio(add_up(apart[lag:] * apart[:-lag]), np.where(pairs > 0, pairs + lag, 0.0))
+            found[lag - 1] = ratio(covariance, variance)
     return np.where(np.isfinite(found), found, np.nan)
 
 
@@ -54,8 +55,8 @@ def pacf(correlations: Floats) -> Floats:
     weights = np.zeros_like(correlations)
     for k, now in enumerate(correlations):
         before = weights[:k]
-        left = 1 - _summed(before * correlations[:k])
-        partial[k] = _ratio(now - _summed(before * correlations[:k][::-1]), left)
+        left = 1 - add_up(before * correlations[:k])
+        partial[k] = ratio(now - add_up(before * correlations[:k][::-1]), left)
         weights[:k] = before - partial[k] * before[::-1]
         weights[k] = partial[k]
     return partial
@@ -82,7 +83,7 @@ def ljung_box(correlations: Floats, periods: Floats, tested: Floats, estimated: 
     """
     lag = np.arange(1.0, len(correlations) + 1)[:, None]
     left = np.where(periods > lag, periods - lag, np.nan)
-    statistic = periods * (periods + 2) * _summed(np.where(lag <= tested, correlations**2 / left, 0.0))
+    statistic = periods * (periods + 2) * add_up(np.where(lag <= tested, correlations**2 / left, 0.0))
     statistic = np.where(tested > 0, statistic, np.nan)
     return statistic, special.chdtrc(np.maximum(tested - estimated, 1), statistic)
 
@@ -125,17 +126,3 @@ def rhythm(correlations: Floats, beyond: Floats) -> NDArray[np.int64]:
     height = np.concatenate([np.zeros((2, correlations.shape[1])), np.where(is_peak, here, 0.0)])
     at = height.argmax(axis=0)
     return np.where(at > 0, at, 0)
-
-
-def _summed(rows: Floats) -> Floats:
-    """Sum over time, from the first period to the last: NumPy's own order hangs on the shape."""
-    total = np.zeros(rows.shape[1])
-    for row in rows:
-        total += row
-    return total
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    quotient = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
-    np.divide(part, whole, out=quotient, where=whole != 0)
-    return quotient

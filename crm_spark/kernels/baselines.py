@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from crm_spark.kernels.arithmetic import add_up, ratio
 from crm_spark.kernels.likelihood import Floats
 
 ALPHA = 0.1  # by which share a new value moves what was expected, of series that are mostly zero
@@ -26,9 +27,9 @@ Told = tuple[Floats, Floats]  # mean and standard deviation, (horizon, n) each
 def mean(values: Floats, horizon: int, season: int) -> Told:
     """Expect the mean of all known values."""
     known = _count(values)
-    level = _ratio(_summed(values), known)
+    level = ratio(_summed(values), known)
     off = np.sqrt(
-        _ratio(_summed((values - level) ** 2), np.where(known > 1, known - 1, 0)) * (1 + 1 / np.maximum(known, 1))
+        ratio(_summed((values - level) ** 2), np.where(known > 1, known - 1, 0)) * (1 + 1 / np.maximum(known, 1))
     )
     return _flat(level, horizon), _flat(off, horizon)
 
@@ -77,7 +78,7 @@ def tsb(values: Floats, horizon: int, season: int, alpha: float = ALPHA, beta: f
         told = np.where(np.isnan(chance), some, chance + beta * (some - chance))
         chance = np.where(known, told, chance)
     level = np.where(np.isnan(size), np.where(np.isnan(chance), np.nan, 0.0), size * chance)
-    return _flat(level, horizon), _flat(np.sqrt(_ratio(squares, seen)), horizon)
+    return _flat(level, horizon), _flat(np.sqrt(ratio(squares, seen)), horizon)
 
 
 def _intermittent(values: Floats, horizon: int, bias: float) -> Told:
@@ -92,7 +93,7 @@ def _intermittent(values: Floats, horizon: int, bias: float) -> Told:
         gap = np.where(is_first, since, np.where(some, gap + ALPHA * (since - gap), gap))
         since = np.where(some, 1.0, since + known)
     level = np.where(np.isnan(size), np.where(_count(values) > 0, 0.0, np.nan), bias * size / gap)
-    return _flat(level, horizon), _flat(np.sqrt(_ratio(squares, seen)), horizon)
+    return _flat(level, horizon), _flat(np.sqrt(ratio(squares, seen)), horizon)
 
 
 METHODS: Mapping[str, Callable[[Floats, int, int], Told]] = {
@@ -122,11 +123,8 @@ def _apart(values: Floats, lag: int) -> Floats:
 
 
 def _summed(rows: Floats) -> Floats:
-    """Sum what is known, from the first period to the last: NumPy's own order hangs on the shape."""
-    total = np.zeros(rows.shape[1])
-    for row in rows:
-        total += np.where(np.isnan(row), 0.0, row)
-    return total
+    """Sum up what is known."""
+    return add_up(np.where(np.isnan(rows), 0.0, rows))
 
 
 def _count(rows: Floats) -> Floats:
@@ -134,7 +132,7 @@ def _count(rows: Floats) -> Floats:
 
 
 def _mean_of(rows: Floats) -> Floats:
-    return _ratio(_summed(rows), _count(rows))
+    return ratio(_summed(rows), _count(rows))
 
 
 def _rms(rows: Floats) -> Floats:
@@ -143,9 +141,3 @@ def _rms(rows: Floats) -> Floats:
 
 def _flat(level: Floats, horizon: int) -> Floats:
     return np.repeat(level[None], horizon, axis=0)
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    quotient = np.full(np.broadcast_shapes(part.shape, np.shape(whole)), np.nan)
-    np.divide(part, whole, out=quotient, where=np.asarray(whole) != 0)
-    return quotient

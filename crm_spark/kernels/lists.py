@@ -21,17 +21,13 @@ def lists(rows: Floats) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[is_told].ravel()), mask=pa.array(~is_told))
 
 
-def padded(lists: pa.Array) -> Floats:
-    """Lists of any length as the columns of an array, (longest, n); NaN where a value is missing, and after its end."""
-    starts = lists.offsets.to_numpy()
-    lengths = np.diff(starts)
-    columns = np.full((len(lists), int(lengths.max(initial=0))), np.nan)
-    columns[np.arange(columns.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(columns.T)
+def ragged(lists: pa.Array) -> tuple[Floats, NDArray[np.int64]]:
+    """Lists of any length as one array after the other, and where each begins and the last ends; a null is NaN."""
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    return values, offsets - offsets[0]
 
 
-def unpadded(columns: Floats, lengths: NDArray[np.int64]) -> pa.Array:
-    """The same back: columns of an array as lists of these lengths; what is NaN is missing."""
-    offsets = np.append(0, np.cumsum(lengths)).astype(np.int32)
-    told = columns.T[np.arange(len(columns)) < lengths[:, None]]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(told, from_pandas=True))
+def unragged(values: Floats, offsets: NDArray[np.int64]) -> pa.Array:
+    """The same back; what is NaN is a null."""
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, from_pandas=True))

@@ -92,6 +92,12 @@ def ended(values: Floats, offsets: Ints) -> Floats:
     return aligned
 
 
+def parted(aligned: Floats, offsets: Ints) -> Floats:
+    """The same back: one series after the other, (m,)."""
+    sizes = np.diff(offsets)
+    return np.asarray(aligned.T[np.arange(len(aligned)) >= len(aligned) - sizes[:, None]])
+
+
 def _check(values: Floats, offsets: Ints) -> None:
     if offsets[0] != 0 or offsets[-1] != values.size or (np.diff(offsets) < 0).any():
         raise ValueError(f"offsets must rise from 0 to {values.size}, the number of values")

@@ -11,34 +11,18 @@ Quinlan, J. R. (1993). C4.5: Programs for Machine Learning. Morgan Kaufmann.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
+from crm_spark.features.snapshot import FAMILIAR
 from crm_spark.models import c45, cart, trees
 from crm_spark.models.trees import NODES, Attribute
 
-FEATURES = (
-    "recency_days",
-    "tenure_days",
-    "purchase_days",
-    "rhythm_days",
-    "trend",
-    "spend",
-    "basket_value",
-    "basket_pieces",
-    "categories",
-    "channels",
-    "discounted_share",
-    "returned_share",
-    "visits_90d",
-    "complaints_365d",
-    "rating",
-    "contacts_90d",
-    "responses_90d",
-)
+FEATURES = (*FAMILIAR, "spend")
+Level = Literal["channel", "country", "region", "segment", "age_group", "income_group", "household"]
 LEAST = 50  # customers to learn from
 MOST_LEVELS = 30
 HELD_OUT = 5  # one customer in so many

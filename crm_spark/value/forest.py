@@ -29,25 +29,6 @@ from crm_spark.kernels.forest_shapley import Patterns
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import matrix
 
-# What a manager knows customers by. What they spent in all is days times basket: it would take from both.
-FEATURES = (
-    "recency_days",
-    "tenure_days",
-    "purchase_days",
-    "rhythm_days",
-    "trend",
-    "basket_value",
-    "basket_pieces",
-    "categories",
-    "channels",
-    "discounted_share",
-    "returned_share",
-    "visits_90d",
-    "complaints_365d",
-    "rating",
-    "contacts_90d",
-    "responses_90d",
-)
 MISSING = -1e12
 TREES, DEPTH, SEED = 20, 5, 1
 LEAST, A_LEAF = 50, 10  # customers, to learn from and in a leaf
