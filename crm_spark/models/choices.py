@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
@@ -198,8 +198,14 @@ def look(
 
 def _asked(rows: DataFrame, numbers: Sequence[str], names: Sequence[str]) -> tuple[list[Attribute], list[str]]:
     """What the tree may split by, the levels that there are; and what it may not, with the reason."""
-    levels = {name: F.slice(F.sort_array(F.collect_set(name)), 1, MOST_LEVELS + 1).alias(name) for name in names}
-    found = rows.agg(*levels.values()).collect()[0].asDict() if names else {}
+    found: dict[str, list[str]] = {name: [] for name in names}
+    if names:
+        # Nobody holds all levels at once: it may be an identifier.
+        each = F.explode(F.create_map(*[part for name in names for part in (F.lit(name), F.col(name))]))
+        levels = rows.select(each.alias("name", "level")).where("level IS NOT NULL").distinct()
+        place = F.row_number().over(Window.partitionBy("name").orderBy("level"))
+        for row in levels.withColumn("place", place).where(F.col("place") <= MOST_LEVELS + 1).collect():
+            found[row["name"]].append(row["level"])
     asked, left_out = [Attribute(name) for name in numbers], []
     for name, known in found.items():
         if not known:
@@ -207,7 +213,7 @@ def _asked(rows: DataFrame, numbers: Sequence[str], names: Sequence[str]) -> tup
         elif len(known) > MOST_LEVELS:
             left_out.append(f"{name} has more than {MOST_LEVELS} levels")
         else:
-            asked.append(Attribute(name, tuple(known)))
+            asked.append(Attribute(name, tuple(sorted(known))))
     return asked, left_out
 
 
