@@ -15,22 +15,22 @@ def to_come(behaviour_series: DataFrame, behaviour_forecasts: DataFrame) -> Sect
     before = periods_of(behaviour_series, ALL).where("measure = 'spend'").orderBy(F.desc("day")).limit(SHOWN)
     told = newest(behaviour_forecasts, behaviour_forecasts)
     after = told.where((F.col("grouping") == ALL) & (F.col("measure") == "spend"))
-    columns = ("day", "value", "expected", "p100", "p900", "p025", "p975", "method")
+    columns = ("day", "value", "expected", "low_80", "high_80", "low_95", "high_95", "method")
     rows = before.select("day", "value").unionByName(after.select("day", *columns[2:]), allowMissingColumns=True)
     return Section(
         title="What will be spent in the periods to come",
         chapter=Chapter.BEHAVIOUR,
         rows=rows.select(*columns),
         sentence=_to_come_told,
-        picture=Lines("day", ["value", "expected", "p100", "p900"]),
+        picture=Lines("day", ["value", "expected", "low_80", "high_80"]),
         labels={
             "day": "Period from",
             "value": "Spent [money]",
             "expected": "Expected [money]",
-            "p100": "At least, 9 times of 10 [money]",
-            "p900": "At most, 9 times of 10 [money]",
-            "p025": "At least, 39 times of 40 [money]",
-            "p975": "At most, 39 times of 40 [money]",
+            "low_80": "At least, 9 times of 10 [money]",
+            "high_80": "At most, 9 times of 10 [money]",
+            "low_95": "At least, 39 times of 40 [money]",
+            "high_95": "At most, 39 times of 40 [money]",
             "method": "By",
         },
         order_by=["day"],
@@ -49,7 +49,7 @@ def _to_come_told(rows: Rows) -> str:
     if len(past) < len(ahead) or not sum(past):
         return f"{told}."
     off = total / sum(past) - 1
-    return f"{told}, {abs(off):.0%} {'more' if off >= 0 else 'less'} than in the {len(past)} before."
+    return f"{told}, {abs(off) * 100:,.0f} % {'more' if off >= 0 else 'less'} than in the {len(past)} before."
 
 
 def by_category(behaviour_series: DataFrame, behaviour_forecasts: DataFrame) -> Section:
@@ -81,7 +81,7 @@ def by_category(behaviour_series: DataFrame, behaviour_forecasts: DataFrame) -> 
 def _by_category_told(rows: Rows) -> str:
     best = rows[0]
     total = sum(row["expected"] for row in rows)
-    share = f", {best['expected'] / total:.0%} of all" if total else ""
+    share = f", {best['expected'] / total * 100:,.0f} % of all" if total else ""
     told = f"In the {best['periods']} periods to come most is expected of {best['category']}"
     return f"{told}: {best['expected']:,.0f} ¤{share}."
 

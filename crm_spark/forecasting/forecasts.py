@@ -31,6 +31,7 @@ from crm_spark.kernels.lists import ragged, unragged
 AT_ONCE = 2_000  # series that the kernel is handed at once
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
 OF_SERIES = ("grouping", "key", "measure")
+LIMITS = ("low_95", "low_80", "high_80", "high_95")  # of the intervals that hold 95 and 80 of 100 periods
 JUDGED = ("arima", "naive", "seasonal_naive")
 
 MODELS = Table(
@@ -82,8 +83,8 @@ FORECASTS = Table(
         Field("method", "string", "what foretells it"),
         Field("expected", "double", "the mean of what may come"),
         *[
-            Field(f"p{level * 1000:03.0f}", "double", f"not exceeded with a probability of {level:.1%}", nullable=True)
-            for level in kernel.LEVELS
+            Field(name, "double", f"not exceeded with a probability of {level:g}", nullable=True)
+            for name, level in zip(LIMITS, kernel.LEVELS, strict=True)
         ],
     ],
 )
@@ -155,26 +156,23 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
     """
     asked = ("method", "orders", "coefficients", "sigma2", "spread", "season")
     known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *asked)
-    told = series.where(F.size("values") > 0).select(*OF_SERIES, "period", "first", "values")
+    begun = series.where(F.size("values") > 0).select(*OF_SERIES, "period", "first", "values")
     types = ", ".join(
         [*(f"{name} string" for name in OF_SERIES), "period string, first date, periods int, method string"]
     )
-    expected = told.join(known, list(OF_SERIES)).mapInArrow(
+    expected = begun.join(known, list(OF_SERIES)).mapInArrow(
         partial(_expected, horizon=horizon), f"{types}, told array<array<double>>"
     )
     each = expected.select("*", F.posexplode("told").alias("at", "one")).where(F.get("one", F.lit(0)).isNotNull())
-    floor = [
-        F.when(F.col("measure").isin(*MEANS), F.get("one", F.lit(i))).otherwise(
-            F.greatest(F.get("one", F.lit(i)), F.when(F.get("one", F.lit(i)).isNotNull(), F.lit(0.0)))
-        )
-        for i in range(1 + len(kernel.LEVELS))
-    ]
-    names = ["expected", *[field.name for field in FORECASTS.columns if field.name.startswith("p")]]
+    # What is counted or spent is nothing at least.
+    least = F.when(~F.col("measure").isin(*MEANS), F.lit(0.0))
+    numbers = [F.get("one", F.lit(at)) for at in range(1 + len(LIMITS))]
+    told = [F.when(number.isNotNull(), F.greatest(number, least)) for number in numbers]
     columns = {
         "as_of": F.lit(as_of),
         "ahead": F.col("at") + 1,
         "day": day_after(F.col("periods") + F.col("at")),
-        **dict(zip(names, floor, strict=True)),
+        **dict(zip(("expected", *LIMITS), told, strict=True)),
     }
     return each.withColumns(columns).select(*FORECASTS.names)
 

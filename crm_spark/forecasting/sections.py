@@ -63,9 +63,8 @@ def _moves_told(rows: Rows) -> str:
     if not last["average"]:
         return f"{told}."
     off = last["value"] / last["average"] - 1
-    return (
-        f"{told}, {abs(off):.0%} {'more' if off >= 0 else 'less'} than the moving average of {last['average']:,.0f} ¤."
-    )
+    way = "more" if off >= 0 else "less"
+    return f"{told}, {abs(off) * 100:,.0f} % {way} than the moving average of {last['average']:,.0f} ¤."
 
 
 def day_told(day: date) -> str:
@@ -97,7 +96,7 @@ def _by_segment_told(rows: Rows) -> str:
     best = max(of_last, key=lambda segment: (of_last[segment], segment))
     share = of_last[best] / whole if whole else 0
     told = f"In the last period, from {day_told(last)} on, most came from {best}"
-    return f"{told}: {of_last[best]:,.0f} ¤, {share:.0%} of all."
+    return f"{told}: {of_last[best]:,.0f} ¤, {share * 100:,.0f} % of all."
 
 
 def comes_again(autocorrelations: DataFrame) -> Section:
@@ -166,7 +165,7 @@ def who_has_a_rhythm(autocorrelations: DataFrame) -> Section:
         picture=Bars("kind", "customers", horizontal=True),
         labels={"kind": "What their purchases are like", "customers": "Customers", "rhythm": "Median rhythm [periods]"},
         order_by=["-customers", "kind"],
-        note=f"By the Ljung-Box test of each customer's purchases: of those by chance alone {CHANCE:.0%} pass it too.",
+        note=f"By the Ljung-Box test of each one's purchases: of those by chance alone {CHANCE * 100:.0f} % pass it too.",
         empty=None,
     )
 

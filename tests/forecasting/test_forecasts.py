@@ -64,7 +64,7 @@ def test_each_series_has_a_model_or_a_reason_and_a_forecast_that_statsmodels_con
     found = {name: [row for row in rows if row["key"] == name] for name in CASES}
     assert {name: len(of) for name, of in found.items() if len(of) != 6} == {"empty": 0, "missing": 0, "huge": 0}
     assert [row["day"] for row in found["short"]][:2] == [date(2024, 4, 1), date(2024, 5, 1)]
-    assert all(row["p025"] >= 0 for row in rows if row["p025"] is not None), "nobody spends less than nothing"
+    assert all(row["low_95"] >= 0 for row in rows if row["low_95"] is not None), "nobody spends less than nothing"
     arima = [name for name, row in told.items() if row["method"] == "arima"]
     assert arima
     for name in arima:

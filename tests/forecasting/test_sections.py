@@ -29,7 +29,7 @@ def test_the_last_whole_period_is_held_against_its_average_and_other_days_and_se
         (FIRST, 50.0, None), (date(2026, 2, 5), 100.0, 75.0), (date(2026, 3, 5), 120.0, 100.0),
     ]  # fmt: skip
     assert section.sentence(told) == (
-        "The last whole month, from 5 March 2026 on, brought 120 ¤, 20% more than the moving average of 100 ¤."
+        "The last whole month, from 5 March 2026 on, brought 120 ¤, 20 % more than the moving average of 100 ¤."
     )
 
 
@@ -42,7 +42,7 @@ def test_of_segments_the_last_period_is_told(spark: SparkSession) -> None:
     told = [row.asDict() for row in section.rows.collect()]
     assert len(told) == 2 * sections.SHOWN
     assert section.sentence(told) == (
-        "In the last period, from 27 July 2026 on, most came from Best: 75 ¤, 75% of all."
+        "In the last period, from 27 July 2026 on, most came from Best: 75 ¤, 75 % of all."
     )
 
 
@@ -94,14 +94,14 @@ def test_what_is_to_come_is_held_against_as_much_before(spark: SparkSession) -> 
         (50.0, None), (100.0, None), (100.0, None), (None, 80.0), (None, 80.0),
     ]  # fmt: skip
     assert section.sentence(told) == (
-        "In the 2 periods from 26 January 2026 on 160 ¤ are to be expected, 20% less than in the 2 before."
+        "In the 2 periods from 26 January 2026 on 160 ¤ are to be expected, 20 % less than in the 2 before."
     )
     section = forecast_sections.by_category(series, expected)
     told = [row.asDict() for row in section.rows.orderBy("category").collect()]
     assert [(row["category"], row["spent"], row["expected"], row["periods"]) for row in told] == [
         ("Jam", 200.0, 40.0, 2), ("Tea", 200.0, 120.0, 2),
     ]  # fmt: skip
-    assert section.sentence(told[::-1]) == "In the 2 periods to come most is expected of Tea: 120 ¤, 75% of all."
+    assert section.sentence(told[::-1]) == "In the 2 periods to come most is expected of Tea: 120 ¤, 75 % of all."
 
 
 def test_it_is_told_by_which_methods_series_are_foretold(spark: SparkSession) -> None:
