@@ -165,7 +165,7 @@ def who_has_a_rhythm(autocorrelations: DataFrame) -> Section:
         picture=Bars("kind", "customers", horizontal=True),
         labels={"kind": "What their purchases are like", "customers": "Customers", "rhythm": "Median rhythm [periods]"},
         order_by=["-customers", "kind"],
-        note=f"By the Ljung-Box test of each one's purchases: of those by chance alone {CHANCE * 100:.0f} % pass it too.",
+        note=f"By the Ljung-Box test of each one: of those by chance alone {CHANCE * 100:.0f} % pass it too.",
         empty=None,
     )
 
