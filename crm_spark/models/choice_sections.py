@@ -74,6 +74,7 @@ def _section(choice_trees: DataFrame, choice_models: DataFrame, question: str, t
         labels=LABELS,
         order_by=["node"],
         note=NOTE,
+        empty=None,  # it was not asked
     )
 
 

@@ -74,6 +74,8 @@ def test_the_planted_reason_is_found_and_its_page_shows_a_tree(spark: SparkSessi
     assert "stayed away where" in part.sentence
     assert "bought again where" in part.sentence
     assert len(part.rows) == nodes.where("rows > 0").count()
+    unasked = gather(choice_sections.renews(nodes, told))
+    assert (unasked.rows, unasked.sentence, unasked.notes) == ([], "", []), "it is left out of the page"
 
 
 def test_where_nothing_tells_them_apart_the_tree_is_its_root_and_the_page_says_so(spark: SparkSession) -> None:
