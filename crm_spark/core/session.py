@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from py4j.java_gateway import java_import  # type: ignore[import-untyped]
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -51,6 +52,9 @@ LOCAL = {
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     # To note where in Python a column was made, for messages that no one sees, takes longer than to make it.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # A task takes a page for what it sorts or groups: of 2 GB Spark would make it 32 MB, to be zeroed and thrown away
+    # by each of thousands of small tasks, and Java would do little else than collect them.
+    "spark.buffer.pageSize": "2m",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
@@ -109,6 +113,9 @@ def _launch(settings: dict[str, str]) -> None:
             said.seek(0)
             raise _no_java(said.read().decode(errors="replace")) from error
     SparkContext._ensure_initialized(gateway=gateway)
+    # What PySpark asks for by its bare name at each step: else Java looks for it in every JAR, package by package.
+    for name in ("org.apache.spark.sql.functions", "org.apache.spark.api.python.PythonUtils"):
+        java_import(SparkContext._jvm, name)
 
 
 def _no_java(said: str) -> ConfigError:
