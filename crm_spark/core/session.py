@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from py4j.java_gateway import java_import  # type: ignore[import-untyped]
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -113,9 +112,9 @@ def _launch(settings: dict[str, str]) -> None:
             said.seek(0)
             raise _no_java(said.read().decode(errors="replace")) from error
     SparkContext._ensure_initialized(gateway=gateway)
-    # What PySpark asks for by its bare name at each step: else Java looks for it in every JAR, package by package.
-    for name in ("org.apache.spark.sql.functions", "org.apache.spark.api.python.PythonUtils"):
-        java_import(SparkContext._jvm, name)
+    # PySpark asks Java for these classes by name at each step, and Java looks through all JARs: we ask once.
+    for name in ("functions", "org.apache.spark.sql.functions", "PythonUtils"):
+        setattr(SparkContext._jvm, name, getattr(SparkContext._jvm, name))
 
 
 def _no_java(said: str) -> ConfigError:
