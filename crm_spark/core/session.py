@@ -54,6 +54,8 @@ LOCAL = {
     # A task takes a page for what it sorts or groups: of 2 GB Spark would make it 32 MB, to be zeroed and thrown away
     # by each of thousands of small tasks, and Java would do little else than collect them.
     "spark.buffer.pageSize": "2m",
+    # Parquet looks for repeated values until it has seen 1 MB of different ones, in each column of each part.
+    "spark.hadoop.parquet.dictionary.page.size": "131072",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
