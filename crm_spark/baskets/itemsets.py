@@ -216,15 +216,14 @@ def _pairs(apart: DataFrame, names: pa.Array) -> Ints:
 def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
-    parts = blocks.coalesce(max(min(least // IN_PART, -(-baskets // A_PART)), -(-baskets // MOST_IN_PART), 1))
-    mined = parts.mapInArrow(
+    parts = max(min(least // IN_PART, -(-baskets // A_PART)), -(-baskets // MOST_IN_PART), 1)
+    mined = blocks.coalesce(parts).mapInArrow(
         partial(_mined, names=names, least=least, baskets=baskets, wanted=wanted),
         "items array<string>, count bigint, below bigint",
     )
-    sums = mined.groupBy("items").agg(
-        F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")
-    )
-    found = sums.toArrow()
+    sums = [F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")]
+    # What one part says needs no shuffle to be summed.
+    found = (mined.groupBy("items").agg(*sums) if parts > 1 else mined.withColumn("parts", F.lit(1))).toArrow()
     too_many = found.filter(pc.is_null(found["items"]))
     if too_many.num_rows:
         raise wanted.refuse(f"there are {pc.max(too_many['count']).as_py():,} itemsets or more")
