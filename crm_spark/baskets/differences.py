@@ -213,7 +213,7 @@ def count(baskets: DataFrame, rules: pa.Table) -> tuple[list[str], Ints]:
         for _, of_size in groupby(sets, key=len)
     ]
     counted = (
-        itemsets.as_text(baskets)
+        baskets.select("items")
         .mapInArrow(partial(_counted, names=items, sets=coded), "number int, label string, count bigint")
         .groupBy("number", "label")
         .agg(F.sum("count").alias("count"))

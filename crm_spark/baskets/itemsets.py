@@ -28,9 +28,10 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.errors import ConfigError
 from crm_spark.kernels import itemsets as kernel
 from crm_spark.kernels.itemsets import Baskets, Ints, Itemsets, TooMany
+from crm_spark.kernels.lists import gathered
 
 Method = Literal["bitmaps", "apriori", "fp_growth"]
 
@@ -40,7 +41,6 @@ A_PART = 250_000  # baskets of a part: with fewer, another part takes longer tha
 MOST_IN_PART = 2_000_000  # baskets at most in a worker
 IN_PART = 100  # baskets of a part that hold a set at least: with fewer, chance alone makes sets of any items
 A_BLOCK = 500_000  # baskets
-BETWEEN = "\x1f"  # the unit separator, which stands between items on their way to a worker
 
 ITEMSETS = Table(
     "basket_itemsets",
@@ -66,7 +66,7 @@ ITEMSETS = Table(
     ],
 )
 
-BLOCKS = "is_torn boolean, names array<string>, counts array<bigint>, items binary, offsets binary"
+BLOCKS = "names array<string>, counts array<bigint>, items binary, offsets binary"
 DESCRIBED = pa.schema(
     [
         ("items", pa.list_(pa.string())),
@@ -124,8 +124,6 @@ def mine(
     ------
     ConfigError
         There are more sets, or candidates, than allowed. It says how many.
-    ContractError
-        An item's name holds the unit separator (U+001F).
     """
     if not 0 < min_support <= 1:
         raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
@@ -193,29 +191,15 @@ def pack(baskets: DataFrame) -> DataFrame:
 
     Before the names there is none, which counts the baskets.
     """
-    return as_text(baskets).mapInArrow(packed, BLOCKS)
-
-
-def as_text(baskets: DataFrame) -> DataFrame:
-    """Baskets on their way to `packed`: lists take longer to reach a worker."""
-    items = F.array_compact("items")
-    return baskets.select(
-        F.coalesce(F.array_join(items, BETWEEN), F.lit("")).alias("text"),
-        F.coalesce(F.size(items), F.lit(0)).alias("size"),
-    )
+    return baskets.select("items").mapInArrow(packed, BLOCKS)
 
 
 def _frequent(blocks: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     """How many baskets there are, and the frequent items with their counts, the rarest first."""
-    counts = blocks.select("is_torn", F.inline(F.arrays_zip("names", "counts")))
-    sums = counts.groupBy(F.col("names").alias("name")).agg(
-        F.sum("counts").alias("count"), F.bool_or("is_torn").alias("is_torn")
-    )
+    counts = blocks.select(F.inline(F.arrays_zip("names", "counts")))
+    told = counts.groupBy(F.col("names").alias("name")).agg(F.sum("counts").alias("count")).toArrow()
     # Baskets are counted under no name.
-    told = sums.toArrow()
     is_all = pc.is_null(told["name"])
-    if pc.any(told["is_torn"]).as_py():
-        raise ContractError("baskets: an item's name holds the unit separator (U+001F); take it out of the names")
     baskets = pc.sum(told.filter(is_all)["count"]).as_py() or 0
     items = told.filter(pc.and_(pc.invert(is_all), pc.greater_equal(told["count"], wanted.least(baskets))))
     return baskets, items.sort_by([("count", "ascending"), ("name", "ascending")])
@@ -232,15 +216,14 @@ def _pairs(apart: DataFrame, names: pa.Array) -> Ints:
 def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     least = wanted.least(baskets)
-    parts = blocks.coalesce(max(min(least // IN_PART, -(-baskets // A_PART)), -(-baskets // MOST_IN_PART), 1))
-    mined = parts.mapInArrow(
+    parts = max(min(least // IN_PART, -(-baskets // A_PART)), -(-baskets // MOST_IN_PART), 1)
+    mined = blocks.coalesce(parts).mapInArrow(
         partial(_mined, names=names, least=least, baskets=baskets, wanted=wanted),
         "items array<string>, count bigint, below bigint",
     )
-    sums = mined.groupBy("items").agg(
-        F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")
-    )
-    found = sums.toArrow()
+    sums = [F.sum("count").alias("count"), F.sum("below").alias("below"), F.count("*").alias("parts")]
+    # What one part says needs no shuffle to be summed.
+    found = (mined.groupBy("items").agg(*sums) if parts > 1 else mined.withColumn("parts", F.lit(1))).toArrow()
     too_many = found.filter(pc.is_null(found["items"]))
     if too_many.num_rows:
         raise wanted.refuse(f"there are {pc.max(too_many['count']).as_py():,} itemsets or more")
@@ -260,7 +243,7 @@ def _by_bitmaps(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wa
 def _by_apriori(blocks: DataFrame, frequent: pa.Table, baskets: int, wanted: _Wanted) -> pa.Table:
     names = frequent["name"].combine_chunks()
     sets = np.arange(len(names))[:, None]
-    levels = [_table(Itemsets(sets, frequent["count"].to_numpy()), names)]
+    levels = [as_table(Itemsets(sets, frequent["count"].to_numpy()), names)]
     while len(sets) > 1 and (wanted.max_items is None or sets.shape[1] < wanted.max_items):
         size, ways = sets.shape[1] + 1, kernel.candidates(sets)
         if ways > CANDIDATES * wanted.most:
@@ -301,32 +284,24 @@ def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> 
 
 
 def packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pack baskets that came `as_text` into blocks."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(one.num_rows for one in held) >= A_BLOCK:
-            yield _block(pa.Table.from_batches(held))
-            held = []
-    if held:
-        yield _block(pa.Table.from_batches(held))
+    """Pack baskets (`items`) into blocks."""
+    return map(_block, gathered(batches, A_BLOCK))
 
 
 def _block(told: pa.Table) -> pa.RecordBatch:
-    sizes = told["size"].to_numpy()
-    some = told["text"].combine_chunks().filter(pa.array(sizes > 0))
-    split = pc.split_pattern(some, BETWEEN)
-    coded = split.flatten().dictionary_encode()
-    lengths = pc.list_value_length(split).to_numpy()
-    is_torn = not np.array_equal(lengths, sizes[sizes > 0])
-    offsets = np.append(0, np.cumsum(lengths))
-    shape = (lengths.size, len(coded.dictionary))
-    held = sparse.csr_matrix((np.ones(offsets[-1], np.int8), np.array(coded.indices), offsets), shape)
+    baskets = told["items"].combine_chunks()
+    coded = baskets.flatten().dictionary_encode()
+    codes = pc.fill_null(coded.indices, -1).to_numpy()
+    is_named = codes >= 0
+    # A basket that is null has no items, nor has an item without a name a place.
+    ends = np.append(0, np.cumsum(pc.fill_null(pc.list_value_length(baskets), 0).to_numpy()))
+    offsets = np.append(0, np.cumsum(is_named))[ends]
+    codes, shape = codes[is_named], (len(baskets), len(coded.dictionary))
+    held = sparse.csr_matrix((np.ones(codes.size, np.int8), codes, offsets), shape)
     held.sum_duplicates()
     block = {
-        "is_torn": pa.array([is_torn]),
         "names": pa.array([[None, *coded.dictionary.to_pylist()]], pa.list_(pa.string())),
-        "counts": pa.array([[sizes.size, *np.bincount(held.indices, minlength=shape[1])]], pa.list_(pa.int64())),
+        "counts": pa.array([[len(baskets), *np.bincount(held.indices, minlength=shape[1])]], pa.list_(pa.int64())),
         "items": pa.array([held.indices.astype(np.int32).tobytes()], pa.binary()),
         "offsets": pa.array([held.indptr.astype(np.int64).tobytes()], pa.binary()),
     }
@@ -362,17 +337,17 @@ def _mined(
         yield pa.RecordBatch.from_pylist([{"items": None, "count": too_many.sets, "below": 0}], FOUND)
         return
     for level in levels:
-        told = _table(level, names)
+        told = as_table(level, names)
         yield from told.append_column("below", pa.array(np.full(told.num_rows, own - 1))).to_batches(A_BLOCK)
 
 
 def _recounted(batches: Iterator[pa.RecordBatch], names: pa.Array, sets: list[Ints]) -> Iterator[pa.RecordBatch]:
     _, part = read(batches, names)
     for some in sets:
-        yield from _table(Itemsets(some, kernel.count(part, some)), names).to_batches(A_BLOCK)
+        yield from as_table(Itemsets(some, kernel.count(part, some)), names).to_batches(A_BLOCK)
 
 
-def _table(sets: Itemsets, names: pa.Array) -> pa.Table:
+def as_table(sets: Itemsets, names: pa.Array) -> pa.Table:
     """Sets by the names of their items, in order of these."""
     order = pc.array_sort_indices(names).to_numpy()
     rank = np.empty(order.size, np.int64)

@@ -69,11 +69,12 @@ def scan(points: Floats, is_owned: Flags, eps: float, min_samples: int) -> Local
     eps : float
     min_samples : int
     """
-    cell, is_dense = np.arange(len(points)), np.zeros(len(points), dtype=bool)
-    if not _are_few(points, eps):
+    cell, is_dense, are_few = np.arange(len(points)), np.zeros(len(points), dtype=bool), _are_few(points, eps)
+    if not are_few:
         cell, is_dense = _cells(points, eps, min_samples)
     dense, sparse_ = np.flatnonzero(is_dense), np.flatnonzero(~is_dense)
-    among = list(_pairs(points[sparse_], eps)) if _are_few(points[sparse_], eps) else _Again(points[sparse_], eps)
+    are_few = are_few or _are_few(points[sparse_], eps)
+    among = _among(points[sparse_], is_owned[sparse_], eps) if are_few else _Again(points[sparse_], eps)
     across = list(_across(points[sparse_], points[dense], eps))
     counts = np.ones(sparse_.size, dtype=np.int64)
     for one, other in among:
@@ -240,10 +241,12 @@ def _are_few(points: Floats, eps: float) -> bool:
     return near(points, eps) * len(points) / 2 <= PAIRS
 
 
-def _pairs(points: Floats, eps: float) -> Iterator[tuple[Ints, Ints]]:
-    if len(points):
-        one, other = _tree(points).query_pairs(eps, output_type="ndarray").T
-        yield one, other
+def _among(points: Floats, is_owned: Flags, eps: float) -> list[tuple[Ints, Ints]]:
+    """Near pairs of which the box owns one at least: of others it need not know."""
+    own, others = np.flatnonzero(is_owned), np.flatnonzero(~is_owned)
+    one, other = _tree(points[own]).query_pairs(eps, output_type="ndarray").T if own.size else (own, own)
+    across = _across(points[own], points[others], eps)
+    return [(own[one], own[other]), *[(own[one], others[other]) for one, other in across]]
 
 
 @dataclass(frozen=True)

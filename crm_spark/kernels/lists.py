@@ -1,4 +1,6 @@
-"""Rows of an array as lists of Arrow, and back."""
+"""Rows of an array as lists of Arrow, and back; batches of them gathered."""
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -31,3 +33,15 @@ def ragged(lists: pa.Array) -> tuple[Floats, NDArray[np.int64]]:
 def unragged(values: Floats, offsets: NDArray[np.int64]) -> pa.Array:
     """The same back; what is NaN is a null."""
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, from_pandas=True))
+
+
+def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Gather batches until they have so many rows, which are worth a call of a kernel; never none."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= rows:
+            yield pa.Table.from_batches(held)
+            held = []
+    if sum(one.num_rows for one in held):
+        yield pa.Table.from_batches(held)

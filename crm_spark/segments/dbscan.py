@@ -31,22 +31,49 @@ from crm_spark.kernels import boxes, density
 from crm_spark.kernels.boxes import Boxes
 from crm_spark.kernels.knee import knee
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.lists import matrix
+from crm_spark.kernels.lists import gathered, matrix
 
 A_BOX = 50_000  # points that a box owns, about
 SAMPLED = 50_000  # points by which walls are placed
 FINENESS = 1_000_000
 ASKED = 1_000  # points whose neighbours are sought for the curve
+A_BLOCK = 250_000  # points that are sent to their boxes at once
 LARGEST = 5_000_000  # points that one worker takes
 MOST = 5_000_000_000  # near pairs that are looked at, from four dimensions on, where cells save none
 
 GROUPED = "customer_id string, cluster int, kind string"
 WALLS = "node int, dimension int, at double, left int, right int, points double, near double"
-PLACED = "customer_id string, point array<double>, box int, is_owned boolean, is_shared boolean"
-SCANNED = "customer_id string, box int, is_owned boolean, is_shared boolean, cluster int, touched array<int>"
+PLACED = "box int, block binary"
+SCANNED = (
+    "box int, block binary, lowest array<string>, customer_id string, is_owned boolean, cluster int, touched array<int>"
+)
 NODES = "box int, cluster int, lowest string, other_box int, other_cluster int"
-NUMBERED = "box int, cluster int, number int"
+NUMBERED = "box int, numbers array<int>"
 CURVE = "percent int, distance double, is_knee boolean"
+
+# Rows in a block: what a box is told of, and what it says of those it owns.
+KNOWN = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("point", pa.list_(pa.float64())),
+        ("is_owned", pa.bool_()),
+        ("is_shared", pa.bool_()),
+    ]
+)
+OWNED = pa.schema([("customer_id", pa.string()), ("cluster", pa.int32()), ("touched", pa.list_(pa.int32()))])
+TOLD = pa.schema([("customer_id", pa.string()), ("cluster", pa.int32()), ("kind", pa.string())])
+KINDS = pa.array(["core", "border", "noise"])
+ROWS = pa.schema(
+    [
+        ("box", pa.int32()),
+        ("block", pa.binary()),
+        ("lowest", pa.list_(pa.string())),
+        ("customer_id", pa.string()),
+        ("is_owned", pa.bool_()),
+        ("cluster", pa.int32()),
+        ("touched", pa.list_(pa.int32())),
+    ]
+)
 
 
 def cluster(points: DataFrame, eps: float, min_samples: int, width: int) -> DataFrame:
@@ -86,18 +113,12 @@ def cluster(points: DataFrame, eps: float, min_samples: int, width: int) -> Data
     scan = partial(_scan, eps=eps, min_samples=min_samples, width=width)
     scanned = placed.repartitionById(walls.size, "box").mapInArrow(scan, SCANNED)
     if walls.size == 1:
-        return _told(scanned, F.col("cluster"), F.array_min("touched"))
-    scanned = scanned.localCheckpoint()
+        return scanned.select("block", F.lit(None).cast("array<int>").alias("numbers")).mapInArrow(_tell, GROUPED)
+    scanned = scanned.localCheckpoint(eager=False)
     numbers = F.broadcast(_numbers(scanned))
-    is_core = F.col("cluster").isNotNull()
-    owned = scanned.where("is_owned")
-    core = owned.where(is_core).join(numbers, ["box", "cluster"]).withColumn("first", F.lit(None).cast("int"))
-    met = scanned.select("customer_id", "box", F.explode(_clusters()).alias("cluster"))
-    others = owned.where(~is_core)
-    touched = met.join(numbers, ["box", "cluster"]).groupBy("customer_id").agg(F.min("number").alias("first"))
-    border = others.join(touched, "customer_id", "left").withColumn("number", F.lit(None).cast("int"))
-    kept = ["customer_id", "number", "first"]
-    return _told(core.select(*kept).unionByName(border.select(*kept)), F.col("number"), F.col("first"))
+    blocks = scanned.where(F.col("block").isNotNull()).join(numbers, "box", "left")
+    told = blocks.select("block", "numbers").mapInArrow(_tell, GROUPED)
+    return told.unionByName(_borders(scanned, numbers))
 
 
 def curve(points: DataFrame, min_samples: int, width: int) -> DataFrame:
@@ -127,16 +148,6 @@ def curve(points: DataFrame, min_samples: int, width: int) -> DataFrame:
     held = blocks.crossJoin(F.broadcast(asked))
     nearest = held.mapInArrow(partial(_distances, k=min_samples, width=width), "nearest binary")
     return nearest.repartition(1).mapInArrow(partial(_curve, k=min_samples), CURVE)
-
-
-def _told(rows: DataFrame, core: Column, border: Column) -> DataFrame:
-    kind = F.when(core.isNotNull(), "core").when(border.isNotNull(), "border").otherwise("noise")
-    return rows.select("customer_id", (F.coalesce(core, border) + 1).cast("int").alias("cluster"), kind.alias("kind"))
-
-
-def _clusters() -> Column:
-    """All clusters of its box that a point is in or touches."""
-    return F.concat(F.array_compact(F.array("cluster")), "touched")
 
 
 def _walls(points: DataFrame, size: int, eps: float, width: int) -> Boxes:
@@ -171,17 +182,31 @@ def _walls(points: DataFrame, size: int, eps: float, width: int) -> Boxes:
 
 
 def _numbers(scanned: DataFrame) -> DataFrame:
-    """Number the clusters of all boxes: those that are one alike, by their lowest core key."""
-    is_core = F.col("cluster").isNotNull()
-    nodes = scanned.where(is_core).groupBy("box", "cluster").agg(F.min("customer_id").alias("lowest"))
-    shared = scanned.where("is_shared")
-    own = shared.where(is_core & F.col("is_owned")).select("customer_id", "box", "cluster")
+    """Number the clusters of all boxes, a row for each box: those that are one alike, by their lowest core key."""
+    nodes = scanned.where(F.col("block").isNotNull()).select("box", F.posexplode("lowest").alias("cluster", "lowest"))
+    shared = scanned.where(F.col("block").isNull())
+    own = shared.where("is_owned AND cluster IS NOT NULL").select("customer_id", "box", "cluster")
     met = shared.where(~F.col("is_owned")).select(
         "customer_id", F.col("box").alias("other_box"), F.explode(_clusters()).alias("other_cluster")
     )
     links = own.join(met, "customer_id").select("box", "cluster", "other_box", "other_cluster").distinct()
     both = nodes.unionByName(links, allowMissingColumns=True)
-    return both.repartition(1).mapInArrow(_join, NUMBERED).localCheckpoint()
+    return both.repartition(1).mapInArrow(_join, NUMBERED).localCheckpoint(eager=False)
+
+
+def _borders(scanned: DataFrame, numbers: DataFrame) -> DataFrame:
+    """Those that several boxes know and none for a core point: of the first of the clusters that they touch in any."""
+    shared = scanned.where(F.col("block").isNull()).join(numbers, "box", "left")
+    first = F.array_min(F.transform(_clusters(), lambda cluster: F.get("numbers", cluster)))
+    is_core = F.col("is_owned") & F.col("cluster").isNotNull()
+    met = shared.groupBy("customer_id").agg(F.bool_or(is_core).alias("is_core"), (F.min(first) + 1).alias("cluster"))
+    kind = F.when(F.col("cluster").isNull(), "noise").otherwise("border")
+    return met.where(~F.col("is_core")).select("customer_id", "cluster", kind.alias("kind"))
+
+
+def _clusters() -> Column:
+    """All clusters of its box that a point is in or touches."""
+    return F.concat(F.array_compact(F.array("cluster")), "touched")
 
 
 # -- lifted: Arrow in, Arrow out
@@ -207,47 +232,50 @@ def _split(batches: Iterator[pa.RecordBatch], wanted: int, eps: float, width: in
 
 
 def _place(batches: Iterator[pa.RecordBatch], walls: Boxes, eps: float, width: int) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        placed = boxes.place(matrix(batch.column("point"), width), walls, eps)
-        rows = batch.take(pa.array(placed.row))
-        columns = {
-            "customer_id": rows.column("customer_id"),
-            "point": rows.column("point"),
-            "box": pa.array(placed.box, pa.int32()),
-            "is_owned": pa.array(placed.is_owned),
-            "is_shared": pa.array(placed.is_shared),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
+    """What each box is told of, a block each: rows take longer than all else."""
+    for points in gathered(batches, A_BLOCK):
+        placed = boxes.place(matrix(points.column("point").combine_chunks(), width), walls, eps)
+        order = np.argsort(placed.box, kind="stable")
+        rows = points.take(pa.array(placed.row[order]))
+        rows = rows.append_column("is_owned", pa.array(placed.is_owned[order]))
+        rows = rows.append_column("is_shared", pa.array(placed.is_shared[order]))
+        box, starts, counts = np.unique(placed.box[order], return_index=True, return_counts=True)
+        sent = [_packed(rows.slice(start, count), KNOWN) for start, count in zip(starts, counts, strict=True)]
+        yield pa.RecordBatch.from_arrays([pa.array(box, pa.int32()), pa.array(sent, pa.binary())], ["box", "block"])
 
 
 def _scan(batches: Iterator[pa.RecordBatch], eps: float, min_samples: int, width: int) -> Iterator[pa.RecordBatch]:
-    """The clusters of one box; of points that others own only what links them."""
-    held = [batch for batch in batches if batch.num_rows]
+    """The clusters of one box: a block of those that it owns, and rows of those that others know too."""
+    held = [(row["box"], row["block"]) for batch in batches for row in batch.to_pylist()]
     if not held:
         return
-    rows = pa.Table.from_batches(held).combine_chunks()
+    rows = pa.Table.from_batches([_unpacked(block, KNOWN) for _, block in held])
     rows = rows.take(pc.sort_indices(rows, sort_keys=[("customer_id", "ascending")])).combine_chunks()
-    is_owned = rows.column("is_owned").to_numpy()
+    is_owned, is_shared = (rows.column(name).to_numpy() for name in ("is_owned", "is_shared"))
     points = matrix(rows.column("point").combine_chunks(), width)
     found = density.scan(points, is_owned, eps, min_samples)
     counts = np.bincount(found.touching, minlength=len(points))
     touched = pa.ListArray.from_arrays(
         pa.array(np.append(0, np.cumsum(counts)), pa.int32()), pa.array(found.touched, pa.int32())
     )
-    is_told = is_owned | (found.cluster >= 0) | (counts > 0)
+    is_core = found.cluster >= 0
     told = pa.table(
         {
+            "box": pa.array(np.full(len(points), held[0][0]), pa.int32()),
             "customer_id": rows.column("customer_id"),
-            "box": rows.column("box"),
             "is_owned": rows.column("is_owned"),
-            "is_shared": rows.column("is_shared"),
-            "cluster": pa.array(found.cluster, pa.int32(), mask=found.cluster < 0),
+            "cluster": pa.array(found.cluster, pa.int32(), mask=~is_core),
             "touched": touched,
         }
     )
-    yield from told.filter(pa.array(is_told)).combine_chunks().to_batches()
+    # Of a core point its box knows the cluster, of one that no other box knows all.
+    own = told.filter(pa.array(is_owned & (is_core | ~is_shared))).select(OWNED.names)
+    _, first = np.unique(found.cluster[is_core], return_index=True)
+    lowest = rows.column("customer_id").take(pa.array(np.flatnonzero(is_core)[first]))
+    block = {"box": held[0][0], "block": _packed(own, OWNED), "lowest": lowest.to_pylist()}
+    yield pa.RecordBatch.from_pylist([block], ROWS)
+    met = told.filter(pa.array(is_shared & (is_owned | is_core | (counts > 0))))
+    yield from pa.concat_tables([ROWS.empty_table(), met], promote_options="default").combine_chunks().to_batches()
 
 
 def _join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -272,8 +300,39 @@ def _join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     _, first, of = np.unique(component, return_index=True, return_inverse=True)
     number = np.empty(first.size, dtype=np.int64)
     number[np.argsort(first)] = np.arange(first.size)
-    columns = [nodes.column("box"), nodes.column("cluster"), pa.array(number[of], pa.int32())]
-    yield from pa.table(columns, names=["box", "cluster", "number"]).combine_chunks().to_batches()
+    box, counts = np.unique(key >> 32, return_counts=True)
+    offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+    numbers = pa.ListArray.from_arrays(offsets, pa.array(number[of][order], pa.int32()))
+    yield pa.RecordBatch.from_arrays([pa.array(box, pa.int32()), numbers], ["box", "numbers"])
+
+
+def _tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The cluster and kind of those that a box owns; where there is one box, its own numbers are those of all."""
+    for row in (row for batch in batches for row in batch.to_pylist()):
+        own = _unpacked(row["block"], OWNED)
+        cluster = np.array(pc.fill_null(own.column("cluster"), -1))
+        offsets, touched = own.column("touched").offsets.to_numpy(), own.column("touched").values.to_numpy()
+        if row["numbers"] is not None:
+            # In the last place is what has none.
+            numbers = np.array([*row["numbers"], -1])
+            cluster, touched = numbers[cluster], numbers[touched]
+        kind = np.where(cluster >= 0, 0, 2)
+        is_border = np.diff(offsets) > 0
+        if is_border.any():
+            cluster[is_border] = np.minimum.reduceat(touched, offsets[:-1][is_border])
+            kind[is_border] = 1
+        numbered = pa.array(cluster + 1, pa.int32(), mask=cluster < 0)
+        yield pa.RecordBatch.from_arrays([own.column("customer_id"), numbered, KINDS.take(pa.array(kind))], TOLD.names)
+
+
+def _packed(rows: pa.Table, schema: pa.Schema) -> bytes:
+    batches = rows.combine_chunks().cast(schema).to_batches()
+    block = batches[0] if batches else pa.RecordBatch.from_pylist([], schema)
+    return bytes(block.serialize())
+
+
+def _unpacked(block: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.ipc.read_record_batch(pa.py_buffer(block), schema)
 
 
 def _ask(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crm_spark.baskets import itemsets
-from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.errors import ConfigError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -107,9 +107,6 @@ def test_what_cannot_be_mined_is_refused_in_a_sentence(spark: SparkSession) -> N
             itemsets.mine(few, support)
     with pytest.raises(ValueError, match="max_items must be 1 or more, got 0"):
         itemsets.mine(few, 0.5, max_items=0)
-    with pytest.raises(ContractError, match="an item's name holds the unit separator") as told:
-        itemsets.mine(frame(spark, [["tea\x1fjam"], ["c"]]), 0.5)
-    assert "tea" not in str(told.value)
 
 
 def test_one_basket_is_mined_and_what_is_in_all_is_found(spark: SparkSession) -> None:
