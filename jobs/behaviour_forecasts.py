@@ -6,8 +6,9 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
-from crm_spark.forecasting import forecast_sections, forecasts
+from crm_spark.forecasting import forecast_sections, forecasts, reconciliation
 from crm_spark.forecasting.series import SERIES
+from crm_spark.segments.rfm import SCORES
 
 
 class Config(Settings):
@@ -21,15 +22,20 @@ class Config(Settings):
     refit_days: int = Field(
         1, ge=1, le=36_500, description="For how many days what was learned is used; 1: each run learns anew."
     )
+    reconciled: reconciliation.Method | None = Field(
+        "wls_var",
+        description="How forecasts of customers, segments and all are made to add up: wls_var, wls_struct, bottom_up, "
+        "or null: not at all.",
+    )
 
 
 @job(
-    reads=[SERIES, forecasts.MODELS],
+    reads=[SERIES, forecasts.MODELS, SCORES],
     writes=[forecasts.FORECASTS, forecasts.MODELS],
     sections=forecast_sections.SECTIONS,
 )
 def behaviour_forecasts(
-    behaviour_series: DataFrame, behaviour_models: DataFrame, config: Config
+    behaviour_series: DataFrame, behaviour_models: DataFrame, rfm_scores: DataFrame, config: Config
 ) -> tuple[DataFrame, DataFrame]:
     as_of = config.as_of
     series = behaviour_series.where(F.col("as_of") == F.lit(as_of))
@@ -40,7 +46,13 @@ def behaviour_forecasts(
         kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
         models = kept.unionByName(forecasts.learn(series.join(kept, list(forecasts.OF_SERIES), "left_anti"), *asked))
     models = models.localCheckpoint()  # it is used twice: it is computed once
-    return forecasts.predict(series, models, config.horizon, as_of), models
+    told = forecasts.predict(series, models, config.horizon, as_of)
+    if config.reconciled is None:
+        return told, models
+    told = told.localCheckpoint()  # this too
+    whole = told.unionByName(reconciliation.others(series, told, config.horizon, config.origins))
+    segments = rfm_scores.where(F.col("as_of") == F.lit(as_of)).select("customer_id", "segment")
+    return reconciliation.reconcile(whole, segments, config.reconciled), models
 
 
 if __name__ == "__main__":

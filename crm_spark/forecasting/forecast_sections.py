@@ -86,6 +86,50 @@ def _by_category_told(rows: Rows) -> str:
     return f"{told}: {best['expected']:,.0f} ¤{share}."
 
 
+def agreed(behaviour_forecasts: DataFrame) -> Section:
+    """Show what all, segments and customers say of spending, and what they agree on."""
+    told = newest(behaviour_forecasts, behaviour_forecasts).where("measure = 'spend' AND reconciled IS NOT NULL")
+    rows = told.groupBy("grouping").agg(
+        F.countDistinct("key").alias("series"),
+        F.sum("expected").alias("expected"),
+        F.sum("reconciled").alias("reconciled"),
+        F.max("ahead").alias("periods"),
+        F.first("reconciled_by").alias("reconciled_by"),
+    )
+    return Section(
+        title="What all, segments and customers say, and what they agree on",
+        chapter=Chapter.BEHAVIOUR,
+        rows=rows,
+        sentence=_agreed_told,
+        picture=Bars("grouping", "expected", beside="reconciled", horizontal=True),
+        labels={
+            "grouping": "Whose forecasts",
+            "series": "Series",
+            "expected": "Each by itself, added up [money]",
+            "reconciled": "Agreed on, added up [money]",
+            "periods": "Periods",
+            "reconciled_by": "How",
+        },
+        order_by=["-reconciled", "grouping"],
+        note="What is agreed on adds up: customers and the others, who come first or are not known by name, to all; "
+        "customers to their segments. It is least squares over all these forecasts.",
+        empty=None,
+    )
+
+
+def _agreed_told(rows: Rows) -> str:
+    of = {row["grouping"]: row for row in rows}
+    if not {ALL, "customer"} <= of.keys():
+        return "There are no forecasts of all and of customers that could agree."
+    everyone, customers = of[ALL], of["customer"]
+    others = of["others"]["reconciled"] if "others" in of else 0.0
+    return (
+        f"In the {everyone['periods']} periods to come all by themselves say {everyone['expected']:,.0f} ¤, customers "
+        f"{customers['expected']:,.0f} ¤; they agree on {everyone['reconciled']:,.0f} ¤, of which {others:,.0f} ¤ "
+        "come from others."
+    )
+
+
 def how_told(behaviour_models: DataFrame) -> Section:
     """Show by which methods series are foretold, and how well these told the past."""
     told = newest(behaviour_models, behaviour_models)
@@ -128,4 +172,4 @@ def _how_told(rows: Rows) -> str:
     return f"{told}, and of {nothing:,} nothing can be told." if nothing else f"{told}."
 
 
-SECTIONS = (to_come, by_category, how_told)
+SECTIONS = (to_come, by_category, agreed, how_told)

@@ -86,6 +86,13 @@ FORECASTS = Table(
             Field(name, "double", f"not exceeded with a probability of {level:g}", nullable=True)
             for name, level in zip(LIMITS, kernel.LEVELS, strict=True)
         ],
+        Field(
+            "reconciled",
+            "double",
+            "what is expected where customers and the others add up to segments and all",
+            nullable=True,
+        ),
+        Field("reconciled_by", "string", "how: wls_var, wls_struct or bottom_up", nullable=True),
     ],
 )
 
@@ -152,7 +159,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
     Returns
     -------
     DataFrame of FORECASTS
-        One join by series, one pass.
+        Without `reconciled`. One join by series, one pass.
     """
     asked = ("method", "orders", "coefficients", "sigma2", "spread", "season")
     known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *asked)
@@ -173,6 +180,8 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
         "ahead": F.col("at") + 1,
         "day": day_after(F.col("periods") + F.col("at")),
         **dict(zip(("expected", *LIMITS), told, strict=True)),
+        "reconciled": F.lit(None).cast("double"),
+        "reconciled_by": F.lit(None).cast("string"),
     }
     return each.withColumns(columns).select(*FORECASTS.names)
 

@@ -8,7 +8,7 @@ from statsmodels.tsa.arima.model import ARIMA
 
 from crm_spark.forecasting import autocorrelation, forecasts, smoothing
 from crm_spark.forecasting.series import SERIES
-from tests.forecasting import test_series
+from tests.forecasting import test_reconciliation, test_series
 
 AS_OF, FIRST = date(2026, 3, 2), date(2024, 1, 1)
 RANDOM = np.random.default_rng(8)
@@ -43,6 +43,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "autocorrelations": autocorrelation.correlate(series, 12),
         "behaviour_models": models,
         "behaviour_forecasts": forecasts.predict(frame(spark), models, 6, AS_OF),
+        "reconciled": test_reconciliation.reconciled(spark),
     }
 
 

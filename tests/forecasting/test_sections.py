@@ -83,7 +83,22 @@ def test_what_is_to_come_is_held_against_as_much_before(spark: SparkSession) -> 
     ]
     series = spark.createDataFrame(rows, SERIES.nullable_ddl)
     ahead = [
-        (AS_OF, grouping, key, "spend", n, FIRST + timedelta(days=14 + 7 * n), "naive", value, 1.0, 2.0, 3.0, 4.0)
+        (
+            AS_OF,
+            grouping,
+            key,
+            "spend",
+            n,
+            FIRST + timedelta(days=14 + 7 * n),
+            "naive",
+            value,
+            1.0,
+            2.0,
+            3.0,
+            4.0,
+            value,
+            None,
+        )
         for grouping, key, value in (("all", "all", 80.0), ("category", "Tea", 60.0), ("category", "Jam", 20.0))
         for n in (1, 2)
     ]
@@ -102,6 +117,29 @@ def test_what_is_to_come_is_held_against_as_much_before(spark: SparkSession) -> 
         ("Jam", 200.0, 40.0, 2), ("Tea", 200.0, 120.0, 2),
     ]  # fmt: skip
     assert section.sentence(told[::-1]) == "In the 2 periods to come most is expected of Tea: 120 ¤, 75 % of all."
+
+
+def test_what_all_and_customers_say_is_held_against_what_they_agree_on(spark: SparkSession) -> None:
+    limits = 1.0, 2.0, 3.0, 4.0
+    rows = [
+        (AS_OF, grouping, key, measure, n, FIRST, "naive", own, *limits, agreed, "wls_var")
+        for grouping, key, measure, own, agreed in (
+            ("all", "all", "spend", 80.0, 75.0), ("customer", "ann", "spend", 40.0, 42.0),
+            ("customer", "bob", "spend", 20.0, 21.0), ("others", "others", "spend", 10.0, 12.0),
+            ("all", "all", "visits", 7.0, 7.0), ("category", "Tea", "spend", 9.0, None),
+        )
+        for n in (1, 2)
+    ]  # fmt: skip
+    section = forecast_sections.agreed(spark.createDataFrame(rows, FORECASTS.nullable_ddl))
+    told = [row.asDict() for row in section.rows.collect()]
+    assert {row["grouping"]: (row["series"], row["expected"], row["reconciled"]) for row in told} == {
+        "all": (1, 160.0, 150.0), "customer": (2, 120.0, 126.0), "others": (1, 20.0, 24.0),
+    }  # fmt: skip
+    assert section.sentence(told) == (
+        "In the 2 periods to come all by themselves say 160 ¤, customers 120 ¤; they agree on 150 ¤, of which 24 ¤ "
+        "come from others."
+    )
+    assert "no forecasts of all" in section.sentence(told[:1])
 
 
 def test_it_is_told_by_which_methods_series_are_foretold(spark: SparkSession) -> None:

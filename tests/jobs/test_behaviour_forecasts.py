@@ -11,7 +11,7 @@ from tests.jobs.test_customer_segments import AS_OF
 
 
 def test_settings_that_cannot_be_are_refused(lake: Lake, place: Place) -> None:
-    settings = {"horizon": 0, "origins": 0, "season": 0, "refit_days": 0, "orders": 3}
+    settings = {"horizon": 0, "origins": 0, "season": 0, "refit_days": 0, "reconciled": "ols", "orders": 3}
     told = place.model_copy(update={"jobs": {"behaviour_forecasts": settings}})
     with pytest.raises(ConfigError) as refused:
         runner.run(behaviour_forecasts, lake, told, AS_OF)
