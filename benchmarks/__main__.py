@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
+from benchmarks.anomalies import nab
 from benchmarks.answers import days_20m, rfm_20m
 from benchmarks.baskets import itemsets_1m_02, itemsets_1m_1, itemsets_100k_02, itemsets_100k_1
 from benchmarks.buying import bgnbd_1m, bgnbd_1m_map, coverage, pareto_nbd_1m
@@ -54,6 +55,7 @@ ALL = (
     arima_111,
     arima_job_10k,
     acf_1m,
+    nab,
     survive_cost,
     skew,
 )
@@ -75,8 +77,10 @@ def main() -> None:
     figures = []
     for name in names:  # each in a process of its own: its memory is its own too
         command = [sys.executable, "-m", "benchmarks", name, "--share", str(told.share)]
-        line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        *own_page, line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
         print(line, flush=True)
+        if told.write and own_page[:1] and own_page[0].startswith("# "):  # what a figure prints before its line
+            (PAGE.parent / f"{name}.md").write_text("\n".join([*own_page, ""]), encoding="utf-8")
         figures.append(Figure(**json.loads(line)))
     if told.write:
         PAGE.write_text(page(figures, told.share, PAGE.read_text(encoding="utf-8")), encoding="utf-8")

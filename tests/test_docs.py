@@ -127,6 +127,7 @@ def test_the_guide_tells_every_setting_of_these_jobs_with_its_default() -> None:
             "basket_rules",
             "behaviour_series",
             "behaviour_forecasts",
+            "behaviour_findings",
             "next_offers",
             *SEGMENTS,
         )

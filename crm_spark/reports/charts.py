@@ -71,6 +71,15 @@ def _lines(picture: Lines, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
             line={"width": 2, "dash": DASHES[place % len(DASHES)]},
             hovertemplate=_told(heads[name]),
         )
+    if picture.marked:
+        figure.add_scatter(
+            x=x,
+            y=[drawn(row[picture.marked]) for row in rows],
+            name=escaped(heads[picture.marked].name),
+            mode="markers",
+            marker={"size": 18, "symbol": "circle-open", "line": {"width": 3}, "color": INK},
+            hovertemplate=_told(heads[picture.marked]),
+        )
     figure.update_layout(height=340, hovermode="x unified", showlegend=len(told) > 1)
     figure.update_layout(title_text=escaped(shared([heads[name] for name in told])))
     figure.update_yaxes(rangemode="tozero")

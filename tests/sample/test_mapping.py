@@ -50,4 +50,5 @@ def test_every_file_belongs_to_one_feed(out: Path) -> None:
 
 
 def test_every_conformed_table_gets_something() -> None:
-    assert {table for feed in SHOP.feeds.values() for table in feed.tables} == set(CONFORMED)
+    of_analysts = {"verdicts"}  # about what was found in the shop
+    assert {table for feed in SHOP.feeds.values() for table in feed.tables} == set(CONFORMED) - of_analysts
