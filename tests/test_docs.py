@@ -92,6 +92,12 @@ def test_every_command_and_option_that_is_named_is_there(document: Path) -> None
     assert unknown == []
 
 
+def test_the_readme_tells_every_room_of_the_house() -> None:
+    rooms = {path.parent.name for path in (ROOT / "crm_spark").glob("*/__init__.py")}
+    told = set(re.findall(r"^\| `crm_spark/(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert told == rooms
+
+
 def test_every_command_is_in_the_guide() -> None:
     told = {command for document in DOCUMENTS for command, _ in called(document)}
     assert set(get_command(app_for()).commands) - told == set()
