@@ -16,7 +16,7 @@ CHANGES = ("new", "gone", "stronger", "weaker")
 
 def by_segment(rule_differences: DataFrame) -> Section:
     """Show the rules that differ most surely between RFM segments: how much surer they are in each."""
-    rules = newest(rule_differences, rule_differences).where("grouping = 'rfm'")
+    rules = newest(rule_differences, rule_differences).where("grouping = 'rfm' AND mined_in IS NULL")
     cells = rules.where((F.col("group") != UNKNOWN) & (F.col("antecedent_count") >= LEAST))
     of_rule = Window.partitionBy("level", "antecedent", "consequent")
     among = Window.partitionBy(F.lit(0)).orderBy(
@@ -82,9 +82,72 @@ def _by_segment_told(cells: Rows) -> str:
     )
 
 
+def of_one(rule_differences: DataFrame) -> Section:
+    """Show what is a rule within some groups alone, the surest first."""
+    rules = newest(rule_differences, rule_differences).where("mined_in IS NOT NULL")
+    name = F.concat_ws(": ", "grouping", "group")
+    own = rules.where(F.array_contains("mined_in", name))
+    by_sureness = Window.partitionBy(F.lit(0)).orderBy(
+        F.asc_nulls_last("q_value"), F.desc("difference"), "level", "antecedent", "consequent", "grouping", "group"
+    )
+    placed = own.withColumns(
+        {"place": F.row_number().over(by_sureness), "all": F.count("*").over(Window.partitionBy(F.lit(0)))}
+    )
+    return Section(
+        title="What only one group buys together",
+        chapter=Chapter.BASKETS,
+        rows=placed.where(F.col("place") <= SHOWN).select(
+            "place",
+            F.concat(_rule(), F.lit(" ("), "group", F.lit(")")).alias("rule"),
+            _percent("confidence"),
+            _percent("other_confidence"),
+            "count",
+            "antecedent_count",
+            "other_count",
+            "q_value",
+            "antecedent_title",
+            "consequent_title",
+            "group",
+            "all",
+        ),
+        sentence=_of_one_told,
+        picture=Bars("rule", "confidence", beside="other_confidence", horizontal=True),
+        labels={
+            "place": "Place",
+            "rule": "Who buys → buys too (group)",
+            "confidence": "Of the group's baskets [%]",
+            "other_confidence": "Of all other baskets [%]",
+            "count": "The group's baskets with both",
+            "antecedent_count": "The group's baskets with what is bought first",
+            "other_count": "Other baskets with both",
+            "q_value": "Share of chance among such differences",
+            "antecedent_title": "Who buys",
+            "consequent_title": "Buys too",
+            "group": "Group",
+            "all": "Rules of one group or some",
+        },
+        order_by=["place"],
+        note=(
+            "The baskets of each group, mined by themselves: rules that hold there and are none of all baskets. Of the "
+            "baskets with the left side, the share that has the right side too. As each was chosen for being strong "
+            "there, expect less of it next time."
+        ),
+        empty=None,  # it was not asked, or there are none
+    )
+
+
+def _of_one_told(rules: Rows) -> str:
+    first = rules[0]
+    return (
+        f"{first['all']:,} rules hold within a group and are none of all baskets. “{first['group']}” who buy "
+        f"{first['antecedent_title']} have {first['consequent_title']} in {first['count']:,} of "
+        f"{first['antecedent_count']:,} baskets; others have both in {first['other_count']:,}."
+    )
+
+
 def changed(rule_differences: DataFrame) -> Section:
     """Show which rules are new, gone, stronger or weaker since the last time."""
-    rules = newest(rule_differences, rule_differences).where(F.col("grouping") == SINCE)
+    rules = newest(rule_differences, rule_differences).where((F.col("grouping") == SINCE) & F.col("mined_in").isNull())
     is_told = F.coalesce("change", F.lit("same")) != "same"
     by_sureness = Window.partitionBy(F.lit(0)).orderBy(
         F.desc(is_told), F.asc_nulls_last("q_value"), "level", "antecedent", "consequent"
@@ -165,4 +228,4 @@ def _percent(name: str) -> Column:
     return F.round(F.col(name) * 100, 1).alias(name)
 
 
-SECTIONS = (by_segment, changed)
+SECTIONS = (by_segment, of_one, changed)

@@ -1,7 +1,8 @@
 """How rules differ: among groups of customers, and since the last time.
 
-Rules are those of all baskets, so that they can be compared: nothing is mined anew. The groups of a basket's customer
-stand in the basket as items of their own, and one pass counts the sides of every rule in every group. Of two times
+Rules are those of all baskets, so that they can be compared, and on request those that are found within a group alone
+(`within`). The groups of a basket's customer stand in the basket as items of their own, and one pass counts the sides
+of every rule in every group. Of two times
 baskets since the last rules are compared with those that the last rules speak for: no basket is of both, which those
 of all days would be.
 
@@ -31,7 +32,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import stats
 
-from crm_spark.baskets import itemsets, purchases
+from crm_spark.baskets import itemsets, purchases, within
 from crm_spark.baskets.purchases import Basket
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import itemsets as kernel
@@ -94,6 +95,12 @@ DIFFERENCES = Table(
             nullable=True,
         ),
         Field("reason", "string", "why no difference is told", nullable=True),
+        Field(
+            "mined_in",
+            "array<string>",
+            "of what is no rule of all baskets the groups within which it is one, as `rfm: Best customers`",
+            nullable=True,
+        ),
     ],
 )
 
@@ -124,6 +131,7 @@ def compare(
     groups: DataFrame,
     span: Span,
     max_q: float = 0.05,
+    wanted: within.Wanted | None = None,
 ) -> DataFrame:
     """Compare the rules of a day, and of the last day before it that has some, among groups and times.
 
@@ -141,6 +149,8 @@ def compare(
         As the rules were made.
     max_q : float, default 0.05
         A rule with a greater `q_value` is the same as it was.
+    wanted : within.Wanted, optional
+        In the groups of which groupings rules are sought too, and what these must be like.
 
     Returns
     -------
@@ -155,7 +165,12 @@ def compare(
     for level in pc.unique(rules["level"]).to_pylist():
         of_level = rules.filter(pc.equal(rules["level"], level))
         bought = purchases.gather(order_lines, product_history, span.as_of, days, level)
-        labels, counts = count(label(bought, groups, span, last), of_level)
+        baskets = label(bought, groups, span, last)
+        if wanted is not None and wanted.groupings:
+            baskets = baskets.localCheckpoint()
+            own = within.find(_grouped(baskets, wanted), wanted, level)
+            of_level = pa.concat_tables([of_level, _new(own, bought, of_level)])
+        labels, counts = count(baskets, of_level)
         told.append(tell(of_level, labels, counts, max_q, span.basket))
     # Of a table whose first chunk is empty Spark would take no row.
     rows = order_lines.sparkSession.createDataFrame(pa.concat_tables(told).combine_chunks())
@@ -169,13 +184,14 @@ def known(basket_rules: DataFrame, as_of: date) -> DataFrame:
     change = F.when(~F.bool_or(is_now), "gone").when(~F.bool_or(is_last), "new")
     titles = [F.max_by(title, "as_of").alias(title) for title in TITLES]
     rules = basket_rules.where(is_now | is_last).groupBy("level", *SIDES).agg(*titles, change.alias("change"))
-    return rules.withColumn("last", last)
+    return rules.withColumns({"last": last, "mined_in": F.lit(None).cast("array<string>")})
 
 
 def label(bought: DataFrame, groups: DataFrame, span: Span, last: date | None) -> DataFrame:
     """Baskets of the last days with the groups of their customers, those since the last time, and those of it.
 
-    Each is a basket of its own: one that is of several of these stands several times.
+    `items`, and `labels` that are to stand among them. Each is a basket of its own: one that is of several of these
+    stands several times.
     """
     ago = F.date_diff(F.lit(span.as_of), "day")
     times = {"now": ago < span.days}
@@ -190,7 +206,30 @@ def label(bought: DataFrame, groups: DataFrame, span: Span, last: date | None) -
     own = F.array(*[F.concat(F.lit(f"{MARK}{name}{MARK}"), F.coalesce(name, F.lit(UNKNOWN))) for name in known])
     then = F.when(F.col("time") == BEFORE, BEFORE).otherwise(F.lit(str(last)))
     labels = F.when(F.col("time") == "now", own).otherwise(F.array(F.concat(F.lit(f"{MARK}{SINCE}{MARK}"), then)))
-    return baskets.join(groups, "customer_id", "left").select(F.concat("items", labels).alias("items"))
+    return baskets.join(groups, "customer_id", "left").select("items", labels.alias("labels"))
+
+
+def _grouped(baskets: DataFrame, wanted: within.Wanted) -> DataFrame:
+    """A row for each basket and group in which rules are sought."""
+    labels = baskets.select("items", F.explode("labels").alias("label"))
+    parts = labels.select("items", F.split("label", MARK).alias("parts"))
+    is_meant = F.get("parts", F.lit(1)).isin(*wanted.groupings) & (F.get("parts", F.lit(2)) != UNKNOWN)
+    return parts.where(is_meant).select(F.concat_ws(": ", F.slice("parts", 2, 2)).alias("group"), "items")
+
+
+def _new(found: DataFrame, bought: DataFrame, rules: pa.Table) -> pa.Table:
+    """Rules of groups that are none of all baskets, as `known` gives those."""
+    told = found.groupBy(*SIDES).agg(F.sort_array(F.collect_set("group")).alias("mined_in")).localCheckpoint()
+    items = told.select(F.explode(F.concat(*SIDES)).alias("item")).distinct()
+    titles = bought.join(F.broadcast(items), "item").groupBy("item").agg(F.max("title").alias("title")).toArrow()
+    called = {row["item"]: row["title"] or row["item"] for row in titles.to_pylist()}
+    there = {(tuple(row["antecedent"]), tuple(row["consequent"])) for row in rules.select(SIDES).to_pylist()}
+    new = [row for row in told.toArrow().to_pylist() if (*map(tuple, (row[side] for side in SIDES)),) not in there]
+    of_level = {name: rules[name][0].as_py() for name in ("level", "last")}
+    named = [{f"{side}_title": " + ".join(called[item] for item in row[side]) for side in SIDES} for row in new]
+    return pa.Table.from_pylist(
+        [{**of_level, "change": None, **row, **title} for row, title in zip(new, named, strict=True)], rules.schema
+    )
 
 
 def count(baskets: DataFrame, rules: pa.Table) -> tuple[list[str], Ints]:
@@ -213,7 +252,7 @@ def count(baskets: DataFrame, rules: pa.Table) -> tuple[list[str], Ints]:
         for _, of_size in groupby(sets, key=len)
     ]
     counted = (
-        baskets.select("items")
+        baskets.select(F.concat("items", "labels").alias("items"))
         .mapInArrow(partial(_counted, names=items, sets=coded), "number int, label string, count bigint")
         .groupBy("number", "label")
         .agg(F.sum("count").alias("count"))
@@ -261,6 +300,7 @@ def tell(rules: pa.Table, labels: list[str], counts: Ints, max_q: float = 0.05, 
             **{f"other_{name}": column for name, column in _measured(there).items()},
             **compared,
             "reason": reason,
+            "mined_in": rules["mined_in"].take(rule),
         }
         told.append(pa.table({name: of_grouping[name] for name in TOLD.names}, TOLD))
     return pa.concat_tables(told)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import date, timedelta
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from crm_spark.baskets import difference_sections, differences
+from crm_spark.baskets import difference_sections, differences, within
 from crm_spark.baskets.differences import BEFORE, DIFFERENCES, SINCE, UNKNOWN
 from crm_spark.baskets.purchases import Basket
 from crm_spark.baskets.rules import RULES
@@ -48,7 +49,13 @@ def told_twice() -> list[dict[str, Any]]:
     return told(AS_OF, NOW) + told(LAST, THEN)
 
 
-def compared(spark: SparkSession, lines: Rows, rules: list[dict[str, Any]], basket: Basket = "order") -> DataFrame:
+def compared(
+    spark: SparkSession,
+    lines: Rows,
+    rules: list[dict[str, Any]],
+    basket: Basket = "order",
+    wanted: within.Wanted | None = None,
+) -> DataFrame:
     frames = test_purchases.frames(spark, lines, [known("a", "A", "Food")])
     basket_rules = spark.createDataFrame(
         [tuple(row[name] for name in RULES.names) for row in rules], RULES.nullable_ddl
@@ -56,7 +63,7 @@ def compared(spark: SparkSession, lines: Rows, rules: list[dict[str, Any]], bask
     groups = [(who, *told) for who, told in SEGMENTS.items()]
     customers = spark.createDataFrame(groups, "customer_id string, rfm string, channel string")
     return DIFFERENCES.conform(
-        differences.compare(*frames, basket_rules, customers, differences.Span(AS_OF, DAYS, basket))
+        differences.compare(*frames, basket_rules, customers, differences.Span(AS_OF, DAYS, basket), wanted=wanted)
     )
 
 
@@ -140,6 +147,47 @@ def assert_tested(rows: list[Row], basket: Basket) -> None:
             assert row["difference"] == pytest.approx(row["confidence"] - row["other_confidence"])
         assert [row["p_value"] for row in tested] == pytest.approx(p, rel=1e-9)
         assert [row["q_value"] for row in tested] == pytest.approx(multipletests(p, method="fdr_bh")[1], rel=1e-9)
+
+
+def test_rules_of_a_group_alone_are_those_of_a_plain_loop_over_its_baskets_and_counted_in_all_groups(
+    spark: SparkSession,
+) -> None:
+    lines = drawn()
+    wanted = within.Wanted(("rfm",), min_support=0.05, min_baskets=4, min_confidence=0.4, max_q=1.0)
+    table = compared(spark, lines, told(AS_OF, NOW), wanted=wanted).localCheckpoint()
+    rows, groups = table.collect(), by_hand(lines)
+    expected: dict[str, list[str]] = defaultdict(list)
+    for group in ("Best", "Lost"):
+        for sides in rules_by_hand(groups["rfm", group], 4, 0.4):
+            expected[sides].append(f"rfm: {group}")
+    assert {sides_of(row): row["mined_in"] for row in rows if row["mined_in"]} == {
+        sides: groups for sides, groups in expected.items() if sides not in NOW
+    }
+    assert {tuple(told) for told in expected.values()} > {("rfm: Best",), ("rfm: Lost",)}
+    assert len(rows) == len({*NOW, *expected}) * len({key[:2] for key in groups if key[0] != SINCE})
+    for row in rows:
+        here = counts(groups[row["grouping"], row["group"]], sides_of(row))
+        assert [row[name] for name in differences.COUNTS] == here
+    section = difference_sections.of_one(table)
+    assert section.rows.collect()
+
+
+def rules_by_hand(baskets: list[set[str]], least: int, min_confidence: float) -> list[str]:
+    """Sides of the frequent, sure rules that no rule with less to ask for is as sure as."""
+
+    def count(items: set[str]) -> int:
+        return sum(items <= basket for basket in baskets)
+
+    found = []
+    for size in (2, 3, 4, 5):
+        for items in map(set, combinations("abcde", size)):
+            for item in sorted(items):
+                asked = items - {item}
+                if count(items) >= least and count(items) >= min_confidence * count(asked):
+                    fewer = [set(some) for few in range(size - 1) for some in combinations(sorted(asked), few)]
+                    if all(count(items) * count(some) > count({*some, item}) * count(asked) for some in fewer):
+                        found.append(f"{''.join(sorted(asked))}>{item}")
+    return found
 
 
 def test_what_differs_and_what_changed_is_told_in_the_table_and_on_the_page(spark: SparkSession) -> None:
