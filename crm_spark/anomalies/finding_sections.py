@@ -15,6 +15,8 @@ NAMES = {
     "box_cox": "Box-Cox",
     "window": "t-test",
     "forecast": "forecast",
+    "surprise": "surprise",
+    "learned": "learned",
     "peers": "peers",
 }  # how methods are called on the page
 

@@ -35,6 +35,7 @@ AT_ONCE = 2_000  # series that the kernel is handed at once
 OF_SERIES = ("grouping", "key", "measure")
 OWN, FORECAST, PEERS = "own", "forecast", "peers"
 COUNTED = (*METHODS, OWN, FORECAST)  # what is calibrated
+DETECTED = ("surprise", "learned")  # whose p is conformal
 LEAST_PEERS = 5
 FARTHEST = 8.0  # standard deviations that count among peers: one that lies farther says no more
 OF_95 = 1.959964  # standard deviations from the mean to a limit of 95 %
@@ -45,6 +46,8 @@ WORDS = {
     "box_cox": "z after a power of Box and Cox",
     "window": "t-test of the last window against what was before it",
     "forecast": "what was foretold, with its interval",
+    "surprise": "the default detector: the largest residual against what 1 of 1,000 past ones exceeded",
+    "learned": "what has learned from verdicts or, without these, an isolation forest",
     "peers": "t-test against the other series of the group",
 }
 
@@ -124,7 +127,9 @@ def _foretold(series: DataFrame, forecasts: DataFrame, newest: int) -> DataFrame
     return series.join(of_series, list(OF_SERIES), "left").withColumn("foretold", F.array(*told))
 
 
-def judge(measured: DataFrame, as_of: date, peers: DataFrame | None = None) -> DataFrame:
+def judge(
+    measured: DataFrame, as_of: date, peers: DataFrame | None = None, detected: DataFrame | None = None
+) -> DataFrame:
     """Judge what was measured, by how often it came before and by what came to the peers.
 
     Parameters
@@ -136,6 +141,8 @@ def judge(measured: DataFrame, as_of: date, peers: DataFrame | None = None) -> D
     peers : DataFrame, optional
         `grouping`, `key`, `group`: whose peers a series has, one row each. Without it, all series of a grouping are
         peers.
+    detected : DataFrame, optional
+        As `detectors.judge` gives it.
 
     Returns
     -------
@@ -165,11 +172,17 @@ def judge(measured: DataFrame, as_of: date, peers: DataFrame | None = None) -> D
     )
     kinds = measured.where(F.col("seen").isNotNull()).groupBy("grouping", "measure").agg(_added("seen").alias("counts"))
     whole = placed.drop("seen").join(F.broadcast(kinds), ["grouping", "measure"], "left").join(sums, by_peers, "left")
+    of_period = [*OF_SERIES, "day"]
+    whole = whole.withColumn("day", F.coalesce("at_day", F.lit(as_of)))
+    if detected is None:
+        whole = whole.withColumns({f"p_{name}": F.lit(None).cast("double") for name in DETECTED})
+    else:
+        whole = whole.join(detected, of_period, "left")
     types = ", ".join(f"{name} double" for name in JUDGED)
     kept = (*OF_SERIES, "day", "period", "observed", "expected", "spread", "z")
-    told = whole.withColumn("day", F.coalesce("at_day", F.lit(as_of))).select(
+    told = whole.select(
         *kept,
-        *[f"p_{name}" for name in COUNTED],
+        *[f"p_{name}" for name in (*COUNTED, *DETECTED)],
         "counts", "held", "sum_z", "squares_z", "sum_observed", "sum_expected", "reason",
     )  # fmt: skip
     laid = (
@@ -293,7 +306,8 @@ def _judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         curves = calibration.curve(counts.reshape(len(firsts), len(COUNTED), -1))[of]
         held = {name: calibration.calibrate(p, curves[:, at]) for at, (name, p) in enumerate(said.items())}
         held[PEERS], others, change = _among_peers(batch)
-        alone = together([held[OWN], held[FORECAST]])
+        held |= {name: _numbers(batch, f"p_{name}") for name in DETECTED}
+        alone = together([held[OWN], held[FORECAST], *(held[name] for name in DETECTED)])
         p = np.fmax(alone, np.where(np.isnan(alone), np.nan, held[PEERS]))
         told = [*(held[name] for name in WORDS), p]
         columns = [

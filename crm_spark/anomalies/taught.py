@@ -15,7 +15,7 @@ Laxhammar, R., Falkman, G. (2010). Conformal Prediction for Distribution-Indepen
     Vessel Data. StreamKDD.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -161,26 +161,32 @@ def predict(points: DataFrame, taught: Taught) -> DataFrame:
     return told.withColumn("score", score).drop("vector", "rawPrediction", "probability", "prediction")
 
 
-def conformal(scored: DataFrame, newest: int = 1) -> DataFrame:
+def conformal(scored: DataFrame, names: Sequence[str], newest: int = 1) -> DataFrame:
     """Say how often a period as odd as the newest ones came before.
 
     Parameters
     ----------
     scored : DataFrame
-        As `predict` or `isolation.predict` gives it.
+        Points, and a column of scores for each name.
+    names : sequence of str
     newest : int, default 1
         Periods that are asked about; the older ones are what they are held against.
 
     Returns
     -------
     DataFrame
-        The newest periods with `p`: 1 and the older ones of their grouping and measure of the same score or higher,
-        against 1 and all of these. Scores are told to three digits. One small aggregate, joined back.
+        `grouping`, `key`, `measure`, `day` of the newest periods, and `p_…` for each name: 1 and the older ones of
+        their grouping and measure of the same score or higher, against 1 and all of these. Scores are told to three
+        digits. One small aggregate joined back, one shuffle of the newest.
     """
-    kind = ["grouping", "measure"]
-    told = scored.where(F.col("score").isNotNull()).withColumn("place", F.round(F.col("score") / STEP).cast("int"))
-    counts = told.groupBy(*kind, "place").agg(F.count_if(F.col("age") >= newest).alias("older"))
+    kind = ["grouping", "measure", "name"]
+    places = [F.struct(F.lit(name).alias("name"), F.round(F.col(name) / STEP).alias("place")) for name in names]
+    told = scored.select(*OF_SERIES, "day", "age", F.explode(F.array(*places)).alias("of")).select("*", "of.*")
+    known = told.where(F.col("place").isNotNull())
+    counts = known.groupBy(*kind, "place").agg(F.count_if(F.col("age") >= newest).alias("older"))
     above = F.sum("older").over(Window.partitionBy(*kind).orderBy(F.desc("place")))
     everything = F.sum("older").over(Window.partitionBy(*kind))
     p = counts.select(*kind, "place", ((above + 1) / (everything + 1)).alias("p"))
-    return told.where(F.col("age") < newest).join(F.broadcast(p), [*kind, "place"]).drop("place")
+    asked = known.where(F.col("age") < newest).join(F.broadcast(p), [*kind, "place"])
+    of_name = [F.max(F.when(F.col("name") == name, F.col("p"))).alias(f"p_{name}") for name in names]
+    return asked.groupBy(*OF_SERIES, "day").agg(*of_name)

@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from crm_spark.anomalies import isolation, points, taught
+from crm_spark.anomalies import detectors, isolation, points, taught
 from crm_spark.ingest.tables import VERDICTS
 from crm_spark.kernels import isolation_forest, surprise
 
@@ -45,6 +45,11 @@ SAID = {(f"c{at:02}", 60 + at % 20): True for at in range(5, 25)} | {
 }
 
 
+def detected(spark: SparkSession) -> DataFrame:
+    """What both detectors say of the last day, with verdicts."""
+    return detectors.judge(frame(spark, drawn()), verdicts(spark, SAID), AS_OF, periods=39)[0]
+
+
 @pytest.fixture(scope="module")
 def told(spark: SparkSession) -> DataFrame:
     return points.tell(frame(spark, drawn()), periods=40).localCheckpoint()
@@ -74,7 +79,7 @@ def test_isolation_forest_finds_who_is_unlike_the_others_and_says_what_its_kerne
     spark: SparkSession, told: DataFrame
 ) -> None:
     scored = isolation.predict(told, isolation.fit(told).localCheckpoint()).localCheckpoint()
-    newest = {row["key"]: row["p"] for row in taught.conformal(scored).collect()}
+    newest = {row["key"]: row["p_score"] for row in taught.conformal(scored, ["score"]).collect()}
     assert set(sorted(newest, key=lambda key: newest[key])[:5]) == {f"c{at:02}" for at in range(5)}
     assert len(newest) == 40
     rows = scored.collect()
@@ -125,6 +130,29 @@ def test_a_conformal_p_is_the_share_of_older_points_as_odd_as_the_newest(spark: 
     scores = {0: [0.9, 0.5, 0.1], 1: [0.2, 0.5, 0.9], 2: [0.5, 0.6, 0.2]}
     rows = [("customer", f"c{at}", "spend", age, score) for age, of in scores.items() for at, score in enumerate(of)]
     rows += [("customer", "none", "spend", 0, None), ("segment", "s", "spend", 0, 0.9)]
-    scored = spark.createDataFrame(rows, "grouping string, key string, measure string, age int, score double")
-    found = {row["key"]: row["p"] for row in taught.conformal(scored).collect()}
-    assert found == pytest.approx({"c0": 2 / 7, "c1": 5 / 7, "c2": 1.0, "s": 1.0})
+    types = "grouping string, key string, measure string, age int, score double"
+    scored = spark.createDataFrame(rows, types).selectExpr("*", "date_sub('2026-03-31', age) day", "-score other")
+    found = {
+        row["key"]: (row["p_score"], row["p_other"]) for row in taught.conformal(scored, ["score", "other"]).collect()
+    }
+    assert set(found) == {"c0", "c1", "c2", "s"}
+    assert [found[key][0] for key in ("c0", "c1", "c2", "s")] == pytest.approx([2 / 7, 5 / 7, 1.0, 1.0])
+    assert [found[key][1] for key in ("c0", "c1", "c2", "s")] == pytest.approx([1.0, 5 / 7, 1 / 7, 1.0])
+
+
+def test_what_is_learned_from_verdicts_speaks_and_without_them_isolation_forest_does(spark: SparkSession) -> None:
+    odd = {f"c{at:02}" for at in range(5)}
+    series, none = frame(spark, drawn()), verdicts(spark, SAID).limit(0)
+    without, of_none = detectors.judge(series, none, AS_OF, periods=39)
+    _, of_some = detectors.judge(series, verdicts(spark, SAID), AS_OF, periods=39)
+    rows = of_some.unionByName(of_none).collect()
+    assert [tuple(row) for row in rows] == [
+        (AS_OF, "forest", 65, 20, None),
+        (AS_OF, "isolation_forest", 0, 0, "there are no verdicts"),
+    ]
+    for found in (detected(spark), without):
+        told = {row["key"]: (row["p_surprise"], row["p_learned"]) for row in found.collect()}
+        assert set(told) == {f"c{at:02}" for at in range(40)}
+        for at in (0, 1):
+            assert max(told[key][at] for key in odd) <= 21 / 1561  # but for the twenty that analysts saw
+            assert min(p[at] for key, p in told.items() if key not in odd) > 21 / 1561
