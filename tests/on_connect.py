@@ -16,6 +16,7 @@ from crm_spark.segments import dbscan, drift, former, kmeans, rfm
 from crm_spark.segments import migration as movement
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, prospects, weeks
+from tests.anomalies import test_findings
 from tests.baskets import test_differences, test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.forecasting import test_forecasts
@@ -98,6 +99,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "choice_importance": important,
         "customer_density": grouped_by_density,
         **test_forecasts.answers(spark),
+        **test_findings.answers(spark),
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

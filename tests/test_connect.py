@@ -21,6 +21,8 @@ KEYS = {
     "autocorrelations": ["grouping", "key", "measure"],
     "behaviour_models": ["key"],
     "behaviour_forecasts": ["key", "ahead"],
+    "behaviour_standings": ["key"],
+    "behaviour_findings": ["key"],
     "choice_trees": ["node"],
     "choice_decisions": ["customer_id"],
     "choice_tree_by_cart": ["node"],
