@@ -21,9 +21,9 @@ NAMES = {
 }  # how methods are called on the page
 
 
-def told(behaviour_findings: DataFrame) -> Section:
+def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show what is told on the newest day, the strongest first."""
-    alerts = newest(behaviour_findings, behaviour_findings).where("is_alert")
+    alerts = newest(behaviour_findings, behaviour_standings).where("is_alert")
     first = alerts.orderBy("p", F.desc(F.abs("strength")), *_KEYS).limit(SHOWN)
     names = F.create_map(*[F.lit(word) for pair in NAMES.items() for word in pair])
     return Section(
@@ -59,6 +59,7 @@ def told(behaviour_findings: DataFrame) -> Section:
     )
 
 
+_OF_FOUND = {"found": "value", "who": "who", "reason": "reason"}
 _KEYS = ("grouping", "key", "measure", "day")
 
 
@@ -72,9 +73,9 @@ def _told_in_words(rows: Rows) -> str:
     return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {first['who']} {first['reason']}."
 
 
-def strongest(behaviour_findings: DataFrame) -> Section:
+def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show the series that the strongest finding is of, with what was usual and its limits."""
-    of_day = newest(behaviour_findings, behaviour_findings)
+    of_day = newest(behaviour_findings, behaviour_standings)
     first = of_day.orderBy(F.desc("is_alert"), "p", F.desc(F.abs("strength")), *_KEYS).limit(1)
     each = first.select(
         _who().alias("who"), "reason", "period", F.col("day").alias("found_on"), F.size("values").alias("size"),
@@ -88,7 +89,10 @@ def strongest(behaviour_findings: DataFrame) -> Section:
         title="The strongest finding, and what was before it",
         chapter=Chapter.ODDITIES,
         rows=each.select(
-            day.alias("day"), "value", *limits, F.when(back == 0, F.col("value")).alias("found"), "who", "reason"
+            day.alias("day"),
+            "value",
+            *limits,
+            *[F.when(back == 0, F.col(name)).alias(alias) for alias, name in _OF_FOUND.items()],
         ),
         sentence=lambda rows: f"{rows[-1]['who']} {rows[-1]['reason']}.",
         picture=Lines("day", ["value", "usual", "low", "high"], marked="found"),
