@@ -83,13 +83,7 @@ def ended(values: Floats, offsets: Ints) -> Floats:
     ValueError
         The offsets do not divide the values into series.
     """
-    _check(values, offsets)
-    sizes = np.diff(offsets)
-    T = int(sizes.max(initial=0))
-    aligned = np.full((T, sizes.size), np.nan)
-    of = np.repeat(np.arange(sizes.size), sizes)
-    aligned[T - offsets[1:][of] + np.arange(values.size), of] = values
-    return aligned
+    return _beside(values, offsets, offsets[1:] - np.diff(offsets).max(initial=0))
 
 
 def begun(values: Floats, offsets: Ints) -> Floats:
@@ -100,11 +94,16 @@ def begun(values: Floats, offsets: Ints) -> Floats:
     ValueError
         The offsets do not divide the values into series.
     """
+    return _beside(values, offsets, offsets[:-1])
+
+
+def _beside(values: Floats, offsets: Ints, first: Ints) -> Floats:
+    """Lay series side by side; `first` is the place in `values` of what stands in the first row, or would."""
     _check(values, offsets)
     sizes = np.diff(offsets)
     aligned = np.full((int(sizes.max(initial=0)), sizes.size), np.nan)
     of = np.repeat(np.arange(sizes.size), sizes)
-    aligned[np.arange(values.size) - offsets[:-1][of], of] = values
+    aligned[np.arange(values.size) - first[of], of] = values
     return aligned
 
 

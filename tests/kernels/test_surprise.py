@@ -8,6 +8,7 @@ import pytest
 from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 
 from crm_spark.kernels import surprise
+from crm_spark.kernels.series import begun
 
 
 def series(n: int = 300, seed: int = 1) -> np.ndarray:
@@ -134,3 +135,9 @@ def test_values_that_never_change_surprise_nobody_until_they_do() -> None:
     found = surprise.default(flat)[:, 0]
     assert np.nanmax(found[:50]) == 0.0
     assert found[50] > 1e6
+
+
+def test_series_of_any_length_lie_side_by_side_from_their_first_value_on() -> None:
+    laid = begun(np.arange(6.0), np.array([0, 1, 1, 4, 6]))
+    known = [[0, np.nan, np.nan], [np.nan, np.nan, np.nan], [1, 2, 3], [4, 5, np.nan]]
+    assert np.array_equal(laid.T, known, equal_nan=True)
