@@ -94,7 +94,7 @@ def of_one(rule_differences: DataFrame) -> Section:
         {"place": F.row_number().over(by_sureness), "all": F.count("*").over(Window.partitionBy(F.lit(0)))}
     )
     return Section(
-        title="What only one group buys together",
+        title="What single groups buy together",
         chapter=Chapter.BASKETS,
         rows=placed.where(F.col("place") <= SHOWN).select(
             "place",
