@@ -15,7 +15,15 @@ from benchmarks.answers import days_20m, rfm_20m
 from benchmarks.baskets import itemsets_1m_02, itemsets_1m_1, itemsets_100k_02, itemsets_100k_1
 from benchmarks.buying import bgnbd_1m, bgnbd_1m_map, coverage, pareto_nbd_1m
 from benchmarks.choices import c45_500k
-from benchmarks.forecasting import acf_1m, arima_111, arima_job_10k
+from benchmarks.forecasting import (
+    acf_1m,
+    arima_111,
+    arima_auto,
+    arima_job_10k,
+    arima_job_100k,
+    aus_retail,
+    forecast_coverage,
+)
 from benchmarks.groups import dbscan_1m, dbscan_10m, dbscan_100k_8d, kmeans_1m
 from benchmarks.ingestion import ingest_5m, ingest_online_retail
 from benchmarks.measure import Figure
@@ -53,7 +61,11 @@ ALL = (
     dbscan_10m,
     c45_500k,
     arima_111,
+    arima_auto,
+    aus_retail,
+    forecast_coverage,
     arima_job_10k,
+    arima_job_100k,
     acf_1m,
     nab,
     survive_cost,

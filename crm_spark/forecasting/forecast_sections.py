@@ -166,7 +166,7 @@ def how_told(behaviour_models: DataFrame) -> Section:
 
 def _how_told(rows: Rows) -> str:
     series, judged = (sum(row[name] for row in rows) for name in ("series", "judged"))
-    arima = sum(row["series"] for row in rows if row["method"] == "arima")
+    arima = sum(row["series"] for row in rows if row["method"] in {"arima", "arima_log"})
     nothing = sum(row["series"] for row in rows if row["method"] == "(nothing)")
     told = f"Of {series:,} series {judged:,} are long enough to be judged on their own past; ARIMA tells {arima:,} best"
     return f"{told}, and of {nothing:,} nothing can be told." if nothing else f"{told}."

@@ -32,7 +32,7 @@ AT_ONCE = 2_000  # series that the kernel is handed at once
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
 OF_SERIES = ("grouping", "key", "measure")
 LIMITS = ("low_95", "low_80", "high_80", "high_95")  # of the intervals that hold 95 and 80 of 100 periods
-JUDGED = ("arima", "naive", "seasonal_naive")
+JUDGED = ("arima", "arima_log", "naive", "seasonal_naive")
 
 MODELS = Table(
     "behaviour_models",
@@ -226,7 +226,7 @@ def _models(found: Learned) -> Models:
 
 
 def _of_arima(found: Learned) -> dict[str, pa.Array]:
-    is_arima = found.method == "arima"
+    is_arima = np.isin(found.method, kernel.ARIMAS)
     orders = [order if here else None for order, here in zip(found.orders, is_arima, strict=True)]
     widths = [len(order.names) if order else 0 for order in orders]
 
@@ -261,7 +261,8 @@ def _worded(method: str, order: Order | None) -> str | None:
         return method or None
     season = f"({order.P},{order.D},{order.Q})[{order.m}]" if order.m > 1 else ""
     constant = f" with {order.names[-1]}" if order.is_constant else ""
-    return f"ARIMA({order.p},{order.d},{order.q}){season}{constant}"
+    of = " of log(1 + value)" if method == kernel.LOG else ""
+    return f"ARIMA({order.p},{order.d},{order.q}){season}{constant}{of}"
 
 
 def _judged(found: Learned) -> dict[str, pa.Array]:

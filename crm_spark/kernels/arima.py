@@ -67,7 +67,7 @@ class Forecasts:
     variance: Floats
 
 
-def fit(
+def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
     values: Floats,
     offsets: Ints,
     order: Order,
@@ -75,6 +75,7 @@ def fit(
     start: Floats | None = None,
     limit: int = newton.LIMIT,
     is_rough: bool = False,
+    is_near: bool = False,
 ) -> Fits:
     """Fit one model to each of many series.
 
@@ -93,6 +94,8 @@ def fit(
         Steps after which a search is given up.
     is_rough : bool, default False
         Whether to stop where all but nothing is left to gain, and leave out the standard errors: to compare models.
+    is_near : bool, default False
+        Whether to search from the start alone, of series that have one: where little has changed since.
 
     Returns
     -------
@@ -111,10 +114,15 @@ def fit(
     if start is not None and start.shape != (n, k):
         raise ValueError(f"start must have {n} rows of {k} coefficients, got {start.shape}")
     fits = nothing(n, k, reasons)
+    nearby: Flags = np.zeros(n, dtype=bool)
+    if start is not None and is_near:
+        nearby = np.asarray(np.isfinite(start).all(axis=1))
     with np.errstate(all="ignore"):
-        for which in groups(values, offsets, np.flatnonzero(reasons == None)):  # noqa: E711 - of each
-            series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
-            _fit(fits, which, Model.of(series, order), None if start is None else start[which], limit, is_rough)
+        for near in (False, True):
+            for which in groups(values, offsets, np.flatnonzero((reasons == None) & (nearby == near))):  # noqa: E711
+                series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
+                begin = None if start is None else start[which]
+                _fit(fits, which, Model.of(series, order), begin, limit, is_rough, near)
     return fits
 
 
@@ -132,14 +140,17 @@ def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
     )
 
 
-def _fit(fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool) -> None:
+def _fit(
+    fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool, is_near: bool
+) -> None:
     """Fit some series, and put down what is found."""
     told = np.flatnonzero(model.is_told)
     fits.reason[which[~model.is_told]] = EVEN
     if told.size == 0:
         return
     model, which = model.of_rows(told), which[told]
-    begin = model.start(None if start is None else start[told, : model.order.terms].T)
+    former = None if start is None else start[told, : model.order.terms].T
+    begin = model.order.to_free(former) if former is not None and is_near else model.start(former)
     found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH)
     at = model.tell(found.at, is_rough)
     fits.coefficients[which], fits.standard_errors[which] = at.coefficients, at.standard_errors

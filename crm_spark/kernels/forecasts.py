@@ -13,6 +13,7 @@ Syntetos, A. A., Boylan, J. E., Croston, J. D. (2005). On the Categorization of 
 Operational Research Society 56(5), 495-503: what is mostly zero.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,22 +21,27 @@ from numpy.typing import NDArray
 from scipy import special
 
 from crm_spark.kernels import arima, autocorrelation, baselines
-from crm_spark.kernels.arima_order import by_order, choose
-from crm_spark.kernels.likelihood import Floats
+from crm_spark.kernels.arima_order import Most, by_order, choose
+from crm_spark.kernels.baselines import Told
+from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import LARGEST, Ints, ended, refuse
 
 LEAST = 10  # known values that a model takes
 RARE = 1.32  # mean periods from one value above zero to the next, from which on a series is mostly zero
 LEVELS = (0.025, 0.1, 0.9, 0.975)  # of 95 % and 80 % intervals
 LAGS = 10  # of residuals that are tested
+WIDEST = Most().p + Most().q + Most().P + Most().Q + 1  # coefficients of a model, at most
+APART = 2.0  # the largest value by the smallest, from which on logarithms are tried
 DOUBT = 12  # periods foretold that what a method says of its own errors is worth
 ROUTES = ("none", "too short", "constant", "mostly zero", "arima")
-METHODS = ("arima", *baselines.METHODS)
+LOG = "arima_log"
+ARIMAS = ("arima", LOG)  # of the values, and of log(1 + value)
+METHODS = (*ARIMAS, *baselines.METHODS)
 OF_ROUTE = {
     "too short": ("mean",),
     "constant": ("naive",),
     "mostly zero": ("sba", "croston", "tsb", "mean", "naive"),
-    "arima": ("arima", "mean", "naive", "seasonal_naive"),
+    "arima": (*ARIMAS, "mean", "naive", "seasonal_naive"),
 }  # of equals the first is taken
 
 
@@ -108,36 +114,44 @@ def learn(values: Floats, offsets: Ints, season: int, horizon: int, origins: int
         What is learned of one series does not depend on the others.
     """
     route, reason = _routed(values, offsets)
-    n = route.size
     lengths = np.diff(offsets)
     own = np.where(lengths >= 2 * season, season, 1)
     # A short series is judged on a shorter horizon, so that enough is left to learn from.
     ahead = np.clip((lengths - LEAST) // origins, 0, horizon)
     ahead = np.where(np.isin(route, ("mostly zero", "arima")), ahead, 0)
     method = np.array([OF_ROUTE[way][0] if way in OF_ROUTE else "" for way in route], dtype=object)
-    orders = np.full(n, None, dtype=object)
-    judged = _Judged.of(n)
+    tried = _tried(values, offsets, route, ahead > 0)
+    found = {name: _Found.of(route.size) for name in ARIMAS}
+    judged = _Judged.of(route.size)
     for cycle, judged_on in {(int(one), int(other)) for one, other in zip(own, ahead, strict=True)}:
         here = np.flatnonzero((own == cycle) & (ahead == judged_on))
-        which = here[route[here] == "arima"]
-        until = np.diff(offsets)[which] - origins * judged_on
-        orders[which] = choose(*_cut(values, offsets, which, until), cycle).orders
-        for origin in range(origins if judged_on else 0, 0, -1):
-            _judge(judged, values, offsets, here, (route, orders), cycle, judged_on, origin)
+        for origin in range(origins if judged_on else 1, 0, -1):
+            ends = lengths - origin * judged_on
+            for name, models in found.items():
+                which = here[tried[here, METHODS.index(name)]]
+                part = _cut(values, offsets, which, ends[which])
+                # Orders are found on what lies before the first origin.
+                models.find(name, *part, which, cycle if origin == origins or not judged_on else None)
+            if judged_on:
+                _judge(judged, values, offsets, here, ends, tried, found, cycle, judged_on)
     mase, smape, rmsse = judged.errors()
     for i in np.flatnonzero(ahead):
-        tried = [METHODS.index(name) for name in OF_ROUTE[route[i]]]
-        score = (rmsse if route[i] == "mostly zero" else mase)[i, tried]
+        names = [METHODS.index(name) for name in OF_ROUTE[route[i]]]
+        score = (rmsse if route[i] == "mostly zero" else mase)[i, names]
         if np.isfinite(score).any():
-            method[i] = METHODS[tried[int(np.nanargmin(score))]]
+            method[i] = METHODS[names[int(np.nanargmin(score))]]
     # Whose model cannot be found is told by its mean.
-    no_model = np.array([of is None for of in orders]) & (method == "arima")
-    method[no_model] = "mean"
-    fits = _fitted(values, offsets, method, orders)
-    at_edge = (method == "arima") & ~np.isfinite(fits.sigma2)
+    orders, start = found["arima"].orders.copy(), found["arima"].coefficients.copy()
+    is_log = method == LOG
+    orders[is_log], start[is_log] = found[LOG].orders[is_log], found[LOG].coefficients[is_log]
+    is_arima = np.isin(method, ARIMAS)
+    no_model = np.array([of is None for of in orders]) & is_arima
+    scaled = np.where(np.repeat(is_log, lengths), np.log1p(np.maximum(values, 0.0)), values)
+    fits = _fitted(scaled, offsets, is_arima & ~no_model, orders, start)
+    at_edge = is_arima & ~np.isfinite(fits.sigma2)
     method[at_edge] = "mean"
     coverage, spread = judged.intervals(np.array([METHODS.index(name) if name else 0 for name in method]))
-    reason = np.where(reason == None, np.where(no_model | at_edge, "no ARIMA model fits", fits.reason), reason)  # noqa: E711
+    reason = np.where(reason == None, np.where(at_edge, "no ARIMA model fits", fits.reason), reason)  # noqa: E711
     return Learned(route, method, orders, fits, ahead, mase, smape, coverage, spread, reason)
 
 
@@ -156,16 +170,19 @@ def expect(values: Floats, offsets: Ints, models: Models, season: int, horizon: 
     quantiles : (n, horizon, 4) array
         At LEVELS. NaN both where nothing can be told.
     """
-    mean, off = np.full((2, models.method.size, horizon), np.nan)
+    mean = np.full((models.method.size, horizon), np.nan)
+    quantiles = np.full((*mean.shape, len(LEVELS)), np.nan)
     own = np.where(np.diff(offsets) >= 2 * season, season, 1)
     for cycle in np.unique(own):
         which = np.flatnonzero(own == cycle)
         for name in set(models.method[which]) - {""}:
             some = which[models.method[which] == name]
             fitted = models.orders[some], models.coefficients[some], models.sigma2[some]
-            mean[some], off[some] = _told(name, *_cut(values, offsets, some), fitted, int(cycle), horizon)
-    off = off * models.spread[:, None]
-    return mean, mean[..., None] + off[..., None] * special.ndtri(LEVELS)
+            told, off = _told(name, *_cut(values, offsets, some), fitted, int(cycle), horizon)
+            wide = (off * models.spread[some, None])[..., None] * special.ndtri(LEVELS)
+            mean[some] = _mean(name, told, off)
+            quantiles[some] = np.expm1(told[..., None] + wide) if name == LOG else told[..., None] + wide
+    return mean, quantiles
 
 
 def residual_p(values: Floats, offsets: Ints, models: Models) -> Floats:
@@ -174,10 +191,11 @@ def residual_p(values: Floats, offsets: Ints, models: Models) -> Floats:
     A fifth of the periods are tested, ten lags at most, and more than the model has terms; NaN of other methods.
     """
     found = np.full(models.method.size, np.nan)
-    told = [int(i) for i in np.flatnonzero(models.method == "arima")]
+    told = [int(i) for i in np.flatnonzero(np.isin(models.method, ARIMAS))]
+    scaled = np.where(np.repeat(models.method == LOG, np.diff(offsets)), np.log1p(np.maximum(values, 0.0)), values)
     for order, which in by_order([models.orders[i] for i in told], told):
         some, k = np.array(which), len(order.names)
-        cut = _cut(values, offsets, some)
+        cut = _cut(scaled, offsets, some)
         fitted = models.coefficients[some, :k], models.sigma2[some]
         left = ended(arima.residuals(*cut, order, fitted), cut[1])
         periods = (~np.isnan(left)).sum(axis=0).astype(np.float64)
@@ -205,6 +223,19 @@ def _routed(values: Floats, offsets: Ints) -> tuple[NDArray[np.str_], NDArray[np
     return route, reasons
 
 
+def _tried(values: Floats, offsets: Ints, route: NDArray[np.str_], is_judged: Flags) -> Flags:
+    """Which methods are tried for which series, (n, methods)."""
+    tried = np.array([[name in OF_ROUTE.get(way, ()) for name in METHODS] for way in route], dtype=bool)
+    tried = tried.reshape(route.size, len(METHODS))
+    of = np.repeat(np.arange(route.size), np.diff(offsets))
+    low, high = np.full(route.size, np.inf), np.full(route.size, -np.inf)
+    np.fmin.at(low, of, values)
+    np.fmax.at(high, of, values)
+    # Of what hardly differs the logarithm is a line.
+    tried[:, METHODS.index(LOG)] &= is_judged & (low >= 0) & ((1 + high) / APART >= 1 + low)
+    return tried
+
+
 def _cut(values: Floats, offsets: Ints, which: Ints, ends: Ints | None = None) -> tuple[Floats, Ints]:
     """Some series, until some of their values."""
     lengths = np.diff(offsets)[which] if ends is None else ends
@@ -221,8 +252,8 @@ def _told(
     season: int,
     horizon: int,
 ) -> tuple[Floats, Floats]:
-    """Mean and standard deviation, (n, horizon), by one method."""
-    if name != "arima":
+    """Mean and standard deviation, (n, horizon), by one method, on its scale."""
+    if name not in ARIMAS:
         with np.errstate(all="ignore"):
             mean, off = baselines.METHODS[name](ended(values, offsets), horizon, season)
         return mean.T, off.T
@@ -232,19 +263,64 @@ def _told(
     for order, which in by_order([orders[i] for i in told], told):
         some = np.array(which)
         parameters = coefficients[some, : len(order.names)], sigma2[some]
-        found = arima.forecast(*_cut(values, offsets, some), order, parameters, horizon)
+        found = arima.forecast(*_cut(_on_scale(name, values), offsets, some), order, parameters, horizon)
         mean[some], off[some] = found.mean, np.sqrt(found.variance)
     return mean, off
 
 
-def _fitted(values: Floats, offsets: Ints, method: NDArray[np.object_], orders: NDArray[np.object_]) -> arima.Fits:
-    """Fit the chosen models to whole series."""
-    told = np.flatnonzero(method == "arima")
-    width = max((len(orders[i].names) for i in told), default=0)
-    fits = arima.nothing(method.size, width, np.full(method.size, None, dtype=object))
-    for order, which in by_order([orders[i] for i in told], [int(i) for i in told]):
+def _on_scale(name: str, values: Floats) -> Floats:
+    """Values on the scale of a method."""
+    return np.log1p(values) if name == LOG else values
+
+
+def _mean(name: str, told: Floats, off: Floats) -> Floats:
+    """The mean that a method tells, on the scale of the values."""
+    if name != LOG:
+        return told
+    with np.errstate(all="ignore"):
+        mean = np.expm1(told + off**2 / 2)
+    return np.where(mean <= LARGEST, mean, np.nan)
+
+
+@dataclass
+class _Found:
+    """ARIMA models on one scale, as they are known until now: orders (n,), coefficients (n, k), sigma2 (n,)."""
+
+    orders: NDArray[np.object_]
+    coefficients: Floats
+    sigma2: Floats
+
+    @staticmethod
+    def of(n: int) -> "_Found":
+        """Nothing yet."""
+        return _Found(np.full(n, None, dtype=object), np.full((n, WIDEST), np.nan), np.full(n, np.nan))
+
+    def find(self, name: str, values: Floats, offsets: Ints, which: Ints, season: int | None) -> None:
+        """Find models of some series, or fit those that there are again, from where they were."""
+        scaled = _on_scale(name, values)
+        if season is not None:
+            choices = choose(scaled, offsets, season)
+            self.orders[which], fits = choices.orders, choices.fits
+        else:
+            has_model = np.array([of is not None for of in self.orders[which]], dtype=bool)
+            fits = _fitted(scaled, offsets, has_model, self.orders[which], self.coefficients[which], is_rough=True)
+        self.coefficients[which, : fits.coefficients.shape[1]], self.sigma2[which] = fits.coefficients, fits.sigma2
+
+
+def _fitted(
+    values: Floats,
+    offsets: Ints,
+    is_asked: Flags,
+    orders: NDArray[np.object_],
+    start: Floats,
+    is_rough: bool = False,
+) -> arima.Fits:
+    """Fit models again, from coefficients that were found on less."""
+    fits = arima.nothing(is_asked.size, start.shape[1], np.full(is_asked.size, None, dtype=object))
+    told = [int(i) for i in np.flatnonzero(is_asked)]
+    for order, which in by_order([orders[i] for i in told], told):
         some, k = np.array(which), len(order.names)
-        found = arima.fit(*_cut(values, offsets, some), order)
+        found = arima.fit(*_cut(values, offsets, some), order, start=start[some, :k], is_rough=is_rough, is_near=True)
         for name in ("coefficients", "standard_errors"):
             getattr(fits, name)[some, :k] = getattr(found, name)
         for name in ("sigma2", "log_likelihood", "aicc", "observations", "is_fitted", "reason"):
@@ -270,12 +346,14 @@ class _Judged:
         absolute, squared, symmetric, standardised, told = np.zeros((5, *one))
         return _Judged(absolute, squared, symmetric, standardised, np.zeros((*one, 2)), told)
 
-    def add(self, which: Ints, at: int, came: Floats, mean: Floats, off: Floats, by: tuple[Floats, Floats]) -> None:
+    def add(self, which: Ints, at: int, came: Floats, told: Told, by: tuple[Floats, Floats]) -> None:
         """Hold forecasts (k, h) of a method against what came; `by` has what errors are measured by, (k,) each."""
+        mean, off = _mean(METHODS[at], *told), told[1]
         is_known = ~np.isnan(came)
         error = np.where(is_known, came - mean, 0.0)
         size = np.abs(came) + np.abs(mean)
-        z = np.abs(np.divide(error, off, out=np.zeros_like(error), where=off > 0))
+        beside = np.where(is_known, _on_scale(METHODS[at], came) - told[0], 0.0)
+        z = np.abs(np.divide(beside, off, out=np.zeros_like(error), where=off > 0))
         self.absolute[which, at] += _row_sum(np.abs(error)) / by[0]
         self.squared[which, at] += _row_sum(error**2) / by[1]
         self.symmetric[which, at] += _row_sum(np.where(is_known & (size > 0), 2 * np.abs(error) / size, 0.0))
@@ -307,30 +385,27 @@ def _judge(  # noqa: PLR0913, PLR0917 - what is foretold, and how
     values: Floats,
     offsets: Ints,
     which: Ints,
-    ways: tuple[NDArray[np.str_], NDArray[np.object_]],
+    ends: Ints,
+    tried: Flags,
+    found: Mapping[str, _Found],
     season: int,
     horizon: int,
-    origin: int,
 ) -> None:
-    """Foretell a horizon from an origin, by every method of the way of each series."""
-    route, orders = ways
-    ends = np.diff(offsets)[which] - origin * horizon
-    training, bounds = _cut(values, offsets, which, ends)
-    came = values[(offsets[which] + ends)[:, None] + np.arange(horizon)]
+    """Foretell a horizon from an origin, by every method that is tried of each series."""
+    training, bounds = _cut(values, offsets, which, ends[which])
+    came = values[(offsets[which] + ends[which])[:, None] + np.arange(horizon)]
     with np.errstate(all="ignore"):
         by = baselines.scale(ended(training, bounds), season)
-    has_model = np.array([orders[i] is not None for i in which], dtype=bool)
-    fits = _fitted(training, bounds, np.where(has_model, "arima", ""), orders[which])
     for at, name in enumerate(METHODS):
-        is_tried = np.array([name in OF_ROUTE[way] for way in route[which]], dtype=bool)
-        is_tried &= has_model if name == "arima" else True
-        some = np.flatnonzero(is_tried)
+        some = np.flatnonzero(tried[which, at])
+        models = found.get(name, found["arima"])
+        if name in ARIMAS:
+            some = some[np.array([models.orders[i] is not None for i in which[some]], dtype=bool)]
         if some.size:
-            fitted = orders[which][some], fits.coefficients[some], fits.sigma2[some]
-            mean, off = _told(name, *_cut(training, bounds, some), fitted, season, horizon)
-            scales = by[0][some], by[1][some]
+            fitted = models.orders[which[some]], models.coefficients[which[some]], models.sigma2[which[some]]
             with np.errstate(all="ignore"):
-                judged.add(which[some], at, came[some], mean, off, scales)
+                told = _told(name, *_cut(training, bounds, some), fitted, season, horizon)
+                judged.add(which[some], at, came[some], told, (by[0][some], by[1][some]))
 
 
 def _row_sum(rows: Floats) -> Floats:

@@ -263,6 +263,20 @@ def test_a_search_that_goes_on_from_a_former_one_ends_in_the_same_in_fewer_steps
     assert (nowhere.coefficients == cold.coefficients).all()
 
 
+def test_a_refit_begins_where_the_last_one_ended_and_ends_where_a_new_search_does() -> None:
+    order = Order(p=1, d=1, q=1)
+    series = simulated(4, order, [0.5, 0.3], [90, 110, 100])
+    past, whole = ragged(*(one[:-6] for one in series)), ragged(*series)
+    start = arima.fit(*past, order).coefficients
+    start[2] = np.nan
+    again, anew = arima.fit(*whole, order, start=start, is_near=True), arima.fit(*whole, order)
+    assert again.coefficients == pytest.approx(anew.coefficients, abs=1e-4)
+    assert again.log_likelihood == pytest.approx(anew.log_likelihood, abs=1e-6)
+    for i, one in enumerate(series):
+        alone = arima.fit(*ragged(one), order, start=start[i : i + 1], is_near=True)
+        assert repr(alone.coefficients[0]) == repr(again.coefficients[i])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_inner_products_and_determinants_are_those_of_the_covariance(seed: int) -> None:
     random = np.random.default_rng(seed)

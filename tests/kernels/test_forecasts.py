@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crm_spark.kernels import baselines, forecasts
+from crm_spark.kernels import arima, baselines, forecasts
 from crm_spark.kernels.forecasts import METHODS, Models
 
 RANDOM = np.random.default_rng(11)
@@ -116,14 +116,41 @@ def test_a_poisoned_series_moves_no_other_by_a_bit() -> None:
 def test_the_method_of_least_error_is_taken_and_arima_only_where_it_beats_the_plain_ones() -> None:
     values, offsets = ragged(*[autoregressive() for _ in range(12)], *[walk() for _ in range(12)], seasonal())
     learned = forecasts.learn(values, offsets, 12, 6)
-    arima, naive, cycle = (learned.mase[:, METHODS.index(name)] for name in ("arima", "naive", "seasonal_naive"))
+    own, naive, cycle = (learned.mase[:, METHODS.index(name)] for name in ("arima", "naive", "seasonal_naive"))
     is_arima = learned.method == "arima"
-    assert (arima[is_arima] <= np.minimum(naive, cycle)[is_arima]).all()
+    assert (own[is_arima] <= np.minimum(naive, cycle)[is_arima]).all()
     least = np.nanmin(learned.mase, axis=1)
     taken = learned.mase[np.arange(25), [METHODS.index(name) for name in learned.method]]
     assert taken == pytest.approx(least)
     assert 0 < is_arima.sum() < 25
     assert learned.ahead.tolist() == [6] * 25
+
+
+def growing(size: int = 96) -> np.ndarray:
+    season = np.tile(RANDOM.normal(size=12) * 0.4, size // 12)
+    return np.exp(3 + 0.02 * np.arange(size) + season + RANDOM.normal(size=size) * 0.05)
+
+
+def test_what_grows_in_proportion_is_told_by_its_logarithm_and_back_as_a_mean() -> None:
+    values, offsets = ragged(*[growing() for _ in range(5)])
+    learned = forecasts.learn(values, offsets, 12, 12, origins=2)
+    assert learned.method.tolist().count("arima_log") >= 3
+    i = learned.method.tolist().index("arima_log")
+    order, k = learned.orders[i], len(learned.orders[i].names)
+    fitted = learned.fits.coefficients[i : i + 1, :k], learned.fits.sigma2[i : i + 1]
+    told = arima.forecast(*ragged(np.log1p(values[offsets[i] : offsets[i + 1]])), order, fitted, 12)
+    mean, quantiles = forecasts.expect(values, offsets, model(learned), 12, 12)
+    assert mean[i] == pytest.approx(np.exp(told.mean[0] + told.variance[0] / 2) - 1, rel=1e-9)
+    wide = 1.959964 * learned.spread[i] * np.sqrt(told.variance[0])
+    assert quantiles[i, :, 3] == pytest.approx(np.exp(told.mean[0] + wide) - 1, rel=1e-6)
+    assert np.isfinite(forecasts.residual_p(values, offsets, model(learned))[i])
+
+
+def test_logarithms_are_tried_of_what_is_not_below_zero_and_differs_in_proportion() -> None:
+    base = 200 + autoregressive() * 5
+    learned = forecasts.learn(*ragged(base, base - base.min(), base - base.min() - 1, growing(36)[:11]), 1, 6)
+    tried = np.isfinite(learned.mase[:, METHODS.index("arima_log")])
+    assert tried.tolist() == [False, True, False, False]
 
 
 def test_errors_are_those_of_a_plain_recomputation() -> None:
