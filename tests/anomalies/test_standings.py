@@ -110,7 +110,7 @@ def test_what_comes_to_all_peers_alike_is_no_finding_of_one_of_them(spark: Spark
 
 def test_a_value_is_held_against_the_newest_forecast_of_its_period(spark: SparkSession) -> None:
     def row(as_of: date, day: date, expected: float, high: float | None) -> tuple[object, ...]:
-        return as_of, "case", "usual", "spend", 1, day, "arima", expected, None, None, None, high
+        return as_of, "case", "usual", "spend", 1, day, "arima", expected, None, None, None, high, None, None
 
     told = [
         row(AS_OF - timedelta(14), LAST, 1.0, 2.0),
