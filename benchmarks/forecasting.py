@@ -167,7 +167,7 @@ def forecast_coverage(spark: SparkSession, folder: Path, share: float) -> Figure
         z = np.abs(came - told.mean) / np.sqrt(told.variance)
         held += [(z <= ndtri(level)).sum() for level in (0.9, 0.975)]
         told_of += z.size
-    shares = held / told_of
+    shares = [float(one) / told_of for one in held]
     worst = max(abs(shares[0] - 0.8) / 0.02, abs(shares[1] - 0.95) / 0.01)
     peer = f"what intervals promise; they hold {shares[0]:.1%} and {shares[1]:.1%}"
     seconds = round(perf_counter() - began, 2)
