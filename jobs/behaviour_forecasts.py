@@ -23,9 +23,8 @@ class Config(Settings):
         1, ge=1, le=36_500, description="For how many days what was learned is used; 1: each run learns anew."
     )
     reconciled: reconciliation.Method | None = Field(
-        "wls_var",
-        description="How forecasts of customers, segments and all are made to add up: wls_var, wls_struct, bottom_up, "
-        "or null: not at all.",
+        "top_down",
+        description="How forecasts are made to add up: top_down, wls_var, wls_struct, bottom_up, or null: not at all.",
     )
 
 

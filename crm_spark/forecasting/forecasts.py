@@ -92,7 +92,7 @@ FORECASTS = Table(
             "what is expected where customers and the others add up to segments and all",
             nullable=True,
         ),
-        Field("reconciled_by", "string", "how: wls_var, wls_struct or bottom_up", nullable=True),
+        Field("reconciled_by", "string", "how: top_down, wls_var, wls_struct or bottom_up", nullable=True),
     ],
 )
 

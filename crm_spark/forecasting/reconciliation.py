@@ -1,10 +1,11 @@
 """Forecasts that add up: of customers, of their segments, and of all.
 
-Each is foretold by itself, and so the sum of customers is not what is foretold of their segment. What all these
-forecasts say together is told by weighted least squares over the tree of all, segments and customers. `wls_var` weighs
-each by the variance that it gives itself, `wls_struct` by how many customers it is made of, and `bottom_up` adds up
-customers alone. In a tree the solution needs no matrix: going up, each node weighs its own forecast against the sum of
-its parts, as a Kalman filter does; going down, what a node moved by is shared out by variance.
+Each is foretold by itself, and so the sum of customers is not what is foretold of their segment. `top_down` keeps what
+is foretold of all and hands it down by the proportions of the forecasts below; `bottom_up` adds up customers alone.
+What all these forecasts say together is told by weighted least squares over the tree of all, segments and customers:
+`wls_var` weighs each by the variance that it gives itself, `wls_struct` by how many customers it is made of. In a tree
+the solution needs no matrix: going up, each node weighs its own forecast against the sum of its parts, as a Kalman
+filter does; going down, what a node moved by is shared out by variance.
 
 Who comes first in the periods to come, or is not known by name, is in none of the customers' series. So all have one
 part more, the others: what those brought, in each period after an origin, who had no series at that origin.
@@ -13,6 +14,8 @@ What may not lie below zero is set to zero at the customers, and added up again 
 
 References
 ----------
+Athanasopoulos, G., Ahmed, R. A., Hyndman, R. J. (2009). Hierarchical Forecasts for Australian Domestic Tourism.
+International Journal of Forecasting 25(1), 146-166: forecast proportions.
 Athanasopoulos, G., Hyndman, R. J., Kourentzes, N., Petropoulos, F. (2017). Forecasting with Temporal Hierarchies.
 European Journal of Operational Research 262(1), 60-74: structural scaling.
 Di Fonzo, T., Girolimetto, D. (2023). Spatio-Temporal Reconciliation of Solar Forecasts. Solar Energy 251, 13-29.
@@ -32,7 +35,7 @@ from crm_spark.forecasting.forecasts import FORECASTS, LIMITS
 from crm_spark.forecasting.series import ALL, MEANS
 from crm_spark.kernels.forecasts import LEVELS
 
-Method = Literal["wls_var", "wls_struct", "bottom_up"]
+Method = Literal["top_down", "wls_var", "wls_struct", "bottom_up"]
 
 SEGMENT, CUSTOMER, OTHERS = "segment", "customer", "others"
 LEAST = 2  # origins, from which a variance can be told
@@ -85,7 +88,7 @@ def others(series: DataFrame, forecasts: DataFrame, horizon: int, origins: int) 
     return days.join(by_ahead, list(AT)).join(spread, "measure").withColumns(told_of).select(*FORECASTS.names)
 
 
-def reconcile(forecasts: DataFrame, segments: DataFrame, method: Method = "wls_var") -> DataFrame:
+def reconcile(forecasts: DataFrame, segments: DataFrame, method: Method = "top_down") -> DataFrame:
     """Make forecasts of customers, segments and all add up.
 
     Parameters
@@ -94,7 +97,7 @@ def reconcile(forecasts: DataFrame, segments: DataFrame, method: Method = "wls_v
         Of one day, with the others. They are read three times.
     segments : DataFrame
         `customer_id`, `segment`, one row for each customer at most.
-    method : str, default wls_var
+    method : str, default top_down
 
     Returns
     -------
@@ -104,10 +107,12 @@ def reconcile(forecasts: DataFrame, segments: DataFrame, method: Method = "wls_v
     """
     is_part = F.col("grouping").isin(CUSTOMER, OTHERS) & ~F.col("measure").isin(*MEANS)
     known = segments.select(F.col("customer_id").alias("key"), "segment")
+    # What a node moved by is shared out by these: by what is expected, where proportions stay.
+    shares = {"top_down": F.col("expected"), "wls_struct": F.lit(1.0)}
     leaves = (
         forecasts.where(is_part)
         .join(known, "key", "left")
-        .withColumns({"above": _above(), "variance": F.lit(1.0) if method == "wls_struct" else _variance()})
+        .withColumns({"above": _above(), "variance": shares.get(method, _variance())})
     )
     own = forecasts.where(F.col("grouping").isin(SEGMENT, ALL)).select(
         F.struct("grouping", "key").alias("above"), *AT, F.col("expected").alias("own"), _variance().alias("doubted")
@@ -157,9 +162,9 @@ def _met(sums: DataFrame, own: DataFrame, method: Method) -> DataFrame:
     """Add where nodes and the sums of their parts meet, and the variance that is left there."""
     variance = F.col("leaves").cast("double") if method == "wls_struct" else F.col("doubted")
     is_told = F.col("own").isNotNull() & F.lit(method != "bottom_up")
-    gain = F.when(is_told, _over(F.col("doubt"), F.col("doubt") + variance)).otherwise(0.0)
+    gain = F.lit(1.0) if method == "top_down" else _over(F.col("doubt"), F.col("doubt") + variance)
     met = F.col("below") + F.when(is_told, gain * (F.col("own") - F.col("below"))).otherwise(0.0)
-    left = F.when(is_told, gain * variance).otherwise(F.col("doubt"))
+    left = F.when(is_told, F.col("own") if method == "top_down" else gain * variance).otherwise(F.col("doubt"))
     return sums.join(own, ["above", *AT], "left").select(
         "above", *AT, "below", "doubt", "leaves", met.alias("met"), left.alias("left")
     )

@@ -103,6 +103,25 @@ def test_from_the_bottom_up_customers_and_the_others_are_added_up(spark: SparkSe
     assert_solved(agreed(spark, "bottom_up"), "bottom_up")
 
 
+def test_from_the_top_down_what_is_told_of_all_stays_and_is_handed_down_by_proportion(spark: SparkSession) -> None:
+    found = agreed(spark, "top_down")
+    for case in (("spend", 1), ("spend", 2)):
+        told = {node: mean for node, (mean, _) in CASES[case].items()}
+        below = {node: told[node] for node in told if node[0] in {"segment", "others"}}
+        below["customer", "fay"] = told["customer", "fay"]  # she has no segment
+        known = {("all", "all"): told["all", "all"]}
+        known |= {node: mean / sum(below.values()) * told["all", "all"] for node, mean in below.items()}
+        for segment in ("Best", "Lost"):
+            members = [("customer", name) for name, its in SEGMENT_OF.items() if its == segment]
+            whole = sum(told[node] for node in members)
+            known |= {node: told[node] / whole * known["segment", segment] for node in members}
+        assert {node: row["reconciled"] for node, row in found[case].items()} == pytest.approx(known)
+    # Where nothing is told of all, and of one segment, the parts stand as they are.
+    untold = {node: row["reconciled"] for node, row in found["visits", 1].items()}
+    assert untold["customer", "dan"] == pytest.approx(UNTOLD["customer", "dan"][0])
+    assert untold["segment", "Best"] == pytest.approx(UNTOLD["segment", "Best"][0])
+
+
 def test_what_is_agreed_on_is_that_of_hierarchicalforecast(by_size: Agreed) -> None:
     """Version 1.5.3, `MinTrace("wls_struct")` of this tree."""
     known = [
