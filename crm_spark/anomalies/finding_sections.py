@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.anomalies.standings import WORDS
+from crm_spark.anomalies.standings import PEERS, WORDS
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.forecasting.sections import day_told
 from crm_spark.forecasting.series import ALL
@@ -30,8 +30,7 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Secti
         title="What is out of the ordinary",
         chapter=Chapter.ODDITIES,
         rows=first.select(
-            _who().alias("who"),
-            "measure",
+            F.concat(_who(), F.lit(", "), "measure").alias("who"),
             "day",
             "reason",
             "strength",
@@ -43,8 +42,7 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Secti
         sentence=_told_in_words,
         picture=Bars("who", "strength", horizontal=True),
         labels={
-            "who": "Who",
-            "measure": "Of what",
+            "who": "Who, and of what",
             "day": "Period from",
             "reason": "Why",
             "strength": "How far off [standard deviations]",
@@ -64,13 +62,16 @@ _KEYS = ("grouping", "key", "measure", "day")
 
 
 def _who() -> Column:
-    return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(F.concat("grouping", F.lit(" "), "key"))
+    return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(
+        F.concat(F.initcap("grouping"), F.lit(" "), "key")
+    )
 
 
 def _told_in_words(rows: Rows) -> str:
     first = max(rows, key=lambda row: abs(row["strength"]))
     many = "One finding is told" if len(rows) == 1 else f"{len(rows)} findings are told"
-    return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {first['who']} {first['reason']}."
+    who = first["who"].rpartition(", ")[0]
+    return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {who} {first['reason']}."
 
 
 def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
@@ -122,6 +123,7 @@ def by_method(behaviour_standings: DataFrame) -> Section:
             F.count_if(F.col(f"p_{name}") <= RARE).alias("unusual"),
         )
         for name in WORDS
+        if name != PEERS  # which can only make a p greater, and is not held against former periods
     ]
     each = judged.agg(F.array(*share).alias("methods")).select(F.explode("methods").alias("of")).select("of.*")
     return Section(

@@ -2,7 +2,7 @@
 
 A p is right where a p of 0.01 or less comes once in a hundred times. How often it really came among former periods is
 counted at steps of p, and takes its place: that of the step above it, as counts come in lumps. Beyond what was seen
-often enough the tail goes on as its last decade does (Hill's estimator of a tail that falls by a power); it never falls
+often enough the tail goes on as its last decade does (Hill's estimator of a tail that falls by a power), never
 faster than p itself. Counts are whole numbers: they add up exactly, wherever series lie.
 
 References
@@ -77,8 +77,9 @@ def calibrate(p: Floats, curves: Floats) -> Floats:
     step = _step(p)
     at = np.nan_to_num(step).astype(np.int64)
     last = curves[:, -1]
-    beyond = np.maximum(-A_DECADE * np.log10(np.maximum(p, LEAST)) - STEPS, 0.0)
-    told = curves[np.arange(p.size), at] + beyond * (last - curves[:, -2])
+    # Values whose tail falls by a power have a p whose logarithm counts by its own logarithm.
+    beyond = np.log(np.maximum(-A_DECADE * np.log10(np.maximum(p, LEAST)) / STEPS, 1.0))
+    told = curves[np.arange(p.size), at] + beyond * STEPS * (last - curves[:, -2])
     return np.where(np.isnan(p), np.nan, 10 ** np.maximum(told, np.log10(LEAST)))
 
 

@@ -141,9 +141,12 @@ def test_a_finding_has_its_past_with_limits_and_the_page_shows_the_strongest(spa
 
     section = finding_sections.told(found, stood(spark, *rows))
     rows_ = [row.asDict() for row in section.rows.orderBy("who").collect()]
-    assert [(row["who"], row["methods"]) for row in rows_] == [("customer spike", "z, peers"), ("customer usual", "")]
+    assert [(row["who"], row["methods"]) for row in rows_] == [
+        ("Customer spike, spend", "z, peers"),
+        ("Customer usual, spend", ""),
+    ]
     assert section.sentence(rows_) == (
-        "2 findings are told. The strongest, in the period from 23 February 2026 on: customer spike spent 2.4 times the "
+        "2 findings are told. The strongest, in the period from 23 February 2026 on: Customer spike spent 2.4 times the "
         "usual."
     )
     section = finding_sections.strongest(found, stood(spark, *rows))
@@ -151,7 +154,7 @@ def test_a_finding_has_its_past_with_limits_and_the_page_shows_the_strongest(spa
     assert [row["value"] for row in rows_] == values[-26:]
     assert (rows_[0]["day"], rows_[-1]["day"]) == (LAST - timedelta(weeks=25), LAST)
     assert [row["found"] for row in rows_] == [None] * 25 + [120.0]
-    assert section.sentence(rows_) == "customer spike spent 2.4 times the usual."
+    assert section.sentence(rows_) == "Customer spike spent 2.4 times the usual."
 
 
 def test_the_page_says_how_many_chance_alone_would_bring(spark: SparkSession) -> None:

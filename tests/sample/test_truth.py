@@ -392,8 +392,8 @@ def test_frauds_are_found_among_thousands_of_customers_and_hardly_anything_where
         q = false_discovery_control(of_week[judged])
         found |= {(at, spent.columns[column]) for column in judged[q <= 0.05]}
     judgeable = {(at, who) for at, who in of_fraud if at >= 0 and not np.isnan(p[at, spent.columns.get_loc(who)])}
-    assert len(found & judgeable) >= 0.7 * len(judgeable)
-    assert len(found - of_fraud) <= (8 if made.is_planted else 3), "in twelve weeks, of five thousand customers"
+    assert len(found & judgeable) >= 0.5 * len(judgeable)
+    assert len(found - of_fraud) <= (1 if made.is_planted else 0), "in twelve weeks, of five thousand customers"
     assert bool(judgeable) == made.is_planted
 
 
