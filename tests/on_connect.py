@@ -16,7 +16,7 @@ from crm_spark.segments import dbscan, drift, former, kmeans, rfm
 from crm_spark.segments import migration as movement
 from crm_spark.value import clv, concentration, drivers, forest, groups, margins, migration, models, ranks, totals
 from crm_spark.value.histories import gather, prospects, weeks
-from tests.anomalies import test_learned
+from tests.anomalies import test_findings, test_learned
 from tests.baskets import test_differences, test_itemsets, test_offers
 from tests.features import test_snapshot
 from tests.forecasting import test_forecasts
@@ -100,6 +100,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
         "customer_density": grouped_by_density,
         "behaviour_detected": test_learned.detected(spark),
         **test_forecasts.answers(spark),
+        **test_findings.answers(spark),
         "value_groups": groups.describe(parted, sums, test_groups.NOW, named),
         "value_concentration": concentration.measure(ranked, grouped, test_groups.NOW),
         "value_migration": migration.migrate(*test_groups.moving(spark), test_groups.NOW),

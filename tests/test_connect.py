@@ -22,6 +22,8 @@ KEYS = {
     "behaviour_models": ["key"],
     "behaviour_forecasts": ["key", "ahead"],
     "behaviour_detected": ["key"],
+    "behaviour_standings": ["key"],
+    "behaviour_findings": ["key"],
     "choice_trees": ["node"],
     "choice_decisions": ["customer_id"],
     "choice_tree_by_cart": ["node"],

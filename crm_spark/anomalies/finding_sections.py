@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.anomalies.standings import WORDS
+from crm_spark.anomalies.standings import PEERS, WORDS
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.forecasting.sections import day_told
 from crm_spark.forecasting.series import ALL
@@ -21,17 +21,16 @@ NAMES = {
 }  # how methods are called on the page
 
 
-def told(behaviour_findings: DataFrame) -> Section:
+def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show what is told on the newest day, the strongest first."""
-    alerts = newest(behaviour_findings, behaviour_findings).where("is_alert")
+    alerts = newest(behaviour_findings, behaviour_standings).where("is_alert")
     first = alerts.orderBy("p", F.desc(F.abs("strength")), *_KEYS).limit(SHOWN)
     names = F.create_map(*[F.lit(word) for pair in NAMES.items() for word in pair])
     return Section(
         title="What is out of the ordinary",
         chapter=Chapter.ODDITIES,
         rows=first.select(
-            _who().alias("who"),
-            "measure",
+            F.concat(_who(), F.lit(", "), "measure").alias("who"),
             "day",
             "reason",
             "strength",
@@ -43,8 +42,7 @@ def told(behaviour_findings: DataFrame) -> Section:
         sentence=_told_in_words,
         picture=Bars("who", "strength", horizontal=True),
         labels={
-            "who": "Who",
-            "measure": "Of what",
+            "who": "Who, and of what",
             "day": "Period from",
             "reason": "Why",
             "strength": "How far off [standard deviations]",
@@ -59,22 +57,26 @@ def told(behaviour_findings: DataFrame) -> Section:
     )
 
 
+_OF_FOUND = {"found": "value", "who": "who", "reason": "reason"}
 _KEYS = ("grouping", "key", "measure", "day")
 
 
 def _who() -> Column:
-    return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(F.concat("grouping", F.lit(" "), "key"))
+    return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(
+        F.concat(F.initcap("grouping"), F.lit(" "), "key")
+    )
 
 
 def _told_in_words(rows: Rows) -> str:
     first = max(rows, key=lambda row: abs(row["strength"]))
     many = "One finding is told" if len(rows) == 1 else f"{len(rows)} findings are told"
-    return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {first['who']} {first['reason']}."
+    who = first["who"].rpartition(", ")[0]
+    return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {who} {first['reason']}."
 
 
-def strongest(behaviour_findings: DataFrame) -> Section:
+def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show the series that the strongest finding is of, with what was usual and its limits."""
-    of_day = newest(behaviour_findings, behaviour_findings)
+    of_day = newest(behaviour_findings, behaviour_standings)
     first = of_day.orderBy(F.desc("is_alert"), "p", F.desc(F.abs("strength")), *_KEYS).limit(1)
     each = first.select(
         _who().alias("who"), "reason", "period", F.col("day").alias("found_on"), F.size("values").alias("size"),
@@ -88,7 +90,10 @@ def strongest(behaviour_findings: DataFrame) -> Section:
         title="The strongest finding, and what was before it",
         chapter=Chapter.ODDITIES,
         rows=each.select(
-            day.alias("day"), "value", *limits, F.when(back == 0, F.col("value")).alias("found"), "who", "reason"
+            day.alias("day"),
+            "value",
+            *limits,
+            *[F.when(back == 0, F.col(name)).alias(alias) for alias, name in _OF_FOUND.items()],
         ),
         sentence=lambda rows: f"{rows[-1]['who']} {rows[-1]['reason']}.",
         picture=Lines("day", ["value", "usual", "low", "high"], marked="found"),
@@ -118,6 +123,7 @@ def by_method(behaviour_standings: DataFrame) -> Section:
             F.count_if(F.col(f"p_{name}") <= RARE).alias("unusual"),
         )
         for name in WORDS
+        if name != PEERS  # which can only make a p greater, and is not held against former periods
     ]
     each = judged.agg(F.array(*share).alias("methods")).select(F.explode("methods").alias("of")).select("of.*")
     return Section(

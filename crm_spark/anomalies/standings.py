@@ -26,15 +26,15 @@ from crm_spark.core.contracts import Field, Table
 from crm_spark.forecasting.series import KEYS, SEASONS, day_after
 from crm_spark.kernels import calibration, mean_tests
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.lists import ragged
+from crm_spark.kernels.lists import lists, matrix, ragged
 from crm_spark.kernels.mean_tests import Sample
 from crm_spark.kernels.series import ended, refuse
-from crm_spark.kernels.standings import LEAST, METHODS, Asked, stand, together
+from crm_spark.kernels.standings import KINDS, LEAST, METHODS, Asked, stand, together
 
 AT_ONCE = 2_000  # series that the kernel is handed at once
 OF_SERIES = ("grouping", "key", "measure")
-OWN, FORECAST, PEERS = "own", "forecast", "peers"
-COUNTED = (*METHODS, OWN, FORECAST)  # what is calibrated
+ALONE, FORECAST, PEERS = "alone", "forecast", "peers"
+COUNTED = (*METHODS, ALONE, FORECAST)  # what is calibrated
 DETECTED = ("surprise", "learned")  # whose p is conformal
 LEAST_PEERS = 5
 FARTHEST = 8.0  # standard deviations that count among peers: one that lies farther says no more
@@ -75,7 +75,7 @@ STANDINGS = Table(
 
 MEASURED = (
     "grouping string, key string, measure string, period string, first date, at int, observed double, "
-    "expected double, spread double, z double, "
+    "expected double, spread double, z double, kind double, "
     + ", ".join(f"p_{name} double" for name in COUNTED)
     + ", reason string, seen array<int>"
 )
@@ -170,8 +170,10 @@ def judge(
             F.sum("expected").alias("sum_expected"),
         )
     )
-    kinds = measured.where(F.col("seen").isNotNull()).groupBy("grouping", "measure").agg(_added("seen").alias("counts"))
-    whole = placed.drop("seen").join(F.broadcast(kinds), ["grouping", "measure"], "left").join(sums, by_peers, "left")
+    counted = measured.where(F.col("seen").isNotNull()).groupBy("grouping", "measure").agg(_added("seen").alias("seen"))
+    curves = counted.mapInArrow(_curved, "grouping string, measure string, kind double, curves array<double>")
+    by_kind = ["grouping", "measure", "kind"]
+    whole = placed.drop("seen").join(F.broadcast(curves), by_kind, "left").join(sums, by_peers, "left")
     of_period = [*OF_SERIES, "day"]
     whole = whole.withColumn("day", F.coalesce("at_day", F.lit(as_of)))
     if detected is None:
@@ -183,7 +185,7 @@ def judge(
     told = whole.select(
         *kept,
         *[f"p_{name}" for name in (*COUNTED, *DETECTED)],
-        "counts", "held", "sum_z", "squares_z", "sum_observed", "sum_expected", "reason",
+        "curves", "held", "sum_z", "squares_z", "sum_observed", "sum_expected", "reason",
     )  # fmt: skip
     laid = (
         "grouping string, key string, measure string, day date, period string, observed double, expected double, "
@@ -194,7 +196,7 @@ def judge(
 
 def _added(name: str) -> Column:
     """Arrays of one length, added up element by element."""
-    nothing = F.array_repeat(F.lit(0), len(COUNTED) * (calibration.STEPS + 1))
+    nothing = F.array_repeat(F.lit(0), len(COUNTED) * KINDS * (calibration.STEPS + 1))
     return F.aggregate(F.collect_list(name), nothing, lambda so_far, one: F.zip_with(so_far, one, lambda a, b: a + b))
 
 
@@ -213,15 +215,12 @@ def _measured(batches: Iterator[pa.RecordBatch], asked: Asked, season: int | Non
 
 
 def _of_series(batch: pa.RecordBatch, asked: Asked) -> list[pa.Array]:
-    values, offsets = ragged(batch.column("values"))
-    sizes = np.diff(offsets)
-    reasons = refuse(values, offsets, LEAST + 1)
-    is_refused = reasons != np.array(None)
-    usable = ended(np.where(np.repeat(is_refused, sizes), np.nan, values), offsets)
+    sizes = np.diff(ragged(batch.column("values"))[1])
+    usable, reasons = sound(batch)
     found = stand(usable, asked)
     observed = _last(usable, asked.newest)
     said = {str(name): found.p.get(name, np.full(found.z.shape, np.nan)) for name in METHODS}
-    said[OWN] = together(list(found.p.values()))
+    said[ALONE] = together([of for name, of in said.items() if name != "window"])
     newest = {name: of[-asked.newest :] for name, of in said.items()}
     newest[FORECAST] = _by_forecast(batch.column("foretold"), observed)
     before = {name: of[: asked.origins] for name, of in said.items()} | {FORECAST: newest[FORECAST]}
@@ -230,10 +229,15 @@ def _of_series(batch: pa.RecordBatch, asked: Asked) -> list[pa.Array]:
     at = sizes[:, None] - np.arange(asked.newest, 0, -1)
     is_there = (at >= 0) | ((sizes == 0)[:, None] & (np.arange(asked.newest) == asked.newest - 1))
     taken = rows[is_there.ravel()]
-    told = [observed, *(of[-asked.newest :] for of in (found.expected, found.spread, found.z)), *newest.values()]
+    told = [
+        observed,
+        *(of[-asked.newest :] for of in (found.expected, found.spread, found.z, found.kind)),
+        *newest.values(),
+    ]
     why = _why(reasons, sizes, observed, newest, asked)
     seen = np.full(taken.size, None, dtype=object)
-    for row, counts in _counted(batch, before):
+    kinds = found.kind[: asked.origins], found.kind[-asked.newest :]
+    for row, counts in _counted(batch, before, *kinds):
         seen[np.searchsorted(taken, row)] = counts
     return [
         *(batch.column(name).take(pa.array(taken)) for name in (*OF_SERIES, "period", "first")),
@@ -242,6 +246,14 @@ def _of_series(batch: pa.RecordBatch, asked: Asked) -> list[pa.Array]:
         pa.array(why.T[is_there].tolist(), pa.string()),
         pa.array(seen.tolist(), pa.list_(pa.int32())),
     ]
+
+
+def sound(batch: pa.RecordBatch) -> tuple[Floats, NDArray[np.object_]]:
+    """Series side by side, each ending in the last row, those that cannot be used without values; and why."""
+    values, offsets = ragged(batch.column("values"))
+    reasons = refuse(values, offsets, LEAST + 1)
+    is_refused = np.repeat(reasons != np.array(None), np.diff(offsets))
+    return ended(np.where(is_refused, np.nan, values), offsets), reasons
 
 
 def _last(values: Floats, rows: int) -> Floats:
@@ -274,40 +286,64 @@ def _why(
     why = np.full(observed.shape, None, dtype=object)
     if "window" in asked.methods:
         why[:, sizes < asked.window] = "the window is longer than the series"
-    why[np.isnan(newest[OWN]) & np.isnan(newest[FORECAST])] = f"fewer than {LEAST} values before it"
+    why[np.isnan(np.array(list(newest.values()))).all(axis=0)] = f"fewer than {LEAST} values before it"
     why[np.isnan(observed)] = "no value in the period"
     is_refused = reasons != np.array(None)
     why[:, is_refused] = reasons[is_refused]
     return why
 
 
-def _counted(batch: pa.RecordBatch, before: dict[str, Floats]) -> Iterator[tuple[int, list[int]]]:
-    """How often each method said what, by kind of series; the first row of each kind bears it."""
-    of, rows = _kinds(batch)
-    for number, row in enumerate(rows):
-        counts = [calibration.count(before[name][:, of == number]) for name in COUNTED]
-        yield row, np.concatenate(counts).tolist()
+def _counted(
+    batch: pa.RecordBatch, before: dict[str, Floats], then: Floats, now: Floats
+) -> Iterator[tuple[int, list[int]]]:
+    """How often each method said what, by kind of past; the first row of each grouping and measure bears it."""
+    both = list(zip(*(batch.column(name).to_pylist() for name in ("grouping", "measure")), strict=True))
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(both))}
+    of = np.array([numbers[pair] for pair in both], dtype=np.int64)
+    for number in numbers.values():
+        is_of = of == number
+        counts = [
+            calibration.count(before[name][:, is_of], (now if name == FORECAST else then)[:, is_of], KINDS)
+            for name in COUNTED
+        ]
+        yield int(is_of.argmax()), np.concatenate(counts, axis=None).tolist()
 
 
-def _kinds(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], list[int]]:
-    """Which grouping and measure each row is of, as a number, and the first row of each."""
-    both = zip(*(batch.column(name).to_pylist() for name in ("grouping", "measure")), strict=True)
-    numbers: dict[tuple[str, str], int] = {}
-    of = np.array([numbers.setdefault(kind, len(numbers)) for kind in both], dtype=np.int64)
-    return of, [int((of == number).argmax()) for number in range(len(numbers))]
+def _curved(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Curves of each kind of past; where one was seen rarely, those of all of them together count more."""
+    for batch in batches:
+        counts = batch.column("seen").flatten().to_numpy().astype(np.int64)
+        counts = counts.reshape(batch.num_rows, len(COUNTED), KINDS, calibration.STEPS + 1)
+        whole = calibration.curve(counts.sum(axis=2, keepdims=True))
+        of_kinds = calibration.curve(counts, np.broadcast_to(whole, counts.shape))
+        # Forecasts are held against those of the same day: the one that was farthest off does not count.
+        of_day = counts[:, COUNTED.index(FORECAST)].sum(axis=1)
+        farthest = calibration.STEPS - (of_day[:, ::-1] > 0).argmax(axis=1)
+        of_day[np.arange(batch.num_rows), farthest] = np.maximum(of_day[np.arange(batch.num_rows), farthest] - 1, 0)
+        of_kinds[:, COUNTED.index(FORECAST)] = calibration.curve(of_day)[:, None]
+        curves = np.moveaxis(of_kinds, 2, 1)
+        rows = pa.array(np.repeat(np.arange(batch.num_rows), KINDS))
+        yield pa.RecordBatch.from_arrays(
+            [
+                batch.column("grouping").take(rows),
+                batch.column("measure").take(rows),
+                pa.array(np.tile(np.arange(KINDS, dtype=np.float64), batch.num_rows)),
+                lists(curves.reshape(batch.num_rows * KINDS, -1)),
+            ],
+            ["grouping", "measure", "kind", "curves"],
+        )
 
 
 def _judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     kept = (*OF_SERIES, "day", "period", "observed", "expected", "spread", "z")
     for batch in batches:
         said = {name: _numbers(batch, f"p_{name}") for name in COUNTED}
-        of, firsts = _kinds(batch)
-        counts = batch.column("counts").take(pa.array(firsts)).flatten().to_numpy()
-        curves = calibration.curve(counts.reshape(len(firsts), len(COUNTED), -1))[of]
+        curves = matrix(batch.column("curves"), len(COUNTED) * (calibration.STEPS + 1))
+        curves = curves.reshape(batch.num_rows, len(COUNTED), -1)
         held = {name: calibration.calibrate(p, curves[:, at]) for at, (name, p) in enumerate(said.items())}
         held[PEERS], others, change = _among_peers(batch)
         held |= {name: _numbers(batch, f"p_{name}") for name in DETECTED}
-        alone = together([held[OWN], held[FORECAST], *(held[name] for name in DETECTED)])
+        alone = together([held[name] for name in (ALONE, "window", FORECAST, *DETECTED)])
         p = np.fmax(alone, np.where(np.isnan(alone), np.nan, held[PEERS]))
         told = [*(held[name] for name in WORDS), p]
         columns = [

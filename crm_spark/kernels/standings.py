@@ -17,7 +17,7 @@ Iglewicz, B., Hoaglin, D. C. (1993). How to Detect and Handle Outliers. ASQC: th
 Wilson, D. J. (2019). The Harmonic Mean p-Value for Combining Dependent Tests. PNAS 116(4), 1195-1200.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -25,8 +25,8 @@ import numpy as np
 
 from crm_spark.kernels import box_cox, mean_tests
 from crm_spark.kernels.arithmetic import add_up, ratio
-from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.mean_tests import Sample
+from crm_spark.kernels.likelihood import Flags, Floats
+from crm_spark.kernels.mean_tests import Found, Sample
 
 Method = Literal["z", "robust_z", "box_cox", "window"]
 Test = Literal["welch", "pooled", "paired", "one_sample"]
@@ -37,6 +37,8 @@ LEAST = 8  # values that must lie before a period to judge it
 OF_MEDIAN = 1.482602218505602  # standard deviations of a normal one that its median deviation is
 OF_MEAN = 1.2533141373155003  # and its mean deviation
 EFFICIENCY = 0.3675  # of the median deviation: it knows a spread as well as so many of the values would
+OF_SIZE, OF_MOVED = (16, 32), (1, 2, 3, 5, 9)  # where kinds of a past are parted
+KINDS = (len(OF_SIZE) + 1) * (len(OF_MOVED) + 1)
 LADDER = (-1.0, -0.5, 0.0, 1 / 3, 0.5, 1.0, 2.0)  # powers that are tried; Tukey's
 
 
@@ -87,12 +89,16 @@ class Standings(NamedTuple):
         Standard deviations between a value and what is usual, of the prediction.
     expected, spread : array
         What is usual, and its standard deviation.
+    kind : array
+        What the past of a period is like, 0 to KINDS - 1: by how many values it has, and how many of these are above
+        the least. A purchase after many weeks without any is far off by each method, and often comes.
     """
 
     p: Mapping[Method, Floats]
     z: Floats
     expected: Floats
     spread: Floats
+    kind: Floats
 
 
 def stand(values: Floats, asked: Asked) -> Standings:
@@ -104,19 +110,43 @@ def stand(values: Floats, asked: Asked) -> Standings:
         Finite or missing; what is beyond 1e150 is to be refused before.
     asked : Asked
     """
+    shape = asked.rows, values.shape[1]
+    found = Standings({method: np.full(shape, np.nan) for method in asked.methods}, *np.full((4, *shape), np.nan))
+    for which, part in _parts(values, asked):
+        of_part = part.stand()
+        for method in asked.methods:
+            found.p[method][:, which] = of_part.p[method]
+        for whole, of in zip(found[1:], of_part[1:], strict=True):
+            whole[:, which] = of
+    return found
+
+
+def compare(values: Floats, asked: Asked) -> Found:
+    """Test the mean of the last window of series against what lies before it.
+
+    Parameters
+    ----------
+    values : (T, n) array
+        Finite or missing.
+    asked : Asked
+        `test` says how: `welch` and `pooled` against the past, the season being taken out of both; `one_sample` against
+        its mean; `paired` against the same periods a cycle before, or without a season against the window before.
+    """
+    found = Found(*np.full((3, values.shape[1]), np.nan))
+    for which, part in _parts(values, asked):
+        for whole, of in zip(found, part.window(len(part.values) - 1), strict=True):
+            whole[which] = of
+    return found
+
+
+def _parts(values: Floats, asked: Asked) -> Iterator[tuple[Flags, "_Part"]]:
+    """Series of which two cycles are known, and the others, which are judged without a season."""
     known = ~np.isnan(values)
     begin = np.where(known.any(axis=0), known.argmax(axis=0), len(values))
     is_seasonal = (len(values) - asked.newest - begin >= 2 * asked.season) & (asked.season > 1)
-    shape = asked.rows, values.shape[1]
-    found = Standings({method: np.full(shape, np.nan) for method in asked.methods}, *np.full((3, *shape), np.nan))
     for season, which in ((asked.season, is_seasonal), (1, ~is_seasonal)):
         if which.any():
-            part = _Part(values[:, which], season, asked).stand()
-            for method in asked.methods:
-                found.p[method][:, which] = part.p[method]
-            for whole, of in zip(found[1:], part[1:], strict=True):
-                whole[:, which] = of
-    return found
+            yield which, _Part(values[:, which], season, asked)
 
 
 def together(p: Sequence[Floats]) -> Floats:
@@ -145,7 +175,7 @@ class _Part:
         p: dict[Method, list[Floats]] = {method: [] for method in asked.methods}
         for at in range(len(self.values) - asked.rows, len(self.values)):
             z, of_z, expected, spread = self.z(self.values, at)
-            told.append((z, expected, spread))
+            told.append((z, expected, spread, self.kind(at)))
             for method, of in p.items():
                 if method == "z":
                     of.append(of_z)
@@ -154,9 +184,19 @@ class _Part:
                 elif method == "box_cox":
                     of.append(self.box_cox(at, logs, powered))
                 else:
-                    of.append(self.window(at))
-        z, expected, spread = (np.array(of) for of in zip(*told, strict=True))
-        return Standings({method: np.array(of) for method, of in p.items()}, z, expected, spread)
+                    of.append(self.window(at).p)
+        z, expected, spread, kind = (np.array(of) for of in zip(*told, strict=True))
+        return Standings({method: np.array(of) for method, of in p.items()}, z, expected, spread, kind)
+
+    def kind(self, at: int) -> Floats:
+        """What the past of a row is like."""
+        past = self.values[at - self.reach : at]
+        known = ~np.isnan(past)
+        moved = known & (past > np.where(known, past, np.inf).min(axis=0))
+        of_size, of_moved = (
+            np.searchsorted(at, of.sum(axis=0), "right") for at, of in ((OF_SIZE, known), (OF_MOVED, moved))
+        )
+        return np.asarray(of_size * (len(OF_MOVED) + 1) + of_moved, dtype=np.float64)
 
     def before(self, values: Floats, at: int) -> Floats:
         """The past of a row as (cycles, places in the cycle, n): the row itself would be at the first place."""
@@ -213,24 +253,24 @@ class _Part:
                 best, found = np.where(is_better, height, best), np.where(is_better, p, found)
         return found
 
-    def window(self, at: int) -> Floats:
-        """The p of the mean of a window against what lies before it."""
+    def window(self, at: int) -> Found:
+        """Test the mean of the window that ends with a row."""
         k = self.asked.window
         first = at - k + 1
         now = self.values[first : at + 1]
         if self.asked.test == "paired":
             back = self.season if self.season > 1 else k
-            return _enough(mean_tests.paired(now, self.values[first - back : at + 1 - back]).p, now)
+            return _enough(mean_tests.paired(now, self.values[first - back : at + 1 - back]), now)
         places = mean_tests.describe(self.before(self.values, first))
         df, spread = _within(places)
         off = mean_tests.describe(now - places.mean[np.arange(k) % self.season])
         df = np.where(df + 1 >= LEAST, df, np.nan)
         past = Sample(df + 1, np.zeros_like(df), spread**2)
         if self.asked.test == "one_sample":
-            found = mean_tests.one_sample(off)
+            found = mean_tests.one_sample(off, 0.0 * df)
         else:
             found = (mean_tests.welch if self.asked.test == "welch" else mean_tests.pooled)(off, past)
-        return _enough(np.where(np.isnan(df), np.nan, found.p), now)
+        return _enough(found, now)
 
 
 def _within(places: Sample) -> tuple[Floats, Floats]:
@@ -241,9 +281,10 @@ def _within(places: Sample) -> tuple[Floats, Floats]:
     return df, np.sqrt(ratio(squares, df))
 
 
-def _enough(p: Floats, window: Floats) -> Floats:
+def _enough(found: Found, window: Floats) -> Found:
     """Of a window that begins before its series, or ends without a value, nothing is told."""
-    return np.where(np.isnan(window[0]) | np.isnan(window[-1]), np.nan, p)
+    is_short = np.isnan(window[0]) | np.isnan(window[-1])
+    return Found(*(np.where(is_short, np.nan, of) for of in found))
 
 
 def _median(values: Floats) -> Floats:

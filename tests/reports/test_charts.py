@@ -33,6 +33,13 @@ def test_a_line_that_is_zero_throughout_is_left_to_the_table():
     assert [trace["name"] for trace in figure["data"]] == ["Known"]
 
 
+def test_what_is_marked_on_a_line_has_a_ring_and_nothing_else_has():
+    rows = [{**row, "found": row["known"] if row["known"] == 3 else None} for row in days(3)]
+    line, ring = drawn(Lines("day", ["known"], marked="found"), rows, found="The finding")["data"]
+    assert (ring["mode"], ring["name"], ring["y"]) == ("markers", "The finding", [None, None, 3.0])
+    assert line["mode"] == "lines+markers"
+
+
 def test_a_single_day_is_a_point_that_can_be_seen():
     figure = drawn(Lines("day", ["known"]), days(1))
     assert figure["data"][0]["mode"] == "lines+markers"

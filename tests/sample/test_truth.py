@@ -17,11 +17,12 @@ import pytest
 from pyspark.sql import SparkSession
 from scipy.optimize import minimize
 from scipy.special import betaln, comb, gammaln
-from scipy.stats import chi2
+from scipy.stats import chi2, false_discovery_control
 
-from crm_spark.kernels import bgnbd, gamma_gamma, sbg
+from crm_spark.kernels import bgnbd, calibration, gamma_gamma, sbg
 from crm_spark.kernels.histories import histories
 from crm_spark.kernels.likelihood import Estimate
+from crm_spark.kernels.standings import KINDS, Asked, stand, together
 from crm_spark.models import cart
 from crm_spark.models.trees import Attribute
 from crm_spark.sample import shop
@@ -345,6 +346,55 @@ def test_frauds_come_at_night_when_nobody_else_buys(made: Shop) -> None:
     assert bool(night) == made.is_planted
     usual = made.customers.loc[frauds["customer_no"], "mean_order_value"].to_numpy()
     assert (frauds["worth"].to_numpy() > 4 * usual).all()
+
+
+def held(values: np.ndarray, asked: Asked) -> np.ndarray:
+    """How often chance brings the newest values, held against the periods before, as `behaviour_findings` does it."""
+    found = stand(values, asked)
+    before, newest = found.kind[: asked.origins], found.kind[asked.origins :].ravel().astype(int)
+    told = []
+    three = together([p for method, p in found.p.items() if method != "window"])
+    for p in (three, found.p["window"]):
+        counts = calibration.count(p[: asked.origins], before, KINDS)
+        whole = calibration.curve(counts.sum(axis=0))
+        curves = calibration.curve(counts, np.broadcast_to(whole, counts.shape))
+        told.append(calibration.calibrate(p[asked.origins :].ravel(), curves[newest]).reshape(asked.newest, -1))
+    return together(told)
+
+
+def test_busy_days_are_out_of_the_ordinary_and_others_no_more_often_than_was_asked_for(made: Shop) -> None:
+    orders = made.orders.groupby("date").size().reindex(made.days["date"], fill_value=0).to_numpy(float)
+    p = np.array([held(orders[: at + 1, None], Asked(7, 56, 7))[0, 0] for at in range(120, DAYS, 4)])
+    is_busy = made.days["spike"].to_numpy()[120:DAYS:4] > 1
+    busy = [
+        held(orders[: at + 1, None], Asked(7, 56, 7))[0, 0] for at in np.flatnonzero(made.days["spike"] > 1) if at > 90
+    ]
+    assert bool(busy) == made.is_planted
+    assert all(p < 1e-9 for p in busy)
+    assert np.mean(p[~is_busy] <= 0.05) < 0.08
+
+
+def test_frauds_are_found_among_thousands_of_customers_and_hardly_anything_where_nothing_is_planted(made: Shop) -> None:
+    sales = made.orders[made.orders["customer_no"].notna()]
+    week = pd.to_datetime(sales["date"]).sub(pd.Timestamp(made.days["date"][0])).dt.days // 7
+    spent = sales.assign(week=week).pivot_table(index="week", columns="customer_no", values="worth", aggfunc="sum")
+    spent = spent.reindex(range(52)).fillna(0.0)
+    values = spent.to_numpy()
+    begun = (values > 0).argmax(axis=0)
+    values[np.arange(52)[:, None] <= begun] = np.nan  # a customer's first week is no whole one
+    p = held(values, Asked(1, 40, 4, newest=12, origins=20))
+    of_fraud = set(
+        zip(week[sales["cause"] == "fraud"] - 40, sales["customer_no"][sales["cause"] == "fraud"], strict=True)
+    )
+    found = set()
+    for at, of_week in enumerate(p):
+        judged = np.flatnonzero(~np.isnan(of_week))
+        q = false_discovery_control(of_week[judged])
+        found |= {(at, spent.columns[column]) for column in judged[q <= 0.05]}
+    judgeable = {(at, who) for at, who in of_fraud if at >= 0 and not np.isnan(p[at, spent.columns.get_loc(who)])}
+    assert len(found & judgeable) >= 0.5 * len(judgeable)
+    assert len(found - of_fraud) <= (1 if made.is_planted else 0), "in twelve weeks, of five thousand customers"
+    assert bool(judgeable) == made.is_planted
 
 
 def test_fewer_archetypes_are_the_first_ones(tmp_path: Path) -> None:
