@@ -27,6 +27,7 @@ from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.load import ingest
 from crm_spark.ingest.quarantine import QUARANTINE
 from crm_spark.ingest.tables import CONFORMED, ORDER_LINES, PRODUCTS
+from crm_spark.models.choices import LEAVES, TREES
 from crm_spark.sample import shop
 from crm_spark.sample.products import DISCONTINUED
 from crm_spark.sample.setting import Setting
@@ -157,6 +158,47 @@ def test_every_job_tells_what_was_planted_and_run_again_the_same_and_the_page_sh
     assert "What stays of the money: from full prices down to the margin" in page
     assert "There is no estimate: too few customers bought again" in page, "so few days tell no lifetime value"
     assert faults(page) == []
+
+
+@pytest.mark.slow
+def test_who_stays_away_is_told_apart_by_the_planted_drivers_of_churn_from_the_files_to_the_page(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    start, days = date(2025, 1, 1), 365
+    shop.write(str(tmp_path / "raw"), Setting(customers=2_000, days=days, seed=5, start=start))
+    planted = json.loads((tmp_path / "raw/truth/parameters.json").read_text())["churn"]
+    # In 60 days about half of the customers buy: then who leaves more readily changes what is commonest.
+    asked = {
+        "questions": ["stays"],
+        "days": 60,
+        "least_share": 0.05,
+        "levels": ["age_group", "household", "country"],
+        "features": ["returned_share"],
+    }
+    settings = {"choice_trees": asked, "customer_segments": {"k": 3, "starts": 1}}
+    place = Place(lake=str(tmp_path / "lake"), zone="Europe/Berlin", currency="EUR", jobs=settings)
+    lake, pipeline = Lake(spark, place.lake), discover()
+    ingest(lake, place, mapping.read(Path("conf/sources/shop.yaml")), str(tmp_path / "raw"), uuid.uuid4().hex[:12])
+    for job in pipeline.choose(["choice_trees"], upstream=True):
+        if job.name != "ingest":
+            runner.run(job, lake, place, start + timedelta(days=days))
+
+    nodes = lake.current(TREES).where("rows > 0").orderBy("depth", "node").collect()
+    assert {node["attribute"] for node in nodes if node["depth"] < 2 and node["attribute"]} == {
+        "age_group",
+        "household",
+    }, [(node["rule"], node["attribute"], node["rows"], node["share"]) for node in nodes]
+    away = {
+        node["condition"]: node["counts"][node["classes"].index(LEAVES)] / node["rows"]
+        for node in nodes
+        if node["depth"] == 1
+    }
+    readiness = sorted(planted[nodes[0]["attribute"]].items(), key=lambda told: told[1])
+    by_share = sorted(away, key=lambda condition: away[condition])
+    for end in (0, -1):
+        assert readiness[end][0] in by_share[end], away
+    page = assemble(lake, pipeline, place, "Customers")
+    assert re.search(r"stayed away where (household|age group) is", page)
 
 
 def assert_bundles(lake: Lake, truth: Path) -> None:
