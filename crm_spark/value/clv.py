@@ -42,7 +42,7 @@ from crm_spark.kernels import bgbb, gamma_gamma, pareto_nbd
 from crm_spark.kernels.histories import Histories
 from crm_spark.kernels.histories import histories as distinct
 from crm_spark.kernels.likelihood import Floats
-from crm_spark.kernels.lists import lists
+from crm_spark.kernels.lists import gathered, lists
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain, intervals
 from crm_spark.value import learned
 from crm_spark.value.bands import SHARES, banded
@@ -203,22 +203,10 @@ def _reason() -> Column:
 
 def _predict(batches: Iterator[pa.RecordBatch], horizon: int, rate: float, margin: float) -> Iterator[pa.RecordBatch]:
     told: Learned | None = None
-    for customers in _gathered(batches):
+    for customers in gathered(batches, AT_ONCE):
         told = told or learned.read(customers)
         for some, covariates in learned.by_covariates(customers, told):
             yield from _predicted(some, told, covariates, horizon, rate, margin).to_batches()
-
-
-def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Gather batches, as large as the kernel likes them."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(one.num_rows for one in held) >= AT_ONCE:
-            yield pa.Table.from_batches(held)
-            held = []
-    if sum(one.num_rows for one in held):
-        yield pa.Table.from_batches(held)
 
 
 def _predicted(
