@@ -112,7 +112,7 @@ def agreed(behaviour_forecasts: DataFrame) -> Section:
         },
         order_by=["-reconciled", "grouping"],
         note="What is agreed on adds up: customers and the others, who come first or are not known by name, to all; "
-        "customers to their segments. It is least squares over all these forecasts.",
+        "customers to their segments. The numbers say by which method.",
         empty=None,
     )
 
