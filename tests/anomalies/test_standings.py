@@ -5,11 +5,13 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from scipy import stats
 
-from crm_spark.anomalies import standings
+from crm_spark.anomalies import detectors, standings
 from crm_spark.forecasting.forecasts import FORECASTS
 from crm_spark.forecasting.series import SERIES
+from crm_spark.ingest.tables import VERDICTS
 from crm_spark.kernels.standings import Asked
 
 AS_OF, FIRST = date(2026, 3, 2), date(2025, 1, 6)
@@ -149,3 +151,23 @@ def test_the_rows_are_the_same_however_they_lie(spark: SparkSession) -> None:
         first = first or p
         assert p == pytest.approx(first, rel=1e-9)
     assert told[0] == told[1] == told[2]
+
+
+@pytest.mark.slow
+def test_where_nothing_is_planted_no_more_is_unusual_than_was_asked_with_detectors_too(spark: SparkSession) -> None:
+    random, periods, count = np.random.default_rng(1), 80, 1_500
+    kinds = [
+        lambda: random.normal(50, 9, periods),
+        lambda: random.poisson(4, periods).astype(float),
+        lambda: np.where(random.random(periods) < 0.25, random.gamma(2, 20, periods), 0.0),
+    ]
+    series = frame(spark, {f"{at:04}": kinds[at % 3]().tolist() for at in range(count)}).localCheckpoint()
+    measured = standings.measure(series, Asked(season=1, past=52, window=4, newest=1))
+    detected, _ = detectors.judge(series, spark.createDataFrame([], VERDICTS.nullable_ddl), AS_OF)
+    judged = standings.judge(measured, AS_OF, detected=detected)
+    levels = [0.05, 0.01, 0.001]
+    found = judged.agg(F.count("p"), *[F.count_if(F.col("p") <= level) for level in levels]).first()
+    assert found is not None
+    assert found[0] == count
+    for level, flagged in zip(levels, found[1:], strict=True):
+        assert flagged <= stats.binom.ppf(0.9999, count, level), level
