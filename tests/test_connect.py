@@ -21,6 +21,7 @@ KEYS = {
     "autocorrelations": ["grouping", "key", "measure"],
     "behaviour_models": ["key"],
     "behaviour_forecasts": ["key", "ahead"],
+    "reconciled": ["grouping", "key", "measure", "ahead"],
     "behaviour_detected": ["key"],
     "behaviour_standings": ["key"],
     "behaviour_findings": ["key"],

@@ -36,7 +36,7 @@ def by_key(rows: DataFrame) -> dict[str, object]:
 
 def answers(spark: SparkSession) -> dict[str, DataFrame]:
     """What Spark Connect is asked too."""
-    cases = test_standings.many(30) | {"spike": [5.0] * 30 + [4.0] * 29 + [90.0]}
+    cases = test_standings.many(60) | {f"spike {at}": [5.0] * 30 + [4.0] * 29 + [90.0 + at] for at in range(6)}
     series = test_standings.frame(spark, cases)
     measured = standings.measure(series, test_standings.ASKED).localCheckpoint()
     judged = standings.judge(measured, AS_OF).localCheckpoint()
