@@ -1,7 +1,5 @@
 """Find what is out of the ordinary in the newest periods, and say which of it to tell, why, and how sure that is."""
 
-from typing import Literal
-
 from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -27,7 +25,7 @@ class Config(Settings):
     origins: int = Field(
         26, ge=1, le=1_000, description="Former periods that are judged, too, to know how often methods are wrong."
     )
-    detector: Literal["forest", "tree", "svm", "isolation_forest"] = Field(
+    detector: detectors.Chosen = Field(
         "forest",
         description="What learns from verdicts; isolation_forest, which stands in for them, does not.",
     )

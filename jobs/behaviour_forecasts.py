@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.config import Settings
 from crm_spark.core.job import job
 from crm_spark.forecasting import forecast_sections, forecasts, reconciliation
-from crm_spark.forecasting.series import SERIES
+from crm_spark.forecasting.series import OF_SERIES, SERIES
 from crm_spark.segments.rfm import SCORES
 
 
@@ -43,7 +43,7 @@ def behaviour_forecasts(
         models = forecasts.learn(series, *asked)
     else:
         kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
-        models = kept.unionByName(forecasts.learn(series.join(kept, list(forecasts.OF_SERIES), "left_anti"), *asked))
+        models = kept.unionByName(forecasts.learn(series.join(kept, list(OF_SERIES), "left_anti"), *asked))
     models = models.localCheckpoint()  # it is used twice: it is computed once
     told = forecasts.predict(series, models, config.horizon, as_of)
     if config.reconciled is None:

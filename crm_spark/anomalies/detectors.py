@@ -11,9 +11,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.anomalies import isolation, points, taught
+from crm_spark.anomalies.taught import Taught
 from crm_spark.core.contracts import Field, Table
 
-ISOLATION = "isolation_forest"
+Chosen = Literal[taught.Detector, "isolation_forest"]
 SURPRISE, LEARNED = "surprise", "learned"
 
 DETECTORS = Table(
@@ -23,7 +24,7 @@ DETECTORS = Table(
     key=["as_of"],
     columns=[
         Field("as_of", "date", "the day until which is known"),
-        Field("detector", "string", f"tree, forest or svm, which learn from verdicts; {ISOLATION} needs none"),
+        Field("detector", "string", "tree, forest or svm, which learn from verdicts; isolation_forest needs none"),
         Field("verdicts", "bigint", "of the newest periods, of which something is known", unit="verdict"),
         Field("anomalies", "bigint", "of them, what was called out of the ordinary", unit="verdict"),
         Field("reason", "string", "why nothing was learned from verdicts", nullable=True),
@@ -37,7 +38,7 @@ def judge(
     as_of: date,
     newest: int = 1,
     periods: int = 60,
-    detector: taught.Detector | Literal["isolation_forest"] = "forest",
+    detector: Chosen = "forest",
     season: int | None = None,
 ) -> tuple[DataFrame, DataFrame]:
     """Judge the newest periods of series by both detectors.
@@ -65,19 +66,18 @@ def judge(
         One row.
     """
     told = points.tell(series, periods + newest, season).localCheckpoint()
-    learned, scored = None, None
-    if detector != "isolation_forest":
+    if detector == "isolation_forest":
+        learned = Taught(detector, None, 0, 0, "verdicts are not asked for")
+    else:
         learned = taught.fit(taught.label(told, verdicts), detector)
-        scored = taught.predict(told, learned) if learned.model else None
-    if scored is None:
-        scored = isolation.predict(told, isolation.fit(told))
+    scored = taught.predict(told, learned) if learned.model else isolation.predict(told, isolation.fit(told))
     both = scored.withColumns({SURPRISE: surprise(), LEARNED: F.col("score")})
     what = {
         "as_of": F.lit(as_of),
-        "detector": F.lit(detector if learned and learned.model else ISOLATION),
-        "verdicts": F.lit(learned.verdicts if learned else 0).cast("bigint"),
-        "anomalies": F.lit(learned.anomalies if learned else 0).cast("bigint"),
-        "reason": F.lit(learned.reason if learned else "verdicts are not asked for").cast("string"),
+        "detector": F.lit(detector if learned.model else "isolation_forest"),
+        "verdicts": F.lit(learned.verdicts).cast("bigint"),
+        "anomalies": F.lit(learned.anomalies).cast("bigint"),
+        "reason": F.lit(learned.reason).cast("string"),
     }
     kept = series.sparkSession.range(1).select(*[column.alias(name) for name, column in what.items()])
     return taught.conformal(both, [SURPRISE, LEARNED], newest), kept

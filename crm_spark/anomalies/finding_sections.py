@@ -6,9 +6,11 @@ from pyspark.sql import functions as F
 from crm_spark.anomalies.standings import PEERS, WORDS
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.forecasting.sections import day_told
-from crm_spark.forecasting.series import ALL
+from crm_spark.forecasting.series import ALL, OF_SERIES
 
 SHOWN = 20
+RARE = 0.01
+OF_FOUND = {"found": "value", "who": "who", "reason": "reason"}
 NAMES = {
     "z": "z",
     "robust_z": "robust z",
@@ -24,7 +26,7 @@ NAMES = {
 def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show what is told on the newest day, the strongest first."""
     alerts = newest(behaviour_findings, behaviour_standings).where("is_alert")
-    first = alerts.orderBy("p", F.desc(F.abs("strength")), *_KEYS).limit(SHOWN)
+    first = alerts.orderBy("p", F.desc(F.abs("strength")), *OF_SERIES, "day").limit(SHOWN)
     names = F.create_map(*[F.lit(word) for pair in NAMES.items() for word in pair])
     return Section(
         title="What is out of the ordinary",
@@ -57,10 +59,6 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Secti
     )
 
 
-_OF_FOUND = {"found": "value", "who": "who", "reason": "reason"}
-_KEYS = ("grouping", "key", "measure", "day")
-
-
 def _who() -> Column:
     return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(
         F.concat(F.initcap("grouping"), F.lit(" "), "key")
@@ -77,7 +75,7 @@ def _told_in_words(rows: Rows) -> str:
 def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
     """Show the series that the strongest finding is of, with what was usual and its limits."""
     of_day = newest(behaviour_findings, behaviour_standings)
-    first = of_day.orderBy(F.desc("is_alert"), "p", F.desc(F.abs("strength")), *_KEYS).limit(1)
+    first = of_day.orderBy(F.desc("is_alert"), "p", F.desc(F.abs("strength")), *OF_SERIES, "day").limit(1)
     each = first.select(
         _who().alias("who"), "reason", "period", F.col("day").alias("found_on"), F.size("values").alias("size"),
         "usual", "low", "high", F.posexplode("values").alias("at", "value"),
@@ -93,7 +91,7 @@ def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> 
             day.alias("day"),
             "value",
             *limits,
-            *[F.when(back == 0, F.col(name)).alias(alias) for alias, name in _OF_FOUND.items()],
+            *[F.when(back == 0, F.col(name)).alias(alias) for alias, name in OF_FOUND.items()],
         ),
         sentence=lambda rows: f"{rows[-1]['who']} {rows[-1]['reason']}.",
         picture=Lines("day", ["value", "usual", "low", "high"], marked="found"),
@@ -144,9 +142,6 @@ def by_method(behaviour_standings: DataFrame) -> Section:
         note="Unusual is here what comes to one of a hundred periods by chance.",
         empty=None,
     )
-
-
-RARE = 0.01
 
 
 def _by_method_told(rows: Rows) -> str:

@@ -20,9 +20,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from scipy import special
 
-from crm_spark.anomalies.standings import OF_SERIES, STANDINGS, WORDS
+from crm_spark.anomalies.standings import STANDINGS, WORDS
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, MEANS, SEASONS
+from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS
 from crm_spark.kernels.lists import ragged, unragged
 from crm_spark.kernels.series import ended, parted
 from crm_spark.kernels.standings import Asked, stand

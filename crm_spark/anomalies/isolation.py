@@ -22,6 +22,7 @@ from crm_spark.kernels import isolation_forest
 from crm_spark.kernels.isolation_forest import POINTS, TREES, Forest
 from crm_spark.kernels.lists import matrix
 from crm_spark.kernels.surprise import FEATURES
+from crm_spark.models.trees import hand_out
 
 SEED = 1
 BUCKETS = TREES * POINTS
@@ -73,8 +74,7 @@ def predict(points: DataFrame, forests: DataFrame) -> DataFrame:
         pass, to which the forests are broadcast.
     """
     told = forests.agg(F.to_json(F.collect_list(F.struct(*[field.name for field in FOREST]))).alias("forests"))
-    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
-    asked = points.crossJoin(F.broadcast(told)).withColumn("forests", F.when(is_first, F.col("forests")))
+    asked = hand_out(points, told, "forests")
     return asked.mapInArrow(_scored, points.withColumn("score", F.lit(None).cast("double")).schema)
 
 

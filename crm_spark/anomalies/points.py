@@ -9,17 +9,14 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.forecasting.series import SEASONS, day_after
+from crm_spark.forecasting.series import OF_SERIES, SEASONS, alike, day_after
 from crm_spark.kernels import surprise
 from crm_spark.kernels.lists import lists, ragged
 from crm_spark.kernels.series import begun, refuse
 
-AT_ONCE = 2_000  # series that the kernel is handed at once
-OF_SERIES = ("grouping", "key", "measure")
 TOLD = "grouping string, key string, measure string, period string, first date, at int, age int, features array<double>"
 
 
@@ -52,13 +49,9 @@ def tell(series: DataFrame, periods: int = 60, season: int | None = None) -> Dat
 
 def _told(batches: Iterator[pa.RecordBatch], periods: int, season: int | None) -> Iterator[pa.RecordBatch]:
     names = [field.split(" ")[0] for field in TOLD.split(", ")]
-    for batch in batches:
-        for first in range(0, batch.num_rows, AT_ONCE):
-            some = batch.slice(first, AT_ONCE)
-            for period in some.column("period").unique():
-                of_period = some.filter(pc.equal(some.column("period"), period))
-                columns = _of_series(of_period, periods, season or SEASONS[period.as_py()])
-                yield pa.RecordBatch.from_arrays(columns, names)
+    for of_period, period in alike(batches, "period"):
+        columns = _of_series(of_period, periods, season or SEASONS[period])
+        yield pa.RecordBatch.from_arrays(columns, names)
 
 
 def _of_series(batch: pa.RecordBatch, periods: int, season: int) -> list[pa.Array]:

@@ -16,14 +16,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy import special
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, SEASONS, day_after
+from crm_spark.forecasting.series import KEYS, OF_SERIES, SEASONS, alike, day_after
 from crm_spark.kernels import calibration, mean_tests
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import lists, matrix, ragged
@@ -31,8 +30,6 @@ from crm_spark.kernels.mean_tests import Sample
 from crm_spark.kernels.series import ended, refuse
 from crm_spark.kernels.standings import KINDS, LEAST, METHODS, Asked, stand, together
 
-AT_ONCE = 2_000  # series that the kernel is handed at once
-OF_SERIES = ("grouping", "key", "measure")
 ALONE, FORECAST, PEERS = "alone", "forecast", "peers"
 COUNTED = (*METHODS, ALONE, FORECAST)  # what is calibrated
 DETECTED = ("surprise", "learned")  # whose p is conformal
@@ -204,13 +201,9 @@ def _added(name: str) -> Column:
 
 def _measured(batches: Iterator[pa.RecordBatch], asked: Asked, season: int | None) -> Iterator[pa.RecordBatch]:
     names = [field.strip().split(" ")[0] for field in MEASURED.split(", ")]
-    for batch in batches:
-        for first in range(0, batch.num_rows, AT_ONCE):
-            some = batch.slice(first, AT_ONCE)
-            for period in some.column("period").unique():
-                of_period = some.filter(pc.equal(some.column("period"), period))
-                of_season = replace(asked, season=season or SEASONS[period.as_py()])
-                yield pa.RecordBatch.from_arrays(_of_series(of_period, of_season), names)
+    for of_period, period in alike(batches, "period"):
+        of_season = replace(asked, season=season or SEASONS[period])
+        yield pa.RecordBatch.from_arrays(_of_series(of_period, of_season), names)
 
 
 def _of_series(batch: pa.RecordBatch, asked: Asked) -> list[pa.Array]:

@@ -24,7 +24,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from crm_spark.anomalies.points import OF_SERIES
+from crm_spark.forecasting.series import OF_SERIES
 from crm_spark.kernels.surprise import FEATURES
 from crm_spark.models import vectors
 from crm_spark.models.trees import Attribute
@@ -53,7 +53,7 @@ class Taught:
         Why nothing was learned.
     """
 
-    detector: Detector
+    detector: str
     model: Any
     verdicts: int
     anomalies: int
@@ -102,13 +102,14 @@ def fit(labelled: DataFrame, detector: Detector = "forest") -> Taught:
     if reason := _reason(rows, odd):
         return Taught(detector, None, rows, odd, reason)
     weight = F.when(F.col("is_anomaly"), rows / (2 * odd)).otherwise(rows / (2 * (rows - odd)))
-    told = labelled.select(
-        "features", F.col("is_anomaly").cast("int").alias("class"), weight.alias("weight"), squared().alias("squared")
-    )
+    told = labelled.select("features", F.col("is_anomaly").cast("int").alias("class"), weight.alias("weight"))
     laid = vectors.laid_out(told, ["features", "class"], rows)
     named = vectors.label(F.col("class"), ["usual", "unusual"])
-    vector = array_to_vector(F.col("squared" if detector == "svm" else "features"))
-    features = vector.alias("features") if detector == "svm" else vectors.for_trees(vector, NUMBERS)
+    features = (
+        array_to_vector(squared()).alias("features")
+        if detector == "svm"
+        else vectors.for_trees(array_to_vector(F.col("features")), NUMBERS)
+    )
     return Taught(detector, _LEARNERS[detector]().fit(laid.select(named, features, "weight")), rows, odd)
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.anomalies.standings import OF_SERIES, sound
+from crm_spark.anomalies.standings import sound
+from crm_spark.forecasting.series import OF_SERIES
 from crm_spark.kernels import box_cox, mean_tests
 from crm_spark.kernels.lists import ragged
 from crm_spark.kernels.mean_tests import Sample

@@ -34,6 +34,7 @@ from scipy import stats
 
 from crm_spark.baskets import itemsets, purchases, within
 from crm_spark.baskets.purchases import Basket
+from crm_spark.baskets.within import Wanted
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import itemsets as kernel
 from crm_spark.kernels import rules as measures
@@ -131,7 +132,7 @@ def compare(
     groups: DataFrame,
     span: Span,
     max_q: float = 0.05,
-    wanted: within.Wanted | None = None,
+    wanted: Wanted | None = None,
 ) -> DataFrame:
     """Compare the rules of a day, and of the last day before it that has some, among groups and times.
 
@@ -149,7 +150,7 @@ def compare(
         As the rules were made.
     max_q : float, default 0.05
         A rule with a greater `q_value` is the same as it was.
-    wanted : within.Wanted, optional
+    wanted : Wanted, optional
         In the groups of which groupings rules are sought too, and what these must be like.
 
     Returns
@@ -166,7 +167,7 @@ def compare(
         of_level = rules.filter(pc.equal(rules["level"], level))
         bought = purchases.gather(order_lines, product_history, span.as_of, days, level)
         baskets = label(bought, groups, span, last)
-        if wanted is not None and wanted.groupings:
+        if wanted and wanted.groupings:
             baskets = baskets.localCheckpoint()
             own = within.find(_grouped(baskets, wanted), wanted, level)
             of_level = pa.concat_tables([of_level, _new(own, bought, of_level)])
@@ -209,7 +210,7 @@ def label(bought: DataFrame, groups: DataFrame, span: Span, last: date | None) -
     return baskets.join(groups, "customer_id", "left").select("items", labels.alias("labels"))
 
 
-def _grouped(baskets: DataFrame, wanted: within.Wanted) -> DataFrame:
+def _grouped(baskets: DataFrame, wanted: Wanted) -> DataFrame:
     """A row for each basket and group in which rules are sought."""
     labels = baskets.select("items", F.explode("labels").alias("label"))
     parts = labels.select("items", F.split("label", MARK).alias("parts"))

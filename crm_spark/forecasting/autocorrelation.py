@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS
+from crm_spark.forecasting.series import KEYS, OF_SERIES
 from crm_spark.kernels import autocorrelation
 from crm_spark.kernels.lists import ragged, unragged
 from crm_spark.kernels.series import ended
@@ -43,7 +43,6 @@ AUTOCORRELATIONS = Table(
     ],
 )
 
-KEPT = ("grouping", "key", "measure")
 TOLD = ("periods", "acf", "acf_band", "pacf", "noise_band", "tested", "ljung_box", "p", "rhythm", "reason")
 
 
@@ -62,8 +61,8 @@ def correlate(series: DataFrame, lags: int) -> DataFrame:
     DataFrame
         Columns of AUTOCORRELATIONS but `as_of`. One pass.
     """
-    types = ", ".join(f"{name} {AUTOCORRELATIONS[name].type}" for name in (*KEPT, *TOLD))
-    return series.select(*KEPT, "values").mapInArrow(partial(_correlated, lags=lags), types)
+    types = ", ".join(f"{name} {AUTOCORRELATIONS[name].type}" for name in (*OF_SERIES, *TOLD))
+    return series.select(*OF_SERIES, "values").mapInArrow(partial(_correlated, lags=lags), types)
 
 
 # -- lifted: Arrow in, Arrow out
@@ -92,4 +91,4 @@ def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.Rec
             pa.array(rhythm, pa.int32(), mask=rhythm == 0),
             pa.array(reasons, pa.string(), mask=is_told),
         ]
-        yield pa.RecordBatch.from_arrays([*map(batch.column, KEPT), *columns], [*KEPT, *TOLD])
+        yield pa.RecordBatch.from_arrays([*map(batch.column, OF_SERIES), *columns], [*OF_SERIES, *TOLD])

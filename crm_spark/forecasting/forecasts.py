@@ -12,25 +12,21 @@ Statistical Software 27(3).
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, MEANS, SEASONS, day_after
+from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after
 from crm_spark.kernels import forecasts as kernel
 from crm_spark.kernels.arima_model import Order
 from crm_spark.kernels.forecasts import METHODS, Learned, Models
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import ragged, unragged
 
-AT_ONCE = 2_000  # series that the kernel is handed at once
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
-OF_SERIES = ("grouping", "key", "measure")
 LIMITS = ("low_95", "low_80", "high_80", "high_95")  # of the intervals that hold 95 and 80 of 100 periods
 JUDGED = ("arima", "arima_log", "naive", "seasonal_naive")
 
@@ -192,7 +188,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
 def _learned(
     batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
 ) -> Iterator[pa.RecordBatch]:
-    for batch, period in _by(batches, "period"):
+    for batch, period in alike(batches, "period"):
         cycle = season or SEASONS[period]
         values, offsets = ragged(batch.column("values"))
         found = kernel.learn(values, offsets, cycle, horizon, origins)
@@ -210,15 +206,6 @@ def _learned(
         }
         told = [columns[name] for name in LEARNED]
         yield pa.RecordBatch.from_arrays([*map(batch.column, OF_SERIES), *told], [*OF_SERIES, *LEARNED])
-
-
-def _by(batches: Iterator[pa.RecordBatch], column: str) -> Iterator[tuple[pa.RecordBatch, Any]]:
-    """Series by a column in which few differ, not too many at once."""
-    for batch in batches:
-        for first in range(0, batch.num_rows, AT_ONCE):
-            some = batch.slice(first, AT_ONCE)
-            for value in some.column(column).unique():
-                yield some.filter(pc.equal(some.column(column), value)), value.as_py()
 
 
 def _models(found: Learned) -> Models:
@@ -282,7 +269,7 @@ def _judged(found: Learned) -> dict[str, pa.Array]:
 
 def _expected(batches: Iterator[pa.RecordBatch], horizon: int) -> Iterator[pa.RecordBatch]:
     kept = ("grouping", "key", "measure", "period", "first")
-    for batch, season in _by(batches, "season"):
+    for batch, season in alike(batches, "season"):
         values, offsets = ragged(batch.column("values"))
         mean, quantiles = kernel.expect(values, offsets, _read(batch), season, horizon)
         told = np.concatenate([mean[..., None], quantiles], axis=2)

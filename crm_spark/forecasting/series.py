@@ -12,10 +12,11 @@ of the line, and returns take nothing off. A week begins on Monday.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial, reduce
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -33,6 +34,9 @@ GROUPS = ("all", "customer", "segment", *OF_CUSTOMER, "channel", "product", *OF_
 AND, ALL = "+", "all"
 AMOUNT = "decimal(28,8)"
 FACTS = ("customer_id", "product_id", "channel", "measure", "once", "day", "amount")
+
+AT_ONCE = 2_000  # series that a kernel is handed at once
+OF_SERIES = ("grouping", "key", "measure")
 
 KEYS = [
     Field("as_of", "date", "the day until which is known"),
@@ -249,6 +253,15 @@ def _key(grouping: str) -> Column:
 
 
 # -- lifted: Arrow in, Arrow out
+
+
+def alike(batches: Iterator[pa.RecordBatch], column: str) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Give series by a column in which few differ, not too many at once, and what stands in the column."""
+    for batch in batches:
+        for first in range(0, batch.num_rows, AT_ONCE):
+            some = batch.slice(first, AT_ONCE)
+            for value in some.column(column).unique():
+                yield some.filter(pc.equal(some.column(column), value)), value.as_py()
 
 
 def _filled(batches: Iterator[pa.RecordBatch], last: int, most: int) -> Iterator[pa.RecordBatch]:

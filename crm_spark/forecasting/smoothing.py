@@ -14,14 +14,14 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from statsmodels.tsa.seasonal import STL
 
+from crm_spark.forecasting.series import OF_SERIES
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import ragged, unragged
 from crm_spark.kernels.moving_average import Kind, average
 from crm_spark.kernels.series import ended, parted
 
 CYCLES = 2  # that a season is told from, at least
-KEYS = ("grouping", "key", "measure")
-KEPT = (*KEYS, "first", "values")
+KEPT = (*OF_SERIES, "first", "values")
 DDL = "grouping string, key string, measure string, first date, values array<double>"
 
 
@@ -85,12 +85,12 @@ def _decomposed(batches: Iterator[pa.RecordBatch], season: int, robust: bool) ->
     for batch in batches:
         told = [_stl(np.array(values.as_py(), dtype=np.float64), season, robust) for values in batch.column("values")]
         columns = [
-            *map(batch.column, KEYS),
+            *map(batch.column, OF_SERIES),
             pa.array([trend for trend, _, _ in told], pa.list_(pa.float64())),
             pa.array([seasonal for _, seasonal, _ in told], pa.list_(pa.float64())),
             pa.array([reason for *_, reason in told], pa.string()),
         ]
-        yield pa.RecordBatch.from_arrays(columns, [*KEYS, "trend", "season", "reason"])
+        yield pa.RecordBatch.from_arrays(columns, [*OF_SERIES, "trend", "season", "reason"])
 
 
 def _stl(values: Floats, season: int, robust: bool) -> tuple[Floats | None, Floats | None, str | None]:

@@ -175,9 +175,7 @@ def predict(rows: DataFrame, tree: DataFrame, attributes: Sequence[Attribute], k
     told = tree.agg(F.sort_array(F.collect_list(F.struct(*columns))).alias("nodes")).select(
         F.to_json("nodes", {"ignoreNullFields": "false"}).alias("tree"), F.col("nodes")[0]["classes"].alias("classes")
     )
-    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
-    asked = rows.select(*keep, codes(attributes).alias("values")).crossJoin(F.broadcast(told))
-    asked = asked.withColumn("tree", F.when(is_first, F.col("tree")))
+    asked = hand_out(rows.select(*keep, codes(attributes).alias("values")), told, "tree")
     types = StructType(
         [
             *asked.select(*keep, "classes").schema,
@@ -186,6 +184,12 @@ def predict(rows: DataFrame, tree: DataFrame, attributes: Sequence[Attribute], k
         ]
     )
     return asked.mapInArrow(partial(_decided, attributes=tuple(attributes), keep=(*keep, "classes")), types)
+
+
+def hand_out(rows: DataFrame, told: DataFrame, name: str) -> DataFrame:
+    """Add the columns of the one row of `told`; a long one stands in the first row of each partition alone."""
+    is_first = F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1) == 0
+    return rows.crossJoin(F.broadcast(told)).withColumn(name, F.when(is_first, F.col(name)))
 
 
 def sql(told: Sequence[Mapping[str, Any]]) -> str:
