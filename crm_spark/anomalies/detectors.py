@@ -13,7 +13,9 @@ from pyspark.sql import functions as F
 from crm_spark.anomalies import isolation, points, taught
 from crm_spark.anomalies.taught import Taught
 from crm_spark.core.contracts import Field, Table
+from crm_spark.forecasting.series import OF_SERIES
 
+HELD, FINENESS = 1_000_000, 1_000_000  # older periods that are told; to how fine a share of series
 Chosen = Literal[taught.Detector, "isolation_forest"]
 SURPRISE, LEARNED = "surprise", "learned"
 
@@ -53,7 +55,8 @@ def judge(
     newest : int, default 1
         Periods that are judged.
     periods : int, default 60
-        Newest periods that detectors are held against, and learn from.
+        Newest periods that detectors are held against, and learn from: of all series, or of as many, by a hash of the
+        key, as have a million of them, and of those with a verdict.
     detector : str, default forest
         By which method to learn from verdicts; `isolation_forest` does not.
     season : int, optional
@@ -65,7 +68,12 @@ def judge(
     DataFrame of DETECTORS
         One row.
     """
-    told = points.tell(series, periods + newest, season).localCheckpoint()
+    held = HELD * FINENESS // max(series.count() * periods, 1)
+    is_held = F.pmod(F.xxhash64(*OF_SERIES), F.lit(FINENESS)) < held
+    said = verdicts.select(*OF_SERIES, F.lit(True).alias("is_said")).distinct()
+    asked = series.join(F.broadcast(said), list(OF_SERIES), "left")
+    told_of = F.when(is_held | F.col("is_said"), periods + newest).otherwise(newest)
+    told = points.tell(asked, told_of, season).localCheckpoint()
     if detector == "isolation_forest":
         learned = Taught(detector, None, 0, 0, "verdicts are not asked for")
     else:

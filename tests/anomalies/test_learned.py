@@ -156,3 +156,17 @@ def test_what_is_learned_from_verdicts_speaks_and_without_them_isolation_forest_
         for at in (0, 1):
             assert max(told[key][at] for key in odd) <= 21 / 1561  # but for the twenty that analysts saw
             assert min(p[at] for key, p in told.items() if key not in odd) > 21 / 1561
+
+
+def test_of_very_many_series_some_are_held_against_and_all_with_a_verdict_and_each_is_judged(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detectors, "HELD", 0)
+    said = {one: odd for one, odd in SAID.items() if one[0] < "c35"}
+    found, learned = detectors.judge(frame(spark, drawn()), verdicts(spark, said), AS_OF, periods=39)
+    assert [(row["detector"], row["verdicts"]) for row in learned.collect()] == [("forest", 50)]
+    told = {row["key"]: row["p_surprise"] for row in found.collect()}
+    assert set(told) == {f"c{at:02}" for at in range(40)}
+    # Thirty series with a verdict have 39 older periods each: so many are what p is told by.
+    assert all(p * (30 * 39 + 1) == pytest.approx(round(p * (30 * 39 + 1)), abs=1e-9) for p in told.values())
+    assert len(set(told.values())) > 10
