@@ -296,10 +296,8 @@ class Lake:
         keys : DataFrame, optional
             Keys whose rows are replaced: those that `rows` lacks are deleted. Default: those of `rows`.
         """
-        if table.name in self._made:
-            # It was made for these rows: there is nothing to hold them against.
-            first = rows.select(*table.names).writeTo(self.name(table)).option("userMetadata", run_id)
-            self._write(table, checked(table, rows, first.append))
+        if table.name in self._made:  # there is nothing to hold them against
+            self.append(table, rows.select(*table.names), run_id)
             return
         values = [name for name in table.names if name not in table.key]
         source = _marked(table, rows, keys)
@@ -447,6 +445,8 @@ class Lake:
         self._is_ours = True
 
     def _write(self, table: Table, write: Callable[[], object]) -> None:
+        # Before: a write that fails may have been committed all the same.
+        self._made.discard(table.name)
         self._do(table, "writing", "written", write)
 
     def _do(self, table: Table, doing: str, done: str, work: Callable[[], object]) -> None:
@@ -455,7 +455,6 @@ class Lake:
         tell(doing, table.name)
         guarded(table, work)
         if done == "written":
-            self._made.discard(table.name)
             self._written.add(table.name)
         tell(done, table.name)
 
@@ -492,6 +491,9 @@ class Lake:
         self._do(table, "growing", "grown", lambda: self._sql(growing, table))
 
     def _overwrite(self, table: Table, rows: DataFrame, where: Column, run_id: str, **options: str) -> None:
+        if table.name in self._made:  # there is nothing to replace
+            self.append(table, rows, run_id)
+            return
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
         self._write(table, checked(table, rows, lambda: writer.overwrite(where)))
 
