@@ -91,10 +91,10 @@ class Order:
         parts = zip(self._split(np.tanh(free)), SIGNS, strict=True)
         return np.concatenate([-sign * arma_start.to_coefficients(part) for part, sign in parts])
 
-    def to_free(self, coefficients: Floats) -> Floats:
+    def to_free(self, coefficients: Floats, farthest: float = arma_start.FARTHEST) -> Floats:
         """Turn coefficients (k, n) back; what is not stationary or not invertible is drawn inside."""
         parts = zip(self._split(coefficients), SIGNS, strict=True)
-        return np.concatenate([np.arctanh(arma_start.to_partial(-sign * part)) for part, sign in parts])
+        return np.concatenate([np.arctanh(arma_start.to_partial(-sign * part, farthest)) for part, sign in parts])
 
     def polynomials(self, coefficients: Floats) -> tuple[arma.Polynomial, arma.Polynomial]:
         """Multiply the polynomials of seasons by the others: phi and theta."""
