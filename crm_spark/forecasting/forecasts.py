@@ -96,6 +96,7 @@ FORECASTS = Table(
 LEARNED = MODELS.names[MODELS.names.index("periods") :]
 
 
+AT_ONCE = 10_000  # series that are learned at once: Python's share of the cost is that of one call
 MODEL = ("method", "orders", "coefficients", "sigma2", "spread")
 LENT = ("lender", "level")
 
@@ -262,7 +263,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
 def _learned(
     batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
 ) -> Iterator[pa.RecordBatch]:
-    for batch, period in alike(batches, "period"):
+    for batch, period in alike(batches, "period", AT_ONCE):
         cycle = season or SEASONS[period]
         values, offsets = ragged(batch.column("values"))
         found = kernel.learn(values, offsets, cycle, horizon, origins, *_beside(batch))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import newton
-from crm_spark.kernels.arima_model import BLOCK, Model, Order
+from crm_spark.kernels.arima_model import BLOCK, Model, Order, penalty
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import Ints, align, refuse
 
@@ -77,6 +77,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
     limit: int = newton.LIMIT,
     is_rough: bool = False,
     is_near: bool = False,
+    below: Floats | None = None,
 ) -> Fits:
     """Fit one model to each of many series.
 
@@ -97,6 +98,8 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
         Whether to stop where all but nothing is left to gain, and leave out the standard errors: to compare models.
     is_near : bool, default False
         Whether to search from the start alone, of series that have one: where little has changed since.
+    below : (n,) array, optional
+        AICc that are to be beaten: a search that seems far from it is given up.
 
     Returns
     -------
@@ -123,7 +126,8 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
             for which in groups(values, offsets, np.flatnonzero((reasons == None) & (nearby == near))):  # noqa: E711
                 series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
                 begin = None if start is None else start[which]
-                _fit(fits, which, Model.of(series, order), begin, limit, is_rough, near)
+                beaten = None if below is None else below[which]
+                _fit(fits, which, Model.of(series, order), begin, limit, is_rough, near, beaten)
     return fits
 
 
@@ -184,8 +188,15 @@ def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
     )
 
 
-def _fit(
-    fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool, is_near: bool
+def _fit(  # noqa: PLR0913, PLR0917 - see `fit`
+    fits: Fits,
+    which: Ints,
+    model: Model,
+    start: Floats | None,
+    limit: int,
+    is_rough: bool,
+    is_near: bool,
+    below: Floats | None,
 ) -> None:
     """Fit some series, and put down what is found."""
     told = np.flatnonzero(model.is_told)
@@ -195,14 +206,13 @@ def _fit(
     model, which = model.of_rows(told), which[told]
     former = None if start is None else start[told, : model.order.terms].T
     begin = model.order.to_free(former) if former is not None and is_near else model.start(former)
-    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH)
+    target = None if below is None else model.target(below[told])
+    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH, target)
     at = model.tell(found.at, is_rough)
     fits.coefficients[which], fits.standard_errors[which] = at.coefficients, at.standard_errors
     fits.sigma2[which], fits.log_likelihood[which] = at.sigma2, at.log_likelihood
     fits.observations[which], fits.is_fitted[which] = at.observations, found.is_found
-    count = at.coefficients.shape[1] + 1
-    left = np.maximum(at.observations - count - 1, 1)
-    fits.aicc[which] = 2 * count * at.observations / left - 2 * at.log_likelihood
+    fits.aicc[which] = penalty(at.coefficients.shape[1], at.observations) - 2 * at.log_likelihood
     is_bent = np.isfinite(at.standard_errors).all(axis=1)
     is_edge = (np.abs(np.tanh(found.at)) > 1 - EDGE).any(axis=0)
     fits.reason[which[~is_bent]] = "not all standard errors can be told"

@@ -109,7 +109,8 @@ def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most(), forme
             series = np.concatenate([parts[i] for i in which])
             ends = np.cumsum([0, *(parts[i].size for i in which)])
             start = np.stack([walks[i].start(order) for i in which])
-            fits = arima.fit(series, ends, order, start=start, limit=ROUGH_STEPS, is_rough=True)
+            beaten = np.array([walks[i].aicc for i in which])
+            fits = arima.fit(series, ends, order, start=start, limit=ROUGH_STEPS, is_rough=True, below=beaten)
             usable = fits.is_fitted & is_clear(fits.coefficients, order)
             for row, i in enumerate(which):
                 walks[i].answer(order, fits, row, bool(usable[row]))
