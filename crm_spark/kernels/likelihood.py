@@ -175,11 +175,14 @@ def _runs(names: Sequence[str], moved: Floats, is_log: Flags) -> str:
 
 
 def _flat(names: Sequence[str], hessian: Floats, moved: Floats, is_log: Flags) -> str:
-    """Say which parameters the observations do not tell: those of the direction with the least curvature."""
+    """Say which parameters the observations do not tell: those of all directions without curvature, or of the least."""
     if np.abs(moved).max() > FARTHEST / 2 or not np.isfinite(hessian).all():
         return _runs(names, moved, is_log)
-    least = np.abs(linalg.eigh(hessian)[1][:, 0])
-    return f"the likelihood is flat: the observations do not tell {_listed(names, least >= least.max() / 2)}"
+    curvatures, directions = linalg.eigh(hessian)
+    # Several flat directions are one space: which of its axes come out is up to rounding, a parameter's share is not.
+    is_flat = curvatures <= max(curvatures[0], 1e-9 * curvatures[-1])
+    shares = linalg.norm(directions[:, is_flat], axis=1)
+    return f"the likelihood is flat: the observations do not tell {_listed(names, shares >= shares.max() / 2)}"
 
 
 def _listed(names: Sequence[str], which: Flags) -> str:

@@ -255,7 +255,7 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
     [
         ([], "no customer bought again"),
         ([(0, 0, 5)], "no customer bought again"),
-        ([(1, 1, 1), (0, 0, 1)], "do not tell alpha and beta"),
+        ([(1, 1, 1), (0, 0, 1)], "do not tell alpha, beta, gamma and delta"),
         ([(3, 5, 6)] * 9, "alpha and beta grow without end, gamma falls to 0"),
         ([(6, 6, 6)] * 9 + [(0, 0, 6)] * 5, "beta, gamma and delta fall to 0"),
     ],
