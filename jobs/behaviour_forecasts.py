@@ -22,6 +22,10 @@ class Config(Settings):
     refit_days: int = Field(
         1, ge=1, le=36_500, description="For how many days what was learned is used; 1: each run learns anew."
     )
+    borrow: bool = Field(
+        False,
+        description="Whether customers' series that are too short are told with the ARIMA terms of their segment.",
+    )
     reconciled: reconciliation.Method | None = Field(
         "top_down",
         description="How forecasts are made to add up: top_down, wls_var, wls_struct, bottom_up, or null: not at all.",
@@ -38,19 +42,24 @@ def behaviour_forecasts(
 ) -> tuple[DataFrame, DataFrame]:
     as_of = config.as_of
     series = behaviour_series.where(F.col("as_of") == F.lit(as_of))
+    segments = rfm_scores.where(F.col("as_of") == F.lit(as_of)).select("customer_id", "segment")
     asked = config.horizon, config.origins, as_of, config.season
-    if config.refit_days == 1:
-        models = forecasts.learn(series, *asked)
-    else:
+    left, kept = series, None
+    if config.refit_days > 1:
         kept = forecasts.keep(behaviour_models, series, as_of, config.refit_days)
-        models = kept.unionByName(forecasts.learn(series.join(kept, list(OF_SERIES), "left_anti"), *asked))
+        left = series.join(kept, list(OF_SERIES), "left_anti")
+    is_short = forecasts.is_short() if config.borrow else F.lit(False)
+    models = forecasts.learn(left.where(~is_short), *asked, former=behaviour_models)
+    models = models if kept is None else kept.unionByName(models)
     models = models.localCheckpoint()  # it is used twice: it is computed once
+    if config.borrow:
+        borrowed = forecasts.borrow(left.where(is_short), series, models, segments, *asked)
+        models = models.unionByName(borrowed.localCheckpoint())
     told = forecasts.predict(series, models, config.horizon, as_of)
     if config.reconciled is None:
         return told, models
     told = told.localCheckpoint()  # this too
     whole = told.unionByName(reconciliation.others(series, told, config.horizon, config.origins))
-    segments = rfm_scores.where(F.col("as_of") == F.lit(as_of)).select("customer_id", "segment")
     return reconciliation.reconcile(whole, segments, config.reconciled), models
 
 

@@ -15,19 +15,20 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after
 from crm_spark.kernels import forecasts as kernel
 from crm_spark.kernels.arima_model import Order
-from crm_spark.kernels.forecasts import METHODS, Learned, Models
+from crm_spark.kernels.forecasts import METHODS, Learned, Lent, Models
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import ragged, unragged
 
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
 LIMITS = ("low_95", "low_80", "high_80", "high_95")  # of the intervals that hold 95 and 80 of 100 periods
+SEGMENT, CUSTOMER = "segment", "customer"
 JUDGED = ("arima", "arima_log", "naive", "seasonal_naive")
 
 MODELS = Table(
@@ -95,7 +96,19 @@ FORECASTS = Table(
 LEARNED = MODELS.names[MODELS.names.index("periods") :]
 
 
-def learn(series: DataFrame, horizon: int, origins: int, as_of: date, season: int | None = None) -> DataFrame:
+AT_ONCE = 10_000  # series that are learned at once: Python's share of the cost is that of one call
+MODEL = ("method", "orders", "coefficients", "sigma2", "spread")
+LENT = ("lender", "level")
+
+
+def learn(
+    series: DataFrame,
+    horizon: int,
+    origins: int,
+    as_of: date,
+    season: int | None = None,
+    former: DataFrame | None = None,
+) -> DataFrame:
     """Learn how each series is foretold best.
 
     Parameters
@@ -108,16 +121,81 @@ def learn(series: DataFrame, horizon: int, origins: int, as_of: date, season: in
         From how many the past is foretold.
     season : int, optional
         Periods of a cycle; without it 7 days, 52 weeks or 12 months.
+    former : DataFrame of MODELS, optional
+        Of several days: of those before `as_of` the newest counts. Models are searched from what was found then.
 
     Returns
     -------
     DataFrame of MODELS
-        One shuffle by series, one pass. What is learned of one does not depend on the others.
+        One shuffle by series, of former models too; one pass. What is learned of one does not depend on the others.
     """
+    spread = series.select(*OF_SERIES, "period", "values")
+    if former is not None:
+        spread = spread.join(_newest(former, as_of).select(*OF_SERIES, *MODEL), list(OF_SERIES), "left")
+    return _lifted(spread.repartition(*OF_SERIES), horizon, origins, as_of, season)
+
+
+def is_short() -> Column:
+    """Say which series are too short for models of their own, and can borrow one: those of customers."""
+    known = F.size(F.filter("values", lambda value: value.isNotNull() & ~F.isnan(value)))
+    return (F.col("grouping") == CUSTOMER) & (known < kernel.LEAST)
+
+
+def borrow(  # noqa: PLR0913, PLR0917 - who borrows from whom, and what is asked
+    series: DataFrame,
+    groups: DataFrame,
+    models: DataFrame,
+    segments: DataFrame,
+    horizon: int,
+    origins: int,
+    as_of: date,
+    season: int | None = None,
+) -> DataFrame:
+    """Learn how short series of customers are foretold best, with the ARIMA models of their segments.
+
+    Parameters
+    ----------
+    series : DataFrame of BEHAVIOUR_SERIES
+        Of one day: the short ones.
+    groups : DataFrame of BEHAVIOUR_SERIES
+        Of that day, those of segments among them.
+    models : DataFrame of MODELS
+        Of that day, those of segments among them.
+    segments : DataFrame
+        `customer_id`, `segment`, one row for each customer at most.
+
+    Returns
+    -------
+    DataFrame of MODELS
+        A series whose customer has no segment, or whose segment is not foretold by ARIMA, is told by its mean. One
+        join by customer, one pass; models of segments are broadcast.
+    """
+    is_lender = (F.col("grouping") == SEGMENT) & F.col("method").isin(*kernel.ARIMAS)
+    last = F.slice("values", -F.least(F.size("values"), F.lit(kernel.LEAST)), kernel.LEAST)
+    known = F.filter(last, lambda value: value.isNotNull())
+    level = F.aggregate(known, F.lit(0.0), lambda total, value: total + value) / F.size(known)
+    lenders = (
+        models.where(is_lender)
+        .join(groups.where(F.size("values") > 0).select(*OF_SERIES, level.alias("level")), list(OF_SERIES))
+        .select(F.col("key").alias("lender"), "measure", *MODEL, "level")
+    )
+    of_customer = segments.select(F.col("customer_id").alias("key"), F.col("segment").alias("lender"))
+    asked = series.select(*OF_SERIES, "period", "values").join(of_customer, "key", "left")
+    told = asked.join(F.broadcast(lenders), ["lender", "measure"], "left")
+    columns = (*OF_SERIES, "period", "values", *MODEL, *LENT)
+    return _lifted(told.select(*columns), horizon, origins, as_of, season)
+
+
+def _lifted(told: DataFrame, horizon: int, origins: int, as_of: date, season: int | None) -> DataFrame:
     types = ", ".join(f"{name} {MODELS[name].type}" for name in (*OF_SERIES, *LEARNED))
-    spread = series.select(*OF_SERIES, "period", "values").repartition(*OF_SERIES)
-    learned = spread.mapInArrow(partial(_learned, season=season, horizon=horizon, origins=origins), types)
+    learned = told.mapInArrow(partial(_learned, season=season, horizon=horizon, origins=origins), types)
     return learned.withColumns({"as_of": F.lit(as_of), "learned_on": F.lit(as_of)}).select(*MODELS.names)
+
+
+def _newest(models: DataFrame, as_of: date) -> DataFrame:
+    """Models of the newest day before one."""
+    before = models.where(F.col("as_of") < F.lit(as_of))
+    return before.where(F.col("as_of") == before.agg(F.max("as_of")).scalar())
 
 
 def keep(models: DataFrame, series: DataFrame, as_of: date, days: int) -> DataFrame:
@@ -132,10 +210,8 @@ def keep(models: DataFrame, series: DataFrame, as_of: date, days: int) -> DataFr
     days : int
         A model that was learned less than so many days before is used again.
     """
-    before = models.where(F.col("as_of") < F.lit(as_of))
-    last = before.agg(F.max("as_of")).scalar()
     is_young = F.date_diff(F.lit(as_of), "learned_on") < days
-    kept = before.where((F.col("as_of") == last) & is_young & F.col("method").isNotNull())
+    kept = _newest(models, as_of).where(is_young & F.col("method").isNotNull())
     asked = series.select(*OF_SERIES)
     return kept.join(asked, list(OF_SERIES), "left_semi").withColumn("as_of", F.lit(as_of)).select(*MODELS.names)
 
@@ -157,8 +233,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
     DataFrame of FORECASTS
         Without `reconciled`. One join by series, one pass.
     """
-    asked = ("method", "orders", "coefficients", "sigma2", "spread", "season")
-    known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *asked)
+    known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *MODEL, "season")
     begun = series.where(F.size("values") > 0).select(*OF_SERIES, "period", "first", "values")
     types = ", ".join(
         [*(f"{name} string" for name in OF_SERIES), "period string, first date, periods int, method string"]
@@ -188,10 +263,10 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
 def _learned(
     batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
 ) -> Iterator[pa.RecordBatch]:
-    for batch, period in alike(batches, "period"):
+    for batch, period in alike(batches, "period", AT_ONCE):
         cycle = season or SEASONS[period]
         values, offsets = ragged(batch.column("values"))
-        found = kernel.learn(values, offsets, cycle, horizon, origins)
+        found = kernel.learn(values, offsets, cycle, horizon, origins, *_beside(batch))
         p = kernel.residual_p(values, offsets, _models(found))
         periods = np.diff(offsets)
         columns = {
@@ -202,10 +277,28 @@ def _learned(
             **_of_arima(found),
             "residual_p": pa.array(p, from_pandas=True),
             **_judged(found),
-            "reason": pa.array(found.reason, pa.string()),
+            "reason": pa.array(_reasons(found, batch), pa.string()),
         }
         told = [columns[name] for name in LEARNED]
         yield pa.RecordBatch.from_arrays([*map(batch.column, OF_SERIES), *told], [*OF_SERIES, *LEARNED])
+
+
+def _beside(batch: pa.RecordBatch) -> tuple[Models | None, Lent | None]:
+    """What lies beside series: models of a former run, or models to borrow."""
+    if "level" in batch.schema.names:
+        return None, Lent(_read(batch), batch.column("level").to_numpy(zero_copy_only=False))
+    return (_read(batch) if "method" in batch.schema.names else None), None
+
+
+def _reasons(found: Learned, batch: pa.RecordBatch) -> list[str | None]:
+    """Why there is no model of a series' own, and whose it has."""
+    if "lender" not in batch.schema.names:
+        return list(found.reason)
+    has_borrowed = (found.route == "borrowed") & np.isin(found.method, kernel.ARIMAS)
+    return [
+        f"{reason}: terms of segment {lender}" if here else reason
+        for reason, lender, here in zip(found.reason, batch.column("lender").to_pylist(), has_borrowed, strict=True)
+    ]
 
 
 def _models(found: Learned) -> Models:
@@ -291,7 +384,7 @@ def _read(batch: pa.RecordBatch) -> Models:
         if row:
             padded[i, : len(row)] = row
     return Models(
-        np.array(batch.column("method").to_pylist(), dtype=object),
+        np.array([name or "" for name in batch.column("method").to_pylist()], dtype=object),
         orders,
         padded,
         batch.column("sigma2").to_numpy(zero_copy_only=False),

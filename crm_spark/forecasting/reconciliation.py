@@ -31,13 +31,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy import special
 
-from crm_spark.forecasting.forecasts import FORECASTS, LIMITS
+from crm_spark.forecasting.forecasts import CUSTOMER, FORECASTS, LIMITS, SEGMENT
 from crm_spark.forecasting.series import ALL, MEANS
 from crm_spark.kernels.forecasts import LEVELS
 
 Method = Literal["top_down", "wls_var", "wls_struct", "bottom_up"]
 
-SEGMENT, CUSTOMER, OTHERS = "segment", "customer", "others"
+OTHERS = "others"
 LEAST = 2  # origins, from which a variance can be told
 WIDTHS = [float(special.ndtri(level)) for level in LEVELS]  # of limits, in standard deviations
 AT = ("measure", "ahead")

@@ -255,11 +255,13 @@ def _key(grouping: str) -> Column:
 # -- lifted: Arrow in, Arrow out
 
 
-def alike(batches: Iterator[pa.RecordBatch], column: str) -> Iterator[tuple[pa.RecordBatch, Any]]:
+def alike(
+    batches: Iterator[pa.RecordBatch], column: str, at_once: int = AT_ONCE
+) -> Iterator[tuple[pa.RecordBatch, Any]]:
     """Give series by a column in which few differ, not too many at once, and what stands in the column."""
     for batch in batches:
-        for first in range(0, batch.num_rows, AT_ONCE):
-            some = batch.slice(first, AT_ONCE)
+        for first in range(0, batch.num_rows, at_once):
+            some = batch.slice(first, at_once)
             for value in some.column(column).unique():
                 yield some.filter(pc.equal(some.column(column), value)), value.as_py()
 

@@ -7,21 +7,22 @@ Series go in blocks: besides input and output a call holds some hundreds of mega
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import newton
-from crm_spark.kernels.arima_model import BLOCK, Model, Order
+from crm_spark.kernels.arima_model import BLOCK, Model, Order, penalty
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import Ints, align, refuse
 
 EDGE = 1e-4  # distance of a partial autocorrelation from 1 at which a root lies on the unit circle
+CLOSEST = 1 - 1e-9  # to which a given one may come
 
 EVEN = "all differences are equal"
 
-__all__ = ["EVEN", "Fits", "Forecasts", "Order", "fit", "forecast", "residuals"]
+__all__ = ["EVEN", "Fits", "Forecasts", "Order", "adopt", "fit", "forecast", "residuals"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
     limit: int = newton.LIMIT,
     is_rough: bool = False,
     is_near: bool = False,
+    below: Floats | None = None,
 ) -> Fits:
     """Fit one model to each of many series.
 
@@ -96,6 +98,8 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
         Whether to stop where all but nothing is left to gain, and leave out the standard errors: to compare models.
     is_near : bool, default False
         Whether to search from the start alone, of series that have one: where little has changed since.
+    below : (n,) array, optional
+        AICc that are to be beaten: a search that seems far from it is given up.
 
     Returns
     -------
@@ -122,7 +126,51 @@ def fit(  # noqa: PLR0913, PLR0917 - what is fitted, and how
             for which in groups(values, offsets, np.flatnonzero((reasons == None) & (nearby == near))):  # noqa: E711
                 series = align(values, offsets, which, beside, np.zeros((n, 0, beside.shape[1])))
                 begin = None if start is None else start[which]
-                _fit(fits, which, Model.of(series, order), begin, limit, is_rough, near)
+                beaten = None if below is None else below[which]
+                _fit(fits, which, Model.of(series, order), begin, limit, is_rough, near, beaten)
+    return fits
+
+
+def adopt(values: Floats, offsets: Ints, order: Order, coefficients: Floats) -> Fits:
+    """Fit series that are too short for it with the coefficients of others: their own are the mean and the shocks.
+
+    Parameters
+    ----------
+    values, offsets, order
+        See `fit`.
+    coefficients : (n, k) array
+        In the order of `Order.names`. Terms and a drift are taken as they are, a drift in units of the series; a mean
+        is not: each series has its own.
+
+    Returns
+    -------
+    Fits
+        Without standard errors. The variance of the shocks is told without bias: a mean takes one value.
+    """
+    reasons = refuse(values, offsets, order.lost + 2)
+    n, is_mean = reasons.size, order.is_constant and order.lost == 0
+    fits = nothing(n, len(order.names), reasons)
+    drift = np.where(np.isfinite(coefficients[:, -1]), coefficients[:, -1], 0.0) if order.is_constant else np.zeros(n)
+    # What is left when a given drift is taken out has none.
+    own = order if is_mean else replace(order, is_constant=False)
+    left = values if is_mean else values - (np.arange(values.size) * np.repeat(drift, np.diff(offsets)))
+    is_open = (reasons == None) & np.isfinite(coefficients[:, : order.terms]).all(axis=1)  # noqa: E711
+    nothing_beside = np.zeros((values.size, 0)), np.zeros((n, 0, 0))
+    with np.errstate(all="ignore"):
+        for part in groups(values, offsets, np.flatnonzero(is_open)):
+            model = Model.of(align(left, offsets, part, *nothing_beside), own)
+            fits.reason[part[~model.is_told]] = EVEN
+            which = part[model.is_told]
+            if which.size == 0:
+                continue
+            model = model.of_rows(np.flatnonzero(model.is_told))
+            at = model.tell(own.to_free(coefficients[which, : order.terms].T, CLOSEST), is_rough=True)
+            fits.coefficients[which, : at.coefficients.shape[1]] = at.coefficients
+            if order.is_constant and not is_mean:
+                fits.coefficients[which, -1] = drift[which]
+            known = at.observations - is_mean
+            fits.sigma2[which] = np.where(known > 0, at.sigma2 * at.observations / np.maximum(known, 1), np.nan)
+            fits.log_likelihood[which], fits.observations[which] = at.log_likelihood, at.observations
     return fits
 
 
@@ -140,8 +188,15 @@ def nothing(n: int, k: int, reasons: NDArray[np.object_]) -> Fits:
     )
 
 
-def _fit(
-    fits: Fits, which: Ints, model: Model, start: Floats | None, limit: int, is_rough: bool, is_near: bool
+def _fit(  # noqa: PLR0913, PLR0917 - see `fit`
+    fits: Fits,
+    which: Ints,
+    model: Model,
+    start: Floats | None,
+    limit: int,
+    is_rough: bool,
+    is_near: bool,
+    below: Floats | None,
 ) -> None:
     """Fit some series, and put down what is found."""
     told = np.flatnonzero(model.is_told)
@@ -151,14 +206,13 @@ def _fit(
     model, which = model.of_rows(told), which[told]
     former = None if start is None else start[told, : model.order.terms].T
     begin = model.order.to_free(former) if former is not None and is_near else model.start(former)
-    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH)
+    target = None if below is None else model.target(below[told])
+    found = newton.minimise(model.value, begin, limit, newton.ROUGHLY if is_rough else newton.ENOUGH, target)
     at = model.tell(found.at, is_rough)
     fits.coefficients[which], fits.standard_errors[which] = at.coefficients, at.standard_errors
     fits.sigma2[which], fits.log_likelihood[which] = at.sigma2, at.log_likelihood
     fits.observations[which], fits.is_fitted[which] = at.observations, found.is_found
-    count = at.coefficients.shape[1] + 1
-    left = np.maximum(at.observations - count - 1, 1)
-    fits.aicc[which] = 2 * count * at.observations / left - 2 * at.log_likelihood
+    fits.aicc[which] = penalty(at.coefficients.shape[1], at.observations) - 2 * at.log_likelihood
     is_bent = np.isfinite(at.standard_errors).all(axis=1)
     is_edge = (np.abs(np.tanh(found.at)) > 1 - EDGE).any(axis=0)
     fits.reason[which[~is_bent]] = "not all standard errors can be told"

@@ -91,10 +91,10 @@ class Order:
         parts = zip(self._split(np.tanh(free)), SIGNS, strict=True)
         return np.concatenate([-sign * arma_start.to_coefficients(part) for part, sign in parts])
 
-    def to_free(self, coefficients: Floats) -> Floats:
+    def to_free(self, coefficients: Floats, farthest: float = arma_start.FARTHEST) -> Floats:
         """Turn coefficients (k, n) back; what is not stationary or not invertible is drawn inside."""
         parts = zip(self._split(coefficients), SIGNS, strict=True)
-        return np.concatenate([np.arctanh(arma_start.to_partial(-sign * part)) for part, sign in parts])
+        return np.concatenate([np.arctanh(arma_start.to_partial(-sign * part, farthest)) for part, sign in parts])
 
     def polynomials(self, coefficients: Floats) -> tuple[arma.Polynomial, arma.Polynomial]:
         """Multiply the polynomials of seasons by the others: phi and theta."""
@@ -233,6 +233,17 @@ class Model:
         """Give the negative logarithm of the concentrated likelihood, but for constants, (s, m) at (k, s, m)."""
         return np.concatenate([self._profile(*part).value for part in self._parts(at, rows)], axis=1)
 
+    def target(self, aicc: Floats) -> Floats:
+        """What `value` must come below for an AICc (n,); anything where values are missing."""
+        observations = len(self.design.values) - self.design.begin
+        regressors = self.design.values.shape[1] - 1 - self.dummies
+        least = penalty(self.order.terms + regressors, observations) + observations * self._constants()
+        return np.where(self.dummies > 0, np.inf, (aicc - least) / 2)
+
+    def _constants(self) -> Floats:
+        """What each observation adds to twice the negative log-likelihood, whatever the parameters."""
+        return np.asarray(np.log(2 * np.pi) + 1 + 2 * np.log(self.scale))
+
     def _parts(self, at: Floats, rows: Ints) -> Iterator[tuple[Floats, arma.Columns]]:
         T, c, _ = self.design.values.shape
         most = max(1, BLOCK // (T * (c + 1) * at.shape[1]))
@@ -296,12 +307,11 @@ class Model:
         coefficients[k:] *= self.scale
         if order.is_constant:
             coefficients[k] += self.center / order.unit
-        constants = np.log(2 * np.pi) + 1 + 2 * np.log(self.scale)
         return Told(
             coefficients=coefficients.T,
             standard_errors=np.sqrt(variances).T,
             sigma2=sigma2 * self.scale**2,
-            log_likelihood=-f[0] - count[0] * constants / 2,
+            log_likelihood=-f[0] - count[0] * self._constants() / 2,
             observations=count[0].astype(np.int64),
         )
 
@@ -369,6 +379,12 @@ def _spread(hessian: Floats, jacobian: Floats) -> Floats:
     is_bent = np.min(pivots, axis=0) > 0
     variances = np.reshape([elimination.squares(lower, pivots, list(row)) for row in jacobian], (len(jacobian), n))
     return np.where(is_bent, variances, np.nan)
+
+
+def penalty(coefficients: int, observations: Ints) -> Floats:
+    """What AICc adds to twice the negative log-likelihood, for coefficients and the variance of the shocks."""
+    count = coefficients + 1
+    return 2 * count * observations / np.maximum(observations - count - 1, 1)
 
 
 def difference(values: Floats, order: Order) -> Floats:

@@ -65,7 +65,10 @@ class Choices:
     fits: Fits
 
 
-def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most()) -> Choices:
+Known = tuple[NDArray[np.object_], Floats]  # orders (n,), None where there is none, and coefficients (n, k)
+
+
+def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most(), former: Known | None = None) -> Choices:
     """Find a model for each of many series.
 
     Parameters
@@ -77,6 +80,10 @@ def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most()) -> Ch
     m : int, default 1
         Periods of a season.
     most : Most
+    former : arrays, optional
+        Orders (n,) and coefficients (n, k) of a former search, where there are any. The search goes on from there if
+        differences are taken as often as then: a model that still is the best of its neighbours is found by trying
+        these.
 
     Returns
     -------
@@ -93,13 +100,17 @@ def choose(values: Floats, offsets: Ints, m: int = 1, most: Most = Most()) -> Ch
     d, D = differences(values, offsets, np.array(told, dtype=np.int64), m, most)
     parts = [values[offsets[i] : offsets[i + 1]] for i in told]
     walks = [_Walk(part, m, most, int(one), int(other)) for part, one, other in zip(parts, d, D, strict=True)]
+    if former is not None:
+        for i, walk in zip(told, walks, strict=True):
+            walk.go_on(former[0][i], former[1][i])
     asked = {i: order for i, walk in enumerate(walks) if (order := walk.ask()) is not None}
     while asked:
         for order, which in by_order(list(asked.values()), list(asked)):
             series = np.concatenate([parts[i] for i in which])
             ends = np.cumsum([0, *(parts[i].size for i in which)])
             start = np.stack([walks[i].start(order) for i in which])
-            fits = arima.fit(series, ends, order, start=start, limit=ROUGH_STEPS, is_rough=True)
+            beaten = np.array([walks[i].aicc for i in which])
+            fits = arima.fit(series, ends, order, start=start, limit=ROUGH_STEPS, is_rough=True, below=beaten)
             usable = fits.is_fitted & is_clear(fits.coefficients, order)
             for row, i in enumerate(which):
                 walks[i].answer(order, fits, row, bool(usable[row]))
@@ -209,10 +220,11 @@ class _Walk:
         self.plain = Order(d=d, D=D, m=m)
         self.may_constant = d + D <= 1
         self.best: Order | None = None
-        self.found: tuple[Fits, int] | None = None
+        self.known: dict[str, float] = {}  # coefficients of the best, or of a former search
         self.aicc = np.inf
         self.tried: set[Order] = set()
         self.is_line = False  # but for a season: nothing is left to learn from
+        self.former: Order | None = None
         self.first = self._first(size)
 
     def _first(self, size: int) -> list[Order]:
@@ -228,10 +240,22 @@ class _Walk:
         ]
         return list(dict.fromkeys(first))
 
+    def go_on(self, former: Order | None, coefficients: Floats) -> None:
+        """Begin with the model of a former search, if it is one that this search could end in."""
+        top = self.most
+        if former is None or (former.d, former.D, former.m) != (self.plain.d, self.plain.D, self.plain.m):
+            return
+        if former.p <= top.p and former.q <= top.q and former.P <= top.P and former.Q <= top.Q:
+            self.former = former
+            self.known = dict(zip(former.names, coefficients.tolist(), strict=False))
+
     def ask(self) -> Order | None:
         """The next model to try, if there is one."""
         if len(self.tried) < MODELS and not self.is_line:
-            for order in self.first:
+            if self.former is not None and self.former not in self.tried:
+                return self.former
+            # Who begins with a former model has no need of others to begin with, unless it fits no longer.
+            for order in self.first if self.former is None or self.best is None else ():
                 if order not in self.tried:
                     return order
             for order in self._neighbours():
@@ -254,18 +278,15 @@ class _Walk:
 
     def start(self, order: Order) -> Floats:
         """What is known of the coefficients of a model from the best one; zero where nothing is."""
-        start = np.zeros(len(order.names))
-        if self.best is None or self.found is None:
-            return start
-        known = dict(zip(self.best.names, self.found[0].coefficients[self.found[1]], strict=False))
-        return np.array([known.get(name, 0.0) for name in order.names])
+        return np.array([self.known.get(name, 0.0) for name in order.names])
 
     def answer(self, order: Order, fits: Fits, row: int, is_usable: bool) -> None:
         """Go on from a model if it is better than the best."""
         self.tried.add(order)
         self.is_line = self.is_line or (order.is_constant and fits.reason[row] == arima.EVEN)
         if is_usable and fits.aicc[row] < self.aicc:
-            self.best, self.found, self.aicc = order, (fits, row), float(fits.aicc[row])
+            self.best, self.aicc = order, float(fits.aicc[row])
+            self.known = dict(zip(order.names, fits.coefficients[row].tolist(), strict=True))
 
 
 def _fitted(values: Floats, offsets: Ints, reasons: NDArray[np.object_], walks: dict[int, _Walk]) -> Choices:

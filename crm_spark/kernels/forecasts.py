@@ -1,9 +1,10 @@
 """Which forecast suits a series, judged on its own past, and what it says.
 
 A series goes one of these ways: too short (its mean), constant (its value), mostly zero (Croston's method and its kin),
-else ARIMA. Where it is long enough the methods of its way, and the plain ones, foretell its last periods from those
-before, from several origins on; the one with the least error is taken. So ARIMA stands only where it beats the plain
-ones. What was off then, against what was told to be off, also widens the intervals.
+else ARIMA. One that is too short may borrow the ARIMA model of another, as of its segment. Where it is long enough the
+methods of its way, and the plain ones, foretell its last periods from those before, from several origins on; the one
+with the least error is taken. So ARIMA stands only where it beats the plain ones. What was off then, against what was
+told to be off, also widens the intervals.
 
 References
 ----------
@@ -22,6 +23,7 @@ from scipy import special
 
 from crm_spark.kernels import arima, autocorrelation, baselines
 from crm_spark.kernels.arima_order import Most, by_order, choose
+from crm_spark.kernels.arithmetic import ratio
 from crm_spark.kernels.baselines import Told
 from crm_spark.kernels.likelihood import Flags, Floats
 from crm_spark.kernels.series import LARGEST, Ints, ended, refuse
@@ -33,12 +35,13 @@ LAGS = 10  # of residuals that are tested
 WIDEST = Most().p + Most().q + Most().P + Most().Q + 1  # coefficients of a model, at most
 APART = 2.0  # the largest value by the smallest, from which on logarithms are tried
 DOUBT = 12  # periods foretold that what a method says of its own errors is worth
-ROUTES = ("none", "too short", "constant", "mostly zero", "arima")
+ROUTES = ("none", "too short", "borrowed", "constant", "mostly zero", "arima")
 LOG = "arima_log"
 ARIMAS = ("arima", LOG)  # of the values, and of log(1 + value)
 METHODS = (*ARIMAS, *baselines.METHODS)
 OF_ROUTE = {
     "too short": ("mean",),
+    "borrowed": ("arima", "mean"),
     "constant": ("naive",),
     "mostly zero": ("sba", "croston", "tsb", "mean", "naive"),
     "arima": (*ARIMAS, "mean", "naive", "seasonal_naive"),
@@ -91,7 +94,31 @@ class Models:
     spread: Floats
 
 
-def learn(values: Floats, offsets: Ints, season: int, horizon: int, origins: int = 3) -> Learned:
+@dataclass(frozen=True)
+class Lent:
+    """What series that are too short for models of their own may borrow.
+
+    Parameters
+    ----------
+    models : Models
+        Of the series that lends to each; only those of ARIMAS are of use.
+    level : (n,) array
+        The mean of the last values of that series, by which its drift is a rate.
+    """
+
+    models: Models
+    level: Floats
+
+
+def learn(
+    values: Floats,
+    offsets: Ints,
+    season: int,
+    horizon: int,
+    origins: int = 3,
+    former: Models | None = None,
+    lent: Lent | None = None,
+) -> Learned:
     """Find for each series the method that foretells it best.
 
     Parameters
@@ -107,6 +134,13 @@ def learn(values: Floats, offsets: Ints, season: int, horizon: int, origins: int
     origins : int, default 3
         From how many; each lies so many periods before the next. A short series is judged on fewer periods ahead, so
         that LEAST are left to learn from.
+    former : Models, optional
+        Of a former run, from whose orders and coefficients ARIMA models are searched; the method is empty where there
+        is none.
+    lent : Lent, optional
+        A series that is too short is told by the terms of the model that it borrows, on its own level: a logarithm is a
+        line nearby, so that its terms are those of the values too. The mean and the variance of the shocks are its own,
+        the drift is in proportion. It is judged where two values more than the model takes are left to.
 
     Returns
     -------
@@ -115,23 +149,31 @@ def learn(values: Floats, offsets: Ints, season: int, horizon: int, origins: int
     """
     route, reason = _routed(values, offsets)
     lengths = np.diff(offsets)
+    loan = None if lent is None else _Loan.of(lent, values, offsets, route)
+    least = np.full(route.size, LEAST)
+    if loan is not None:
+        route[loan.is_lent] = "borrowed"
+        least[loan.is_lent] = [order.lost + order.is_constant + 2 for order in loan.orders[loan.is_lent]]
     own = np.where(lengths >= 2 * season, season, 1)
     # A short series is judged on a shorter horizon, so that enough is left to learn from.
-    ahead = np.clip((lengths - LEAST) // origins, 0, horizon)
-    ahead = np.where(np.isin(route, ("mostly zero", "arima")), ahead, 0)
+    ahead = np.clip((lengths - least) // origins, 0, horizon)
+    ahead = np.where(np.isin(route, ("mostly zero", "arima", "borrowed")), ahead, 0)
     method = np.array([OF_ROUTE[way][0] if way in OF_ROUTE else "" for way in route], dtype=object)
     tried = _tried(values, offsets, route, ahead > 0)
-    found = {name: _Found.of(route.size) for name in ARIMAS}
+    found = {name: _Found.of(route.size, former, name) for name in ARIMAS}
     judged = _Judged.of(route.size)
     for cycle, judged_on in {(int(one), int(other)) for one, other in zip(own, ahead, strict=True)}:
         here = np.flatnonzero((own == cycle) & (ahead == judged_on))
         for origin in range(origins if judged_on else 1, 0, -1):
             ends = lengths - origin * judged_on
             for name, models in found.items():
-                which = here[tried[here, METHODS.index(name)]]
+                which = here[tried[here, METHODS.index(name)] & (route[here] != "borrowed")]
                 part = _cut(values, offsets, which, ends[which])
                 # Orders are found on what lies before the first origin.
                 models.find(name, *part, which, cycle if origin == origins or not judged_on else None)
+            if loan is not None:
+                which = here[loan.is_lent[here]]
+                found["arima"].put(which, loan.orders[which], loan.adopt(values, offsets, which, ends[which]))
             if judged_on:
                 _judge(judged, values, offsets, here, ends, tried, found, cycle, judged_on)
     mase, smape, rmsse = judged.errors()
@@ -147,10 +189,16 @@ def learn(values: Floats, offsets: Ints, season: int, horizon: int, origins: int
     is_arima = np.isin(method, ARIMAS)
     no_model = np.array([of is None for of in orders]) & is_arima
     scaled = np.where(np.repeat(is_log, lengths), np.log1p(np.maximum(values, 0.0)), values)
-    fits = _fitted(scaled, offsets, is_arima & ~no_model, orders, start)
+    is_own = is_arima & (route != "borrowed")
+    fits = _fitted(scaled, offsets, is_own & ~no_model, orders, start)
+    if loan is not None:
+        which = np.flatnonzero(is_arima & ~is_own)
+        _put(fits, which, loan.adopt(values, offsets, which, lengths[which]))
     at_edge = is_arima & ~np.isfinite(fits.sigma2)
     method[at_edge] = "mean"
     coverage, spread = judged.intervals(np.array([METHODS.index(name) if name else 0 for name in method]))
+    if loan is not None:
+        spread = np.where(method == "arima", spread * loan.doubt, spread)
     reason = np.where(reason == None, np.where(at_edge, "no ARIMA model fits", fits.reason), reason)  # noqa: E711
     return Learned(route, method, orders, fits, ahead, mase, smape, coverage, spread, reason)
 
@@ -291,20 +339,73 @@ class _Found:
     sigma2: Floats
 
     @staticmethod
-    def of(n: int) -> "_Found":
-        """Nothing yet."""
-        return _Found(np.full(n, None, dtype=object), np.full((n, WIDEST), np.nan), np.full(n, np.nan))
+    def of(n: int, former: Models | None, name: str) -> "_Found":
+        """Nothing but what a former run found on this scale."""
+        found = _Found(np.full(n, None, dtype=object), np.full((n, WIDEST), np.nan), np.full(n, np.nan))
+        if former is not None:
+            is_here, width = former.method == name, former.coefficients.shape[1]
+            found.orders[is_here], found.coefficients[is_here, :width] = (
+                former.orders[is_here],
+                former.coefficients[is_here],
+            )
+        return found
 
     def find(self, name: str, values: Floats, offsets: Ints, which: Ints, season: int | None) -> None:
         """Find models of some series, or fit those that there are again, from where they were."""
-        scaled = _on_scale(name, values)
+        scaled, known = _on_scale(name, values), (self.orders[which], self.coefficients[which])
         if season is not None:
-            choices = choose(scaled, offsets, season)
-            self.orders[which], fits = choices.orders, choices.fits
+            choices = choose(scaled, offsets, season, former=known)
+            self.put(which, choices.orders, choices.fits)
         else:
-            has_model = np.array([of is not None for of in self.orders[which]], dtype=bool)
-            fits = _fitted(scaled, offsets, has_model, self.orders[which], self.coefficients[which], is_rough=True)
-        self.coefficients[which, : fits.coefficients.shape[1]], self.sigma2[which] = fits.coefficients, fits.sigma2
+            has_model = np.array([of is not None for of in known[0]], dtype=bool)
+            self.put(which, known[0], _fitted(scaled, offsets, has_model, *known, is_rough=True))
+
+    def put(self, which: Ints, orders: NDArray[np.object_], fits: arima.Fits) -> None:
+        """Put down the models of some series."""
+        self.orders[which], self.sigma2[which], self.coefficients[which] = orders, fits.sigma2, np.nan
+        self.coefficients[which, : fits.coefficients.shape[1]] = fits.coefficients
+
+
+@dataclass(frozen=True)
+class _Loan:
+    """Borrowed models in units of the series that borrow: who borrows (n,), orders (n,), coefficients (n, k).
+
+    Standard deviations are multiplied by `doubt` (n,), as the mean of so few values is unsure itself.
+    """
+
+    is_lent: Flags
+    orders: NDArray[np.object_]
+    coefficients: Floats
+    doubt: Floats
+
+    @staticmethod
+    def of(lent: Lent, values: Floats, offsets: Ints, route: NDArray[np.str_]) -> "_Loan":
+        """Lend to those that are too short and have more values than the model takes."""
+        models, of = lent.models, np.repeat(np.arange(route.size), np.diff(offsets))
+        known = np.bincount(of[~np.isnan(values)], minlength=route.size)
+        sums = np.bincount(of, np.where(np.isfinite(values), values, 0.0), minlength=route.size)
+        level = ratio(np.asarray(sums, dtype=np.float64), known.astype(np.float64))
+        takes = np.array([order.lost + order.is_constant if order else 0 for order in models.orders], dtype=np.int64)
+        is_lent = (route == "too short") & np.isin(models.method, ARIMAS) & (known > takes)
+        coefficients = models.coefficients.copy()
+        drifts = [i for i in np.flatnonzero(is_lent) if models.orders[i].names[-1:] == ("drift",)]
+        # By how much a value of the lender, or its logarithm, grows: the same in proportion to the level.
+        times = np.where(np.asarray(models.method == LOG), 1 + level, ratio(level, lent.level))
+        for i in drifts:
+            coefficients[i, len(models.orders[i].names) - 1] *= times[i]
+        has_mean = np.array([order is not None and "mean" in order.names for order in models.orders], dtype=bool)
+        doubt = np.where(is_lent & has_mean, np.sqrt(1 + 1 / np.maximum(known, 1)), 1.0)
+        return _Loan(is_lent, models.orders, coefficients, doubt)
+
+    def adopt(self, values: Floats, offsets: Ints, which: Ints, ends: Ints) -> arima.Fits:
+        """Tell what is of some series' own, until some of their values."""
+        fits = arima.nothing(which.size, self.coefficients.shape[1], np.full(which.size, None, dtype=object))
+        part = _cut(values, offsets, which, ends)
+        for order, some in by_order(list(self.orders[which]), range(which.size)):
+            at = np.array(some)
+            own = self.coefficients[which[at], : len(order.names)]
+            _put(fits, at, arima.adopt(*_cut(*part, at), order, own))
+        return fits
 
 
 def _fitted(
@@ -321,11 +422,16 @@ def _fitted(
     for order, which in by_order([orders[i] for i in told], told):
         some, k = np.array(which), len(order.names)
         found = arima.fit(*_cut(values, offsets, some), order, start=start[some, :k], is_rough=is_rough, is_near=True)
-        for name in ("coefficients", "standard_errors"):
-            getattr(fits, name)[some, :k] = getattr(found, name)
-        for name in ("sigma2", "log_likelihood", "aicc", "observations", "is_fitted", "reason"):
-            getattr(fits, name)[some] = getattr(found, name)
+        _put(fits, some, found)
     return fits
+
+
+def _put(fits: arima.Fits, which: Ints, found: arima.Fits) -> None:
+    """Put fits of some series among those of all."""
+    for name in ("coefficients", "standard_errors"):
+        getattr(fits, name)[which, : getattr(found, name).shape[1]] = getattr(found, name)
+    for name in ("sigma2", "log_likelihood", "aicc", "observations", "is_fitted", "reason"):
+        getattr(fits, name)[which] = getattr(found, name)
 
 
 @dataclass

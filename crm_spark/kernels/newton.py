@@ -17,11 +17,14 @@ Value = Callable[[Floats, NDArray[np.int64]], Floats]  # at points (k, s, m) of 
 
 STEP = 2.0**-11  # of differences
 FARTHEST = 1.0  # that one step goes in any parameter
+TAIL = 3.0  # beyond which a parameter that leads outwards is on its way to the edge
+LEAP = 2.0  # that it goes there at least
 EDGE = 9.0  # of all parameters
 ENOUGH = 1e-9  # what a last step may still gain
 ROUGHLY = 1e-3  # the same where values are but compared
 FLAT = 1e-3  # a gradient, where steps are damped
 LIMIT = 60  # of steps
+GENEROUS = 4.0  # times what a step seems to gain: what may be gained at all
 FIRST_DAMPING = 1e-2  # in units of the greatest curvature
 
 
@@ -42,7 +45,9 @@ class Minima:
     steps: NDArray[np.int64]
 
 
-def minimise(value: Value, start: Floats, limit: int = LIMIT, enough: float = ENOUGH) -> Minima:
+def minimise(
+    value: Value, start: Floats, limit: int = LIMIT, enough: float = ENOUGH, target: Floats | None = None
+) -> Minima:
     """Find minima of n functions of k parameters.
 
     Parameters
@@ -54,6 +59,8 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT, enough: float = EN
         Of steps.
     enough : float
         What a last step may still gain.
+    target : (n,) array, optional
+        Below which a minimum is of use: a search that seems far from leading there is given up.
     """
     k, n = start.shape
     at, is_found, steps = start.copy(), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
@@ -66,6 +73,8 @@ def minimise(value: Value, start: Floats, limit: int = LIMIT, enough: float = EN
         step, damping, gain = _step(gradient, hessian, damping, at[:, rows])
         there = np.clip(at[:, rows] + step, -EDGE, EDGE)
         is_lost = ~(np.isfinite(f) & np.isfinite(gain))
+        if target is not None:
+            is_lost |= (damping == 0) & (f - GENEROUS * gain > target[rows])
         # Under damping every step is short: then the gradient tells.
         is_there = np.where(damping == 0, gain < enough, np.abs(gradient).max(axis=0) < FLAT)
         done = is_lost | is_there
@@ -125,4 +134,7 @@ def _step(gradient: Floats, hessian: Floats, damping: Floats, at: Floats) -> tup
     step = np.where(is_stuck, 0.0, step)
     gain = -(gradient * step).sum(axis=0) / 2
     longest = np.abs(step).max(axis=0)
-    return step * np.minimum(1.0, FARTHEST / np.maximum(longest, 1e-300)), damping, gain
+    step = step * np.minimum(1.0, FARTHEST / np.maximum(longest, 1e-300))
+    # Out there functions of hyperbolic tangents fall as exponentials do: all of Newton's steps are half a unit.
+    is_out = (np.abs(at) > TAIL) & (at * step > 0) & (damping == 0)
+    return np.where(is_out, np.sign(at) * np.maximum(np.abs(step), LEAP), step), damping, gain

@@ -3,7 +3,9 @@
 from datetime import date
 
 import numpy as np
+import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from statsmodels.tsa.arima.model import ARIMA
 
 from crm_spark.forecasting import autocorrelation, forecasts, smoothing
@@ -107,3 +109,58 @@ def test_the_rows_are_the_same_however_they_lie(spark: SparkSession) -> None:
         rows = forecasts.predict(series.repartition(partitions), models, 4, AS_OF).collect()
         told.append((sorted(map(str, models.collect())), sorted(map(str, rows))))
     assert told[0] == told[1] == told[2]
+
+
+def test_short_series_of_customers_borrow_from_their_segment_and_no_others(spark: SparkSession) -> None:
+    wave, random = [100.0], np.random.default_rng(6)
+    for shock in random.normal(0, 3, 59).tolist():
+        wave.append(100 - 0.9 * (wave[-1] - 100) + shock)
+    cases: list[tuple[str, str, list[float | None]]] = [
+        ("segment", "loyal", wave),
+        ("segment", "flat", [5.0] * 30),
+        ("customer", "a", [43.0, 47.0, 43.0, None, 43.5, 46.0]),
+        ("customer", "b", [3.0, 7.0, 4.0]),
+        ("customer", "bad", [3.0, float("inf")]),
+        ("customer", "stranger", [3.0, 7.0, 4.0]),
+        ("customer", "long", wave[:12]),
+        ("product", "p", [3.0, 7.0, 4.0]),
+    ]
+    rows = [
+        (AS_OF, grouping, key, "spend", "week", FIRST, values, None, None, None, None)
+        for grouping, key, values in cases
+    ]
+    series = spark.createDataFrame(rows, SERIES.nullable_ddl)
+    segments = spark.createDataFrame(
+        [("a", "loyal"), ("b", "flat"), ("bad", "loyal"), ("long", "loyal")], "customer_id string, segment string"
+    )
+    is_short = forecasts.is_short()
+    models = forecasts.learn(series.where(~is_short), 6, 2, AS_OF).localCheckpoint()
+    borrowed = forecasts.borrow(series.where(is_short), series, models, segments, 6, 2, AS_OF).localCheckpoint()
+    of = {row["key"]: row for row in models.unionByName(borrowed).collect()}
+    assert of.keys() == {key for _, key, _ in cases}
+    assert {key: row["route"] for key, row in of.items() if row["route"] not in {"arima", "constant"}} == {
+        "a": "borrowed", "b": "too short", "bad": "none", "stranger": "too short", "p": "too short"
+    }  # fmt: skip
+    loyal, a = of["loyal"], of["a"]
+    assert loyal["method"] == "arima"
+    assert (a["method"], a["model"], a["orders"]) == ("arima", loyal["model"], loyal["orders"])
+    assert a["reason"] == "fewer than 10 values: terms of segment loyal"
+    assert a["coefficients"][:-1] == loyal["coefficients"][:-1]
+    assert 43 < a["coefficients"][-1] < 47, "the mean is its own"
+    told = forecasts.predict(series, borrowed, 2, AS_OF).where("key = 'a'").collect()
+    assert all(row["low_95"] < row["low_80"] < row["expected"] < row["high_80"] for row in told)
+
+
+def test_models_are_searched_from_those_of_the_newest_day_before(spark: SparkSession) -> None:
+    series = frame(spark).where("key IN ('walk', 'noise', 'rare')")
+    first = forecasts.learn(series, 6, 2, date(2026, 3, 1)).localCheckpoint()
+    # What has the day itself does not count: a second run gives the same rows.
+    today = first.withColumns({"as_of": F.lit(AS_OF), "orders": F.lit(None).cast("array<int>")})
+    told = [forecasts.learn(series, 6, 2, AS_OF, former=of) for of in (first, first.unionByName(today))]
+    cold = forecasts.learn(series, 6, 2, AS_OF)
+    one, other, without = (sorted(rows.collect(), key=lambda row: row["key"]) for rows in (*told, cold))
+    assert one == other
+    for warm, known in zip(one, without, strict=True):
+        assert (warm["method"], warm["orders"]) == (known["method"], known["orders"])
+        assert warm["coefficients"] == pytest.approx(known["coefficients"], abs=1e-5)
+        assert warm["mase"] == pytest.approx(known["mase"], rel=1e-4)

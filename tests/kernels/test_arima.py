@@ -324,3 +324,29 @@ def test_regressors_to_come_are_counted_on() -> None:
     )
     assert told.mean[0] == pytest.approx(plain.mean[0] + fits.coefficients[0, -1] * x[60:, 0], abs=1e-8)
     assert told.variance == pytest.approx(plain.variance)
+
+
+def test_adopted_coefficients_leave_a_series_its_own_mean_and_shocks() -> None:
+    """By generalised least squares, written out."""
+    short = np.array([3.0, 4.5, 4.0, 6.0])
+    covariance = toeplitz(arma_acovf([1, -0.6], [1, 0.3], 4))
+    inverse, ones = np.linalg.inv(covariance), np.ones(4)
+    mean = ones @ inverse @ short / (ones @ inverse @ ones)
+    sigma2 = (short - mean) @ inverse @ (short - mean) / 3
+    lent = np.array([[0.6, 0.3, 99.0]] * 2)
+    fits = arima.adopt(*ragged(short, [1.0]), Order(p=1, q=1, is_constant=True), lent)
+    assert fits.coefficients[0] == pytest.approx([0.6, 0.3, mean], rel=1e-9)
+    assert fits.sigma2[0] == pytest.approx(sigma2, rel=1e-9)
+    assert np.isnan(fits.sigma2[1])
+
+
+def test_an_adopted_drift_stays_what_it_is() -> None:
+    short = np.array([3.0, 4.5, 4.0, 6.0])
+    order = Order(p=1, d=1, is_constant=True)
+    fits = arima.adopt(*ragged(short), order, np.array([[0.5, 0.25]]))
+    steps = np.diff(short) - 0.25
+    shocks = np.append(steps[0] * np.sqrt(1 - 0.5**2), steps[1:] - 0.5 * steps[:-1])
+    assert fits.coefficients[0] == pytest.approx([0.5, 0.25])
+    assert fits.sigma2[0] == pytest.approx(np.mean(shocks**2), rel=1e-9)
+    told = arima.forecast(*ragged(short), order, (fits.coefficients, fits.sigma2), 1)
+    assert told.mean[0, 0] == pytest.approx(6 + 0.25 + 0.5 * (2 - 0.25), rel=1e-9)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import kpss
 
-from crm_spark.kernels import arima, arima_order
+from crm_spark.kernels import arima, arima_order, newton
 from crm_spark.kernels.arima import Order
 from crm_spark.kernels.arima_order import Most
 from tests.kernels.test_arima import ragged, simulated
@@ -95,6 +95,44 @@ def test_orders_are_right_as_often_as_those_of_statsforecast() -> None:
     choices = arima_order.choose(*ragged(*(simulated(i, *model, [104])[0] for i, model in enumerate(truth))))
     right = [(one.p, one.d, one.q) == (of.p, of.d, of.q) for one, (of, _) in zip(choices.orders, truth, strict=True)]
     assert sum(right) >= 28
+
+
+def test_a_search_from_a_former_one_ends_where_it_would_have_with_half_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = [
+        (Order(p=1, is_constant=True), [0.6, 2.0]),
+        (Order(d=1, q=1), [-0.5]),
+        (Order(p=2, q=1), [0.5, -0.3, 0.4]),
+    ]
+    series = [one for i in range(3) for one in simulated(i, *models[i], [80, 81, 82, 83])]
+    before = arima_order.choose(*ragged(*(one[:-1] for one in series)))
+    work: list[int] = []
+    minimise = newton.minimise
+
+    def counted(value: newton.Value, *rest: object) -> newton.Minima:
+        def once(at: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            work.append(at[0].size)
+            return value(at, rows)
+
+        return minimise(once, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(newton, "minimise", counted)
+    cold = arima_order.choose(*ragged(*series))
+    evaluated, work[:] = sum(work), []
+    warm = arima_order.choose(*ragged(*series), former=(before.orders, before.fits.coefficients))
+    assert sum(work) < 0.6 * evaluated
+    assert list(warm.orders) == list(cold.orders)
+    assert warm.fits.coefficients == pytest.approx(cold.fits.coefficients, abs=1e-5, nan_ok=True)
+    assert warm.fits.log_likelihood == pytest.approx(cold.fits.log_likelihood, abs=1e-8)
+
+
+def test_a_former_model_that_fits_no_longer_is_forgotten() -> None:
+    one = simulated(3, Order(p=1, is_constant=True), [0.6, 2.0], [70])[0]
+    cold = arima_order.choose(*ragged(one, one))
+    strangers = np.array([Order(p=1, d=2), Order(q=5, is_constant=True)], dtype=object)
+    warm = arima_order.choose(*ragged(one, one), former=(strangers, np.full((2, 6), np.nan)))
+    assert list(warm.orders) == list(cold.orders)
 
 
 def test_what_is_chosen_for_a_series_does_not_depend_on_the_others_to_the_last_bit() -> None:

@@ -186,3 +186,45 @@ def test_intervals_hold_what_they_promise_where_the_model_is_true() -> None:
     # Errors of one path hang together, and parameters are estimated: the limits are wider than of 900 throws.
     assert 0.74 < in_80 < 0.9
     assert 0.9 < in_95 < 0.99
+
+
+def test_a_short_series_borrows_terms_and_stays_on_its_own_level() -> None:
+    random = np.random.default_rng(4)
+    lender = np.cumsum(random.normal(5, 1, 60)) + 100
+    long = forecasts.learn(*ragged(lender), 1, 6)
+    orders = np.array([arima.Order(p=1, d=1, is_constant=True)], dtype=object)
+    fits = arima.fit(*ragged(lender), orders[0])
+    held = Models(np.array(["arima"], dtype=object), orders, fits.coefficients, fits.sigma2, long.spread)
+    short = [np.array([8.0, 8.5, 8.0]), np.array([4.0]), np.array([3.0, 3.0, 3.0]), np.array([8.0, np.nan, 9.0, 9.5])]
+    bad = [np.array([1.0, np.inf, 2.0]), np.array([np.nan] * 4), np.array([1.0, 1e200])]
+
+    def lent(n: int) -> forecasts.Lent:
+        of = Models(*(np.repeat(getattr(held, name), n, axis=0) for name in Models.__dataclass_fields__))
+        return forecasts.Lent(of, np.full(n, lender[-10:].mean()))
+
+    learned = forecasts.learn(*ragged(*short), 1, 6, 2, lent=lent(4))
+    assert learned.route.tolist() == ["borrowed", "too short", "constant", "borrowed"]
+    assert learned.method.tolist() == ["arima", "mean", "naive", "arima"]
+    assert learned.reason[[0, 1, 3]].tolist() == ["fewer than 10 values"] * 3
+    ar, drift = fits.coefficients[0]
+    own = drift * np.mean(short[0]) / lender[-10:].mean()
+    assert learned.fits.coefficients[0, :2] == pytest.approx([ar, own])
+    mean, quantiles = forecasts.expect(*ragged(*short), model(learned), 1, 2)
+    assert mean[0, 0] == pytest.approx(8 + own + ar * (-0.5 - own))
+    assert (np.diff(quantiles[0], axis=1) > 0).all()
+    beside = forecasts.learn(*ragged(bad[0], *short, *bad[1:]), 1, 6, 2, lent=lent(7))
+    for name in ("coefficients", "sigma2"):
+        assert np.array_equal(getattr(learned.fits, name), getattr(beside.fits, name)[1:5], equal_nan=True)
+    assert np.array_equal(learned.mase, beside.mase[1:5], equal_nan=True)
+
+
+def test_what_borrows_is_judged_like_any_other_where_it_can_be() -> None:
+    orders = np.array([arima.Order(p=1, is_constant=True)] * 3, dtype=object)
+    coefficients, sigma2 = np.array([[-0.9, 50.0]] * 3), np.ones(3)
+    lent = Models(np.array(["arima"] * 3, dtype=object), orders, coefficients, sigma2, sigma2)
+    series = ragged(*map(np.array, ([4, 9, 4, 9, 4, 9, 4.5], [8, 7, 1, 4, 8, 5, 1], [4, 9, 5])))
+    learned = forecasts.learn(*series, 1, 6, 2, lent=forecasts.Lent(lent, np.ones(3)))
+    assert learned.ahead.tolist() == [2, 2, 0]
+    assert learned.method.tolist() == ["arima", "mean", "arima"], "what alternates does as it was told"
+    assert learned.mase[0, METHODS.index("arima")] < learned.mase[0, METHODS.index("mean")]
+    assert learned.spread[2] == pytest.approx(np.sqrt(1 + 1 / 3)), "a mean of three values is unsure itself"
