@@ -12,7 +12,7 @@ from crm_spark.anomalies.findings import FINDINGS
 from crm_spark.core.contracts import Table
 from crm_spark.forecasting.forecasts import FORECASTS
 from crm_spark.forecasting.series import SERIES
-from crm_spark.ingest.tables import CUSTOMER_HISTORY, EVENTS, FEEDBACK, ORDER_LINES, PRODUCT_HISTORY, VERDICTS
+from crm_spark.ingest.tables import CUSTOMER_HISTORY, EVENTS, FEEDBACK, ORDER_LINES, PRODUCT_HISTORY, PRODUCTS, VERDICTS
 from crm_spark.reports.page import gather
 from crm_spark.segments.rfm import SCORES
 from jobs import behaviour_findings, behaviour_series
@@ -21,7 +21,7 @@ from tests.baskets.test_purchases import Rows
 TUESDAY = date(2026, 3, 3)
 DAYS = 112
 OF_WEEK = (20, 20, 20, 30, 60, 90, 10)  # what one spends on a Monday, a Tuesday, …
-PRODUCTS = ("tea", "jam", "milk", "rice", "salt", "soap", "corn", "wine")
+ITEMS = ("tea", "jam", "milk", "rice", "salt", "soap", "corn", "wine")
 SEGMENTS = {
     "k0": "Best",
     "k1": "Best",
@@ -41,7 +41,7 @@ def sold() -> Rows:
         day = TUESDAY - timedelta(days=ago)
         for at, who in enumerate(SEGMENTS):
             for turn in range(4):
-                product = PRODUCTS[(at + ago + 2 * turn) % len(PRODUCTS)]
+                product = ITEMS[(at + ago + 2 * turn) % len(ITEMS)]
                 amount = OF_WEEK[day.weekday()] * chance.gauss(1, 0.1)
                 is_new = SEGMENTS[who] == "New"
                 if day == TUESDAY and product == "tea":
@@ -82,5 +82,7 @@ def test_what_is_odd_for_its_day_of_the_week_is_told_of_products_and_segments(sp
     assert re.fullmatch(r"spent 4\.\d times the usual for a Tuesday; peers .*", told["product", "tea"])
     assert re.fullmatch(r"spent \d\d % less than is usual for a Tuesday; peers .*", told["segment", "New"])
     assert re.fullmatch(r"spent \d\d % more than is usual for a Tuesday", told["all", "all"])
-    page = gather(finding_sections.told(found, standings))
+    products = frame(spark, PRODUCTS, [{"product_id": "tea", "title": "Green tea"}])
+    page = gather(finding_sections.told(found, standings, products))
     assert "in the period from 3 March 2026 on" in page.sentence
+    assert "Product Green tea (tea), spend" in {row["who"] for row in page.rows}
