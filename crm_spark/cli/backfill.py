@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from crm_spark.cli import say
+from crm_spark.cli import page, say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import Downstream, Jobs, Sets, Upstream
+from crm_spark.cli.options import Downstream, Jobs, Report, Sets, Upstream
 from crm_spark.cli.run import check, end, run_day, summary
 from crm_spark.cli.watch import Watch
 from crm_spark.core.arguments import day
@@ -35,8 +35,10 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is an option
     upstream: Upstream = False,
     downstream: Downstream = False,
     sets: Sets = None,
+    report: Report = None,
 ) -> int:
     """Run jobs for each day of a span, oldest first; with --json one object for each day."""
+    page.need_folder(report, "--report")
     when = days(day(since, "--from"), day(until, "--to"), every)
     desk.tell(sets or [])
     chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
@@ -51,6 +53,9 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is an option
                 break
     if not desk.given.as_json:
         say.lines(*summary(done))
+    if report is not None and done[-1].error is None:
+        written = page.write(desk, report)
+        desk.answer({"report": vars(written)}, str(written))
     not_run = [str(as_of) for as_of in when[len(done) :]]
     if not_run:
         say.warn(f"days not run: {_span(not_run)}")

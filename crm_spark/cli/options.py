@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,4 +12,7 @@ Downstream = Annotated[bool, typer.Option("--downstream", help="And the jobs tha
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="JOB.NAME=VALUE", help="A setting of a job; may be repeated."),
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the page there, once all jobs are done.")
 ]

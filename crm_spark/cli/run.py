@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from crm_spark.cli import say
+from crm_spark.cli import page, say
 from crm_spark.cli.desk import Desk
-from crm_spark.cli.options import AsOf, Downstream, Jobs, Sets, Upstream
+from crm_spark.cli.options import AsOf, Downstream, Jobs, Report, Sets, Upstream
 from crm_spark.cli.plan import foresee
 from crm_spark.cli.watch import Watch
 from crm_spark.core.arguments import day
@@ -67,15 +67,22 @@ def run(
     upstream: Upstream = False,
     downstream: Downstream = False,
     sets: Sets = None,
+    report: Report = None,
 ) -> int:
     """Run jobs (all, where none is named) for one day, in order."""
     when = day(as_of)
+    page.need_folder(report, "--report")
     desk.tell(sets or [])
     chosen = desk.pipeline.choose(jobs or [], upstream, downstream)
     foreseen = check(desk, chosen, when)
     with Watch(len(chosen)) as watch:
         done = run_day(desk, chosen, when, watch, foreseen)
-    desk.answer(done.data(), *summary([done]))
+    told, lines = done.data(), summary([done])
+    if report is not None and done.error is None:
+        written = page.write(desk, report)
+        told["report"] = vars(written)
+        lines.append(str(written))
+    desk.answer(told, *lines)
     return end(desk, done)
 
 

@@ -41,6 +41,9 @@ LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     # A table's state in 50 tasks costs seconds on one machine.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # To replace the rows of a day Delta would look for them as if they could lie in any file, and first add up the
+    # whole table; they are a folder.
+    "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
     # Delta would try ten million times to commit what rivals outrun.
     "spark.databricks.delta.maxCommitAttempts": "20",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
@@ -56,12 +59,28 @@ LOCAL = {
     "spark.buffer.pageSize": "2m",
     # Parquet looks for repeated values until it has seen 1 MB of different ones, in each column of each part.
     "spark.hadoop.parquet.dictionary.page.size": "131072",
+    "spark.python.daemon.module": "crm_spark.core.workers",
+    # Spark keeps workers for plans and for RDDs apart, as the errors of the first are told in fewer lines.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
 }
 
 
+# PySpark asks Java for these by name again and again, and each time Java looks through all JARs.
+ASKED_AT_EACH_STEP = (
+    "PythonRDD",
+    "PythonSQLUtils",
+    "PythonUtils",
+    "SerDeUtil",
+    "SimplePythonFunction",
+    "functions",
+    "org.apache.spark.sql.classic.SparkSession",
+    "org.apache.spark.sql.execution.python.UserDefinedPythonFunction",
+    "org.apache.spark.sql.expressions.Window",
+    "org.apache.spark.sql.functions",
+)
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 ARCHIVE = "classes.jsa"
 
@@ -114,8 +133,7 @@ def _launch(settings: dict[str, str]) -> None:
             said.seek(0)
             raise _no_java(said.read().decode(errors="replace")) from error
     SparkContext._ensure_initialized(gateway=gateway)
-    # PySpark asks Java for these classes by name at each step, and Java looks through all JARs: we ask once.
-    for name in ("functions", "org.apache.spark.sql.functions", "PythonUtils"):
+    for name in ASKED_AT_EACH_STEP:
         setattr(SparkContext._jvm, name, getattr(SparkContext._jvm, name))
 
 

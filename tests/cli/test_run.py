@@ -20,6 +20,23 @@ def test_a_run_does_all_jobs_in_order_and_says_what_each_wrote(crm, answer, scor
     assert crm.rows(scores) == [(date(2026, 1, 2), 2)]
 
 
+def test_the_page_is_written_once_all_jobs_are_done(crm, played, tmp_path, monkeypatch):
+    page = tmp_path / "page.html"
+    monkeypatch.setattr("crm_spark.cli.report.assemble", lambda lake, pipeline, *_: f"{pipeline.order}")
+    told = crm.json("run", "--as-of", "2026-01-02", "--report", str(page))
+    assert told["report"] == {"file": str(page), "bytes": len("['toy_days', 'toy_scores']")}
+    span = ["--from", "2026-01-01", "--to", "2026-01-02"]
+    assert "page.html is written (26 B)" in crm.at("backfill", *span, "--report", str(page)).stdout
+
+    page.unlink()
+    played.errors["toy_scores"] = JobFailed("it failed")
+    assert crm.at("run", "--as-of", "2026-01-02", "--report", str(page)).exit_code == 4
+    assert not page.exists()
+    called = len(played.called)
+    assert crm.at("run", "--as-of", "2026-01-02", "--report", str(tmp_path / "no" / "page.html")).exit_code == 2
+    assert len(played.called) == called
+
+
 def test_a_lake_that_another_driver_holds_is_busy(nowhere, loaded):
     shutil.copytree(loaded, nowhere.lake.location)
     hold = (

@@ -1,0 +1,30 @@
+"""The process from which Spark forks the Python workers of a local session, with their libraries read once for all.
+
+Spark's own reads nothing, as a fork of a process with threads may stand still forever; each worker then reads pandas,
+PyArrow and SciPy anew, in seconds. Of these only PyArrow starts a thread, to give memory back, and can do without.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from pyspark import daemon
+
+LIBRARIES = ("numpy", "pandas", "pyarrow", "pyspark.worker", "scipy.linalg", "scipy.optimize", "scipy.special")
+THREADS = Path("/proc/self/task")
+
+
+def read_libraries() -> None:
+    """Read what workers need, without a thread."""
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    if THREADS.is_dir():
+        read_libraries()
+        if len(list(THREADS.iterdir())) > 1:  # of a library that we do not know so: as Spark does it
+            os.execv(sys.executable, [sys.executable, "-m", "pyspark.daemon", *sys.argv[1:]])  # noqa: S606 - ourselves
+    daemon.manager()
