@@ -30,7 +30,7 @@ from benchmarks.measure import Figure
 from benchmarks.page import report_10m
 from benchmarks.segments import segments_1m
 from benchmarks.shop import sample_1m
-from benchmarks.survival import skew, survive_cost
+from benchmarks.survival import series_skew, skew, survive_cost
 from benchmarks.value import clv_1m, clv_1m_intervals, clv_1m_job, clv_10m_job, clv_scaling
 from crm_spark.core.session import session
 
@@ -70,6 +70,7 @@ ALL = (
     nab,
     survive_cost,
     skew,
+    series_skew,
 )
 FIGURES = {figure.__name__: figure for figure in ALL}
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"

@@ -1,4 +1,4 @@
-"""survive_cost: the daily run against a script that must not die; skew: against customers who are alike."""
+"""survive_cost: the daily run against a script that must not die; skew, series_skew: against customers alike."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,12 @@ from benchmarks.answers import AS_OF, order_lines
 from benchmarks.measure import Figure, compare, worker_mb
 from crm_spark.core import config
 from crm_spark.core.config import Place
+from crm_spark.core.contracts import Table
 from crm_spark.core.job import Job
 from crm_spark.core.lake import Lake
 from crm_spark.core.pipeline import discover
 from crm_spark.core.runner import run
-from crm_spark.ingest.tables import ORDER_LINES
+from crm_spark.ingest.tables import EVENTS, ORDER_LINES
 
 LINES = 20  # of a customer
 MOST_MB = 1_000  # that a Python worker may hold
@@ -29,7 +30,7 @@ def survive_cost(spark: SparkSession, folder: Path, share: float) -> Figure:
     """Every job for 100,000 customers on the day after: some lines are new, tables are there, each turn a day later."""
     customers, jobs = int(100_000 * share), list(discover().jobs.values())
     lines = order_lines(spark, customers * LINES)
-    held, plain = (_loaded(folder / name, lines) for name in ("held", "plain"))
+    held, plain = (_loaded(folder / name, ORDER_LINES, lines) for name in ("held", "plain"))
     ours_is, theirs_is = count(1), count(1)
 
     def ours() -> dict[str, int]:
@@ -46,10 +47,10 @@ def survive_cost(spark: SparkSession, folder: Path, share: float) -> Figure:
     return compare("survive_cost", customers, "plain script: the same functions, the same tables", 1.15, ours, theirs)
 
 
-def _loaded(place: Path, lines: DataFrame) -> Lake:
-    lake = Lake(lines.sparkSession, str(place))
-    lake.prepare(ORDER_LINES)
-    lake.overwrite(ORDER_LINES, lines, "bench")
+def _loaded(place: Path, table: Table, rows: DataFrame) -> Lake:
+    lake = Lake(rows.sparkSession, str(place))
+    lake.prepare(table)
+    lake.overwrite(table, rows, "bench")
     return lake
 
 
@@ -67,24 +68,42 @@ def skew(spark: SparkSession, folder: Path, share: float) -> Figure:
     """Every job, one customer with a million lines among 100,000 with ten each; the peer's customers are alike."""
     customers, jobs = int(100_000 * share), list(discover().jobs.values())
     lines = order_lines(spark, customers * LINES)
-    is_giants = F.pmod(F.xxhash64("order_id"), F.lit(2)) == 0
+    return _skewed("skew", customers, folder, ORDER_LINES, lines, jobs, "order_id")
+
+
+def series_skew(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Series of visits, one customer with a million events among 100,000 with ten each; the peer's are alike."""
+    customers, jobs = int(100_000 * share), [discover().jobs["behaviour_series"]]
+    lines = order_lines(spark, customers * LINES)
+    told = {"event_id": "line_id", "session_id": "order_id", "occurred_at": "ordered_at", "occurred_on": "ordered_on"}
+    known = {new: F.col(old) for new, old in told.items()} | {"kind": F.lit("view")}
+    blank = {one.name: F.lit(None).cast(one.type) for one in EVENTS.columns if one.name not in {*lines.columns, *known}}
+    events = lines.withColumns({**known, **blank}).select(*EVENTS.names)
+    return _skewed("series_skew", customers, folder, EVENTS, events, jobs, "session_id")
+
+
+def _skewed(
+    name: str, customers: int, folder: Path, table: Table, rows: DataFrame, jobs: Sequence[Job], by: str
+) -> Figure:
+    """Run jobs where every second order or visit is of one customer, and where all have as many."""
+    is_giants = F.pmod(F.xxhash64(by), F.lit(2)) == 0
     giant = F.when(is_giants, F.lit("giant")).otherwise(F.col("customer_id"))
-    skewed = _lakes(folder / "skewed", lines.withColumn("customer_id", giant))
-    balanced = _lakes(folder / "balanced", lines)
-    ours, theirs = (partial(_run_next, spark, lakes, jobs) for lakes in (skewed, balanced))
-    figure = compare("skew", customers, "the same jobs, customers alike", 3.0, ours, theirs)
+    skewed = _lakes(folder / "skewed", table, rows.withColumn("customer_id", giant))
+    balanced = _lakes(folder / "balanced", table, rows)
+    ours, theirs = (partial(_run_next, rows.sparkSession, lakes, jobs) for lakes in (skewed, balanced))
+    figure = compare(name, customers, "the same jobs, customers alike", 3.0, ours, theirs)
     if worker_mb() >= MOST_MB:
-        raise ValueError(f"skew: a worker held {worker_mb()} MB, at most {MOST_MB} are allowed")
+        raise ValueError(f"{name}: a worker held {worker_mb()} MB, at most {MOST_MB} are allowed")
     return figure
 
 
-def _lakes(folder: Path, lines: DataFrame) -> Iterator[Path]:
-    """Load order lines once, and give lakes that hold them alone: a new one each time, as Delta remembers the old."""
-    loaded = Path(_loaded(folder / "loaded", lines).location)
+def _lakes(folder: Path, table: Table, rows: DataFrame) -> Iterator[Path]:
+    """Load a table once, and give lakes that hold it alone: a new one each time, as Delta remembers the old."""
+    loaded = Path(_loaded(folder / "loaded", table, rows).location)
     for turn in count():
         place = folder / f"lake_{turn}"
         place.mkdir()
-        (place / ORDER_LINES.name).symlink_to(loaded / ORDER_LINES.name)
+        (place / table.name).symlink_to(loaded / table.name)
         yield place
 
 

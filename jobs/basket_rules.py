@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.baskets import itemsets, purchases, rules, sections
 from crm_spark.core.config import NamedOnce, Settings
+from crm_spark.core.errors import ConfigError
 from crm_spark.core.job import job
 from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 
@@ -55,6 +56,10 @@ def basket_rules(order_lines: DataFrame, product_history: DataFrame, config: Con
 def _of_level(
     order_lines: DataFrame, product_history: DataFrame, config: Config, level: str
 ) -> tuple[DataFrame, DataFrame]:
+    if unknown := purchases.unknown(product_history, config.as_of, level):
+        raise ConfigError(
+            f"levels: of no product the {' or the '.join(unknown)} is known: leave it out, or map it in the source"
+        )
     bought = purchases.gather(order_lines, product_history, config.as_of, config.days, level)
     baskets = purchases.baskets(bought, config.basket)
     apart = purchases.related(product_history, config.as_of, level) if purchases.TOGETHER in level else None

@@ -114,6 +114,14 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
             "antecedent",
             "consequent",
         ),
+        "rules_within": joined(
+            test_differences.compared(
+                spark, test_differences.drawn(), test_differences.told_twice(), wanted=test_differences.WITHIN
+            ),
+            "antecedent",
+            "consequent",
+            "mined_in",
+        ),
         "next_offers": offers.offer(*known, test_offers.AS_OF),
         "cohorts": test_cohorts.followed(spark),
         **test_contract_values.answers(spark),

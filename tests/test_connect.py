@@ -38,6 +38,7 @@ KEYS = {
     "basket_itemsets_by_apriori": ["items"],
     "basket_rules": ["antecedent", "consequent"],
     "rule_differences": ["antecedent", "consequent", "grouping", "group"],
+    "rules_within": ["antecedent", "consequent", "grouping", "group"],
     "next_offers": ["customer_id"],
     "cohorts": ["cohort", "months_since"],
     "contract_values": ["contract_id"],

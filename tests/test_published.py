@@ -93,7 +93,10 @@ def test_online_retail_gives_the_figures_of_its_readme(
         assert_told(page)
 
 
-SLOW = ["clv", "basket_rules", "customer_segments", "customer_density", "choice_trees", "behaviour_forecasts"]
+SLOW = [
+    *("clv", "basket_rules", "customer_segments", "customer_density", "choice_trees"),
+    *("behaviour_forecasts", "behaviour_findings"),
+]
 
 
 def assert_told(page: str) -> None:
@@ -107,6 +110,8 @@ def assert_told(page: str) -> None:
         "Who buys again, and who stays away",
         "The last whole week, from 28 November 2011 on, brought",
         "In the 8 periods from 5 December 2011 on",
+        "What is out of the ordinary",
+        "How many findings chance alone would bring",
     ):
         assert said in page
 

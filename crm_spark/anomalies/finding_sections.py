@@ -1,6 +1,6 @@
 """What the page tells of what is out of the ordinary: what to look at, why, and the series that the first is of."""
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.anomalies.standings import PEERS, WORDS
@@ -23,7 +23,7 @@ NAMES = {
 }  # how methods are called on the page
 
 
-def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
+def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame, products: DataFrame) -> Section:
     """Show what is told on the newest day, the strongest first."""
     alerts = newest(behaviour_findings, behaviour_standings).where("is_alert")
     first = alerts.orderBy("p", F.desc(F.abs("strength")), *OF_SERIES, "day").limit(SHOWN)
@@ -31,8 +31,8 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Secti
     return Section(
         title="What is out of the ordinary",
         chapter=Chapter.ODDITIES,
-        rows=first.select(
-            F.concat(_who(), F.lit(", "), "measure").alias("who"),
+        rows=_named(first, products).select(
+            F.concat("who", F.lit(", "), "measure").alias("who"),
             "day",
             "reason",
             "strength",
@@ -59,10 +59,13 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Secti
     )
 
 
-def _who() -> Column:
-    return F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(
-        F.concat(F.initcap("grouping"), F.lit(" "), "key")
-    )
+def _named(found: DataFrame, products: DataFrame) -> DataFrame:
+    """Add `who`: of whom the series is, of a product what it is called too."""
+    titles = products.select(F.lit("product").alias("grouping"), F.col("product_id").alias("key"), "title")
+    called = F.when(F.col("title").isNotNull(), F.concat("title", F.lit(" ("), "key", F.lit(")")))
+    who = F.concat(F.initcap("grouping"), F.lit(" "), F.coalesce(called, "key"))
+    named = found.join(titles, ["grouping", "key"], "left")
+    return named.withColumn("who", F.when(F.col("grouping") == ALL, F.lit("All together")).otherwise(who))
 
 
 def _told_in_words(rows: Rows) -> str:
@@ -72,12 +75,12 @@ def _told_in_words(rows: Rows) -> str:
     return f"{many}. The strongest, in the period from {day_told(first['day'])} on: {who} {first['reason']}."
 
 
-def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame) -> Section:
+def strongest(behaviour_findings: DataFrame, behaviour_standings: DataFrame, products: DataFrame) -> Section:
     """Show the series that the strongest finding is of, with what was usual and its limits."""
     of_day = newest(behaviour_findings, behaviour_standings)
     first = of_day.orderBy(F.desc("is_alert"), "p", F.desc(F.abs("strength")), *OF_SERIES, "day").limit(1)
-    each = first.select(
-        _who().alias("who"), "reason", "period", F.col("day").alias("found_on"), F.size("values").alias("size"),
+    each = _named(first, products).select(
+        "who", "reason", "period", F.col("day").alias("found_on"), F.size("values").alias("size"),
         "usual", "low", "high", F.posexplode("values").alias("at", "value"),
     )  # fmt: skip
     back = F.col("size") - 1 - F.col("at")

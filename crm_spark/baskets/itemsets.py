@@ -106,7 +106,7 @@ def mine(
     max_items : int, optional
         Items of a set at most.
     most : int, default 1,000,000
-        Sets at most; not for `fp_growth`, which cannot be stopped.
+        Sets at most; for `fp_growth`, which makes sets of all sizes, those of more than `max_items` too.
     min_baskets : int, default 1
         Baskets that hold a set at least, where `min_support` asks for fewer.
     apart : DataFrame, optional
@@ -269,8 +269,14 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
     # MLlib multiplies support by baskets and rounds up: half a basket less keeps it from one more.
     support = (wanted.least(count) - 0.5) / max(count, 1)
     found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
-    sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count"))
-    return count, (sets if wanted.max_items is None else sets.where(F.size("items") <= wanted.max_items)).toArrow()
+    # Sets are made one after the other: it ends with the first that is too many, of any size.
+    sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count")).limit(wanted.most + 1)
+    made = sets.toArrow()
+    if made.num_rows > wanted.most:
+        raise wanted.refuse(f"there are {made.num_rows:,} itemsets or more")
+    if wanted.max_items is not None:
+        made = made.filter(pc.less_equal(pc.list_value_length(made["items"]), wanted.max_items))
+    return count, made
 
 
 def _count(blocks: DataFrame, names: pa.Array, sets: list[Ints], least: int) -> DataFrame:

@@ -22,7 +22,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.features.days import MONEY
-from crm_spark.features.snapshot import held, within
+from crm_spark.features.snapshot import held, known_on, within
 
 LEVELS = ("product", "subcategory", "category", "brand")
 TOGETHER = "+"  # between levels that stand in one basket
@@ -86,6 +86,16 @@ def check(level: str) -> str:
     if not set(names) <= set(LEVELS) or len(set(names)) < len(names):
         raise ValueError(f"a level is one of {', '.join(LEVELS)}, or some of them joined by {TOGETHER}, got '{level}'")
     return level
+
+
+def unknown(product_history: DataFrame, as_of: date, level: str) -> list[str]:
+    """Give those that a level joins which are known of no product, though products are: one pass, at once."""
+    names = _attributes(level)
+    if not names:
+        return []
+    products = product_history.where(known_on() <= F.lit(as_of))
+    counts = products.agg(F.count("*").alias("all"), *[F.count(name).alias(name) for name in names]).collect()[0]
+    return [name for name in names if counts["all"] and not counts[name]]
 
 
 def related(product_history: DataFrame, as_of: date, level: str) -> DataFrame:

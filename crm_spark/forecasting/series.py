@@ -81,7 +81,8 @@ def facts(order_lines: DataFrame, events: DataFrame, feedback: DataFrame, measur
     """
     sales = order_lines.where(F.col("kind") == "sale").withColumn("day", F.col("ordered_on"))
     visit = F.coalesce("session_id", F.col("occurred_on").cast("string"))
-    rated = feedback.where(F.col("rating").isNotNull()).withColumns(
+    # What is infinite, or so large that no sum would be exact, is no rating.
+    rated = feedback.where(F.col("rating").try_cast(AMOUNT).isNotNull()).withColumns(
         {"day": F.col("given_on"), "channel": F.lit(None).cast("string")}
     )
     none, one = F.lit(None).cast("struct<who string, what string>"), F.lit(1)

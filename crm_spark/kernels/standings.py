@@ -5,7 +5,8 @@ Many series at once, time along the first axis, all ending in the last row; NaN 
 does not depend on who lies beside it, to the last bit.
 
 The season is taken out first: a value is held against the mean (robust: the median) of its own place in the cycle,
-where two whole cycles are known. Else all periods count alike.
+where two whole cycles are known. Else all periods count alike. What a Saturday brings often scatters more than what a
+Monday does: from five values of a place on its own scatter counts beside that of all.
 
 Of Box and Cox's powers a few simple ones are tried anew for each period: what fits the whole past finely would judge
 that past too well, and false alarms could not be told from it.
@@ -39,6 +40,8 @@ OF_MEAN = 1.2533141373155003  # and its mean deviation
 EFFICIENCY = 0.3675  # of the median deviation: it knows a spread as well as so many of the values would
 OF_SIZE, OF_MOVED = (16, 32), (1, 2, 3, 5, 9)  # where kinds of a past are parted
 KINDS = (len(OF_SIZE) + 1) * (len(OF_MOVED) + 1)
+OWN = 5  # values of a place in the cycle from which on it is told how far it scatters by itself
+ALIKE = 4.0  # more that are as if seen there, scattering as all places do
 LADDER = (-1.0, -0.5, 0.0, 1 / 3, 0.5, 1.0, 2.0)  # powers that are tried; Tukey's
 
 
@@ -202,10 +205,15 @@ class _Part:
         """The past of a row as (cycles, places in the cycle, n): the row itself would be at the first place."""
         return values[at - self.reach : at].reshape(self.cycles, self.season, -1)
 
-    def z(self, values: Floats, at: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """The z of a value with its p, what is usual and how far that scatters: a prediction of the normal model."""
+    def z(self, values: Floats, at: int, are_alike: bool = False) -> tuple[Floats, Floats, Floats, Floats]:
+        """The z of a value with its p, what is usual and how far that scatters: a prediction of the normal model.
+
+        A place in the cycle of which enough is known scatters by itself, unless places are alike.
+        """
         places = mean_tests.describe(self.before(values, at))
         df, spread = _within(places)
+        if not are_alike:
+            df, spread = _of_place(df, spread, places.size[0] - 1, np.sqrt(places.variance[0]))
         off = values[at] - places.mean[0]
         error = spread * np.sqrt(1 + ratio(np.ones_like(df), places.size[0]))
         enough = df + 1 >= LEAST
@@ -220,15 +228,13 @@ class _Part:
         """The p of a value by median and median deviation; by mean deviation where half of the values are alike."""
         past = self.before(self.values, at)
         centre = _median(past)
-        apart = np.abs(past - centre).reshape(self.reach, -1)
-        size = (~np.isnan(apart)).sum(axis=0).astype(np.float64)
-        df = size - (~np.isnan(centre)).sum(axis=0)
-        mean = ratio(add_up(np.where(np.isnan(apart), 0.0, apart)), size)
-        middle = _median(apart)
-        spread = np.where(middle > 0, OF_MEDIAN * middle, OF_MEAN * mean) * np.sqrt(ratio(size, np.maximum(df, 0.0)))
-        of_place = (~np.isnan(past[:, 0])).sum(axis=0)
-        error = spread * np.sqrt(1 + ratio(np.full_like(df, np.pi / 2), of_place.astype(np.float64)))
-        z = np.where(df + 1 >= LEAST, ratio(self.values[at] - centre[0], error), np.nan)
+        apart = np.abs(past - centre)
+        places = (~np.isnan(centre)).sum(axis=0).astype(np.float64)
+        size, whole = _scatter(apart.reshape(self.reach, -1), places)
+        of_place, own = _scatter(apart[:, 0], np.ones_like(places))
+        df, spread = _of_place(size - places, whole, of_place - 1, own)
+        error = spread * np.sqrt(1 + ratio(np.full_like(df, np.pi / 2), of_place))
+        z = np.where(size - places + 1 >= LEAST, ratio(self.values[at] - centre[0], error), np.nan)
         return mean_tests.two_sided(z, np.maximum(EFFICIENCY * df, 1.0))
 
     def powered(self) -> tuple[Floats, list[Floats]]:
@@ -247,7 +253,7 @@ class _Part:
         best, found = np.full(size.shape, -np.inf), np.full(size.shape, np.nan)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for power, values in zip(LADDER, powered, strict=True):
-                _, p, _, spread = self.z(values, at)
+                _, p, _, spread = self.z(values, at, are_alike=True)
                 height = (power - 1) * slope - size * np.log(spread)
                 is_better = (height > best) & (spread > 0)
                 best, found = np.where(is_better, height, best), np.where(is_better, p, found)
@@ -279,6 +285,28 @@ def _within(places: Sample) -> tuple[Floats, Floats]:
     df = add_up(free)
     squares = add_up(np.where(free > 0, places.variance * free, 0.0))
     return df, np.sqrt(ratio(squares, df))
+
+
+def _of_place(df: Floats, spread: Floats, own_df: Floats, own: Floats) -> tuple[Floats, Floats]:
+    """Degrees of freedom and standard deviation of one place: its own, as far as it is known, and that of all places.
+
+    By Satterthwaite: the own values are among those of all, so both estimates covary as the latter varies.
+    """
+    free = np.where(np.isnan(own) | (own_df + 1 < OWN), 0.0, own_df)
+    share = free / (free + ALIKE)
+    of_own = ratio(np.ones_like(df), free)
+    doubt = ratio(1 - share**2, df) + np.where(share > 0, share**2 * of_own, 0.0)
+    squares = (1 - share) * spread**2 + share * np.where(share > 0, own, 0.0) ** 2
+    return ratio(np.ones_like(df), doubt), np.sqrt(squares)
+
+
+def _scatter(apart: Floats, centres: Floats) -> tuple[Floats, Floats]:
+    """How many values lie around so many medians, and how far: by the median, or the mean where half are alike."""
+    size = (~np.isnan(apart)).sum(axis=0).astype(np.float64)
+    mean = ratio(add_up(np.where(np.isnan(apart), 0.0, apart)), size)
+    middle = _median(apart)
+    scale = np.where(middle > 0, OF_MEDIAN * middle, OF_MEAN * mean)
+    return size, scale * np.sqrt(ratio(size, np.maximum(size - centres, 0.0)))
 
 
 def _enough(found: Found, window: Floats) -> Found:

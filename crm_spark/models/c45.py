@@ -18,16 +18,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType, StringType
 
+from crm_spark.core.errors import near
 from crm_spark.kernels import c45, trees
 from crm_spark.kernels.c45 import Known, Split
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import matrix
+from crm_spark.kernels.series import LARGEST
 from crm_spark.kernels.trees import Node, Path
 from crm_spark.models.trees import Attribute, codes, nodes
 
 IN_ONE = 10_000_000  # values that one worker learns from
 MOST_CLASSES = 50
+LEAST_IDENTIFIED, SPARSE = 50, 3  # rows, and of how many numbers in a row one is taken, from which on it is no chance
 
 
 def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
@@ -77,8 +81,11 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     Raises
     ------
     ValueError
-        Nothing can be learned: all that is wrong at once.
+        Nothing can be learned, or a setting cannot be: all that is wrong at once.
     """
+    check(least, deepest)
+    if confidence is not None and not 0 < confidence <= 0.5:
+        raise ValueError(f"confidence must be above 0 and 0.5 at most, got {confidence}")
     seen = seen or accepted(examine(rows, target, attributes), target, attributes, by_ratio, classes)
     names = list(classes or seen.classes)
     place = F.array_position(F.array(*[F.lit(one) for one in names]), F.col(target)) - 1
@@ -91,6 +98,12 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and C4.5's own settings
     else:
         root = learn(Spread(coded, levels, len(names), seen.rows))
     return nodes(rows.sparkSession, root, attributes, names)
+
+
+def check(least: float, deepest: int | None) -> None:
+    """Refuse what no tree can be grown by."""
+    if not least > 0 or (deepest is not None and deepest < 1):
+        raise ValueError(f"least must be above 0, deepest 1 or more, got {least} and {deepest}")
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,14 @@ class Examined:
 
 
 def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Examined:
-    """Look at the target and the attributes: one pass, one row to the driver."""
+    """Look at the target and the attributes: one pass, one row to the driver; one more for what may be identifiers.
+
+    Raises
+    ------
+    ValueError
+        A column is not there, or is not what the attribute says: it names them all.
+    """
+    _check_columns(rows, attributes)
     known = {one.name: F.count_if(_is_known(one)) for one in attributes}
     told = rows.agg(
         F.count("*").alias("rows"),
@@ -127,7 +147,9 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
         *[count.alias(f"known_{at}") for at, count in enumerate(known.values())],
         *[_is_constant(one).alias(f"constant_{at}") for at, one in enumerate(attributes)],
         *[F.count_if(_is_infinite(one)).alias(f"infinite_{at}") for at, one in enumerate(attributes)],
+        *[_is_dense(one).alias(f"dense_{at}") for at, one in enumerate(attributes)],
     ).collect()[0]
+    identifiers = _identifiers(rows, [one for at, one in enumerate(attributes) if told[f"dense_{at}"]], told["rows"])
     mistakes = []
     if told["unlabelled"]:
         mistakes.append(f"'{target}' is missing in {told['unlabelled']} rows: leave them out")
@@ -138,13 +160,16 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
     useless, with_missing = {}, []
     for at, one in enumerate(attributes):
         if told[f"infinite_{at}"]:
-            mistakes.append(f"'{one.name}' is infinite in {told[f'infinite_{at}']} rows: make it missing there")
+            count = told[f"infinite_{at}"]
+            mistakes.append(f"'{one.name}' is infinite or beyond {LARGEST:g} in {count} rows: make it missing there")
         if not told[f"known_{at}"]:
             useless[one.name] = "is always missing"
         elif told[f"constant_{at}"]:
             useless[one.name] = "is the same in all rows"
         elif len(one.levels or ()) >= told["rows"] > 1:
             useless[one.name] = "has a level for each row"
+        elif one.name in identifiers:
+            useless[one.name] = "has a whole number for each row, as identifiers have"
         if told[f"known_{at}"] < told["rows"]:
             with_missing.append(one.name)
     return Examined(told["rows"], list(told["classes"]), with_missing, useless, mistakes)
@@ -159,6 +184,8 @@ def accepted(
 ) -> Examined:
     """Refuse what cannot be learned from."""
     wrong = [*seen.mistakes, *[f"'{name}' {why}: leave it out" for name, why in seen.useless.items()]]
+    if not attributes:
+        wrong.append("there are no attributes: name some to split by")
     if strange := set(seen.classes) - set(classes or seen.classes):
         wrong.append(f"'{target}' has {len(strange)} values that are no class")
     if not by_ratio:
@@ -182,7 +209,41 @@ def _is_constant(one: Attribute) -> Column:
 
 
 def _is_infinite(one: Attribute) -> Column:
-    return F.abs(F.col(one.name).cast("double")) == F.lit(float("inf")) if one.is_number else F.lit(False)
+    if not one.is_number:
+        return F.lit(False)
+    value = F.col(one.name).cast("double")
+    return ~F.isnan(value) & (F.abs(value) > F.lit(LARGEST))
+
+
+def _is_dense(one: Attribute) -> Column:
+    """Whether rows have whole numbers that no two of them could share in so small a span but by being numbered."""
+    if not one.is_number:
+        return F.lit(False)
+    value, rows = F.col(one.name).cast("double"), F.count("*")
+    are_whole = F.count_if(value == F.rint(value)) == rows
+    span = F.max(value) - F.min(value) + 1
+    return are_whole & (rows >= LEAST_IDENTIFIED) & span.between(rows, SPARSE * rows)
+
+
+def _identifiers(rows: DataFrame, among: Sequence[Attribute], size: int) -> set[str]:
+    """Those of which no two rows have the same value."""
+    if not among:
+        return set()
+    counts = rows.agg(*[F.count_distinct(one.name).alias(str(at)) for at, one in enumerate(among)]).collect()[0]
+    return {one.name for one, count in zip(among, counts, strict=True) if count == size}
+
+
+def _check_columns(rows: DataFrame, attributes: Sequence[Attribute]) -> None:
+    types = {field.name: field.dataType for field in rows.schema.fields}
+    wrong = []
+    for one in attributes:
+        kind, told = (NumericType, "number") if one.is_number else (StringType, "text")
+        if one.name not in types:
+            wrong.append(f"there is no column '{one.name}'{near(one.name, types)}")
+        elif not isinstance(types[one.name], kind):
+            wrong.append(f"'{one.name}' is no {told} but {types[one.name].simpleString()}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 def _learn(counts: c45.Counts, by_ratio: bool, least: float, confidence: float | None, deepest: int | None) -> Node:

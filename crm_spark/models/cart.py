@@ -67,8 +67,11 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and CART's own settings
     Raises
     ------
     ValueError
-        Nothing can be learned: all that is wrong at once.
+        Nothing can be learned, or a setting cannot be: all that is wrong at once.
     """
+    c45.check(least, deepest)
+    if bins < 2:
+        raise ValueError(f"bins must be 2 or more, got {bins}")
     seen = seen or c45.accepted(c45.examine(rows, target, attributes), target, attributes, classes=classes)
     names = list(classes or seen.classes)
     place = F.array_position(F.array(*[F.lit(one) for one in names]), F.col(target)) - 1
@@ -78,7 +81,7 @@ def fit(  # noqa: PLR0913, PLR0917 - what is asked, and CART's own settings
     model = DecisionTreeClassifier(
         maxDepth=min(deepest or DEEPEST, DEEPEST),
         minInstancesPerNode=ceil(least),
-        maxBins=max(bins, 2, *[len(one.levels or ()) for one in attributes]),
+        maxBins=max(bins, *[len(one.levels or ()) for one in attributes]),
         seed=1,
     ).fit(
         laid.select(

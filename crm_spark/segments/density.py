@@ -68,7 +68,8 @@ MODEL = Table(
         Field(
             "parameter",
             "string",
-            "of a feature: missing, low, high, is_logarithm, mean, deviation; of all: eps, min_samples, distance",
+            "of a feature: missing, low, high, is_logarithm, mean, deviation, infinite (customers with such a value, "
+            "where there are any); of all: eps, min_samples, distance",
         ),
         Field("feature", "string", "the feature, or all"),
         Field("number", "int", "percent of customers whose `min_samples`-th nearest is within a distance, else 0"),

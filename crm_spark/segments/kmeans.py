@@ -84,7 +84,8 @@ MODEL = Table(
         Field(
             "parameter",
             "string",
-            "of a feature: missing, low, high, is_logarithm, mean, deviation; of a segment: centre; of a k: "
+            "of a feature: missing, low, high, is_logarithm, mean, deviation, infinite (customers with such a value, "
+            "where there are any); of a segment: centre; of a k: "
             "silhouette, stability, within (sum of squares within segments); of all: agreement (adjusted Rand index of "
             "these segments and those of the last run, of the same customers)",
         ),

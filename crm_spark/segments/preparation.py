@@ -18,9 +18,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.features.quantiles import quantiles
+from crm_spark.kernels.series import LARGEST
 from crm_spark.segments.traits import trait
 
 STEPS = ("missing", "low", "high", "is_logarithm", "mean", "deviation")
+INFINITE = "infinite"
 DIGITS = 9  # decimal places that are kept: sums of doubles differ in the last digits from run to run
 LEARNED = "parameter string, feature string, value double"
 
@@ -33,17 +35,21 @@ def learn(customers: DataFrame, features: Sequence[str], tail: float) -> DataFra
     customers : DataFrame
         Read three times: best persisted.
     features : sequence of str
-        Numeric columns; null, NaN and infinite values count as missing.
+        Numeric columns; null, NaN, infinite values and those beyond 1e150 count as missing.
     tail : float
         Share of the customers beyond each of both quantiles.
 
     Returns
     -------
     DataFrame
-        `parameter` (of STEPS), `feature`, `value`; null where no customer has a value. Two shuffles of counted
-        values, and one aggregate.
+        `parameter` (of STEPS), `feature`, `value`; null where no customer has a value. Of features with infinite
+        values one more, INFINITE, which counts them. Two shuffles of counted values, and one aggregate.
     """
-    numbers = customers.select(*[number(feature).alias(feature) for feature in features])
+    infinite = [named(INFINITE, feature) for feature in features]
+    numbers = customers.select(
+        *[number(feature).alias(feature) for feature in features],
+        *[is_infinite(feature).alias(name) for name, feature in zip(infinite, features, strict=True)],
+    )
     cuts = quantiles(numbers, features, [tail, 0.5, 1 - tail])
     known = cuts.select(
         *[
@@ -61,19 +67,23 @@ def learn(customers: DataFrame, features: Sequence[str], tail: float) -> DataFra
             F.lit(step).alias("parameter"), F.lit(feature).alias("feature"), F.col(named(step, feature)).alias("value")
         )
         for feature in features
-        for step in STEPS
+        for step in (*STEPS, INFINITE)
     ]
     placed = numbers.crossJoin(F.broadcast(known))
-    learned = placed.agg(*[F.max(name).alias(name) for name in cut], *moments)
-    return learned.select(F.inline(F.array(*steps)))
+    counts = [F.count_if(name).cast("double").alias(name) for name in infinite]
+    learned = placed.agg(*[F.max(name).alias(name) for name in cut], *moments, *counts)
+    listed = learned.select(F.inline(F.array(*steps)))
+    return listed.where((F.col("parameter") != INFINITE) | (F.col("value") > 0))
 
 
 def reason() -> Column:
-    """Why a step of `learn` has no value, or tells nothing."""
+    """Why a step of `learn` has no value, or tells nothing; and what became of infinite values."""
     missing = F.when(F.col("value").isNull(), F.lit("no customer has a value"))
     is_alike = (F.col("parameter") == "deviation") & (F.col("value") == 0)
     why = F.coalesce(missing, F.when(is_alike, F.lit("all customers are alike in it")))
-    return F.concat(why, F.lit(": it tells nobody apart and may be left out of `features`"))
+    useless = F.concat(why, F.lit(": it tells nobody apart and may be left out of `features`"))
+    are_infinite = "so many customers have an infinite value, or one beyond 1e150, which counts as missing: mend it"
+    return F.coalesce(useless, F.when(F.col("parameter") == INFINITE, F.lit(f"{are_infinite} where it comes from")))
 
 
 def wide(learned: DataFrame, features: Sequence[str]) -> DataFrame:
@@ -92,9 +102,15 @@ def point(features: Sequence[str]) -> Column:
 
 
 def number(feature: str) -> Column:
-    """The feature as a double; null for what is no number."""
+    """The feature as a double; null for what is no number, or one whose square is none."""
     value = F.col(feature).cast("double")
-    return F.when(F.abs(value) < F.lit(float("inf")), value)
+    return F.when(F.abs(value) <= F.lit(LARGEST), value)
+
+
+def is_infinite(feature: str) -> Column:
+    """Whether there is a number that is none to reckon with."""
+    value = F.col(feature).cast("double")
+    return value.isNotNull() & ~F.isnan(value) & number(feature).isNull()
 
 
 def named(step: str, feature: str) -> str:

@@ -139,7 +139,8 @@ def test_a_finding_has_its_past_with_limits_and_the_page_shows_the_strongest(spa
     assert spike["high"][-1] == pytest.approx(past.mean() + stats.norm.ppf(0.975) * past.std(ddof=1))  # type: ignore[index]
     assert min(spike["low"]) >= 0  # type: ignore[index]
 
-    section = finding_sections.told(found, stood(spark, *rows))
+    products = spark.createDataFrame([("spike", "a product of the same key")], "product_id string, title string")
+    section = finding_sections.told(found, stood(spark, *rows), products)
     rows_ = [row.asDict() for row in section.rows.orderBy("who").collect()]
     assert [(row["who"], row["methods"]) for row in rows_] == [
         ("Customer spike, spend", "z, peers"),
@@ -149,7 +150,7 @@ def test_a_finding_has_its_past_with_limits_and_the_page_shows_the_strongest(spa
         "2 findings are told. The strongest, in the period from 23 February 2026 on: Customer spike spent 2.4 times the "
         "usual."
     )
-    section = finding_sections.strongest(found, stood(spark, *rows))
+    section = finding_sections.strongest(found, stood(spark, *rows), products)
     rows_ = [row.asDict() for row in section.rows.orderBy("day").collect()]
     assert [row["value"] for row in rows_] == values[-26:]
     assert (rows_[0]["day"], rows_[-1]["day"]) == (LAST - timedelta(weeks=25), LAST)

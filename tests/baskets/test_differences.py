@@ -23,6 +23,7 @@ LAST = AS_OF - timedelta(days=10)
 DAYS = 30
 NOW = ["a>b", "b>a", "ab>c", "d>e"]
 THEN = ["a>b", "ab>c", "c>d"]
+WITHIN = within.Wanted(("rfm",), min_support=0.05, min_baskets=4, min_confidence=0.4, max_q=1.0)
 SEGMENTS = {"k0": ("Best", "web"), "k1": ("Best", None), "k2": ("Lost", "shop"), "k3": ("Lost", "web")}
 
 
@@ -153,8 +154,7 @@ def test_rules_of_a_group_alone_are_those_of_a_plain_loop_over_its_baskets_and_c
     spark: SparkSession,
 ) -> None:
     lines = drawn()
-    wanted = within.Wanted(("rfm",), min_support=0.05, min_baskets=4, min_confidence=0.4, max_q=1.0)
-    table = compared(spark, lines, told(AS_OF, NOW), wanted=wanted).localCheckpoint()
+    table = compared(spark, lines, told(AS_OF, NOW), wanted=WITHIN).localCheckpoint()
     rows, groups = table.collect(), by_hand(lines)
     expected: dict[str, list[str]] = defaultdict(list)
     for group in ("Best", "Lost"):

@@ -89,6 +89,7 @@ def test_all_methods_find_the_same_in_published_baskets(
     [
         ("bitmaps", r"there are 1\d\d itemsets or more, which is more than the 100 sets"),
         ("apriori", r"apriori would have to count [\d,]+ candidates of \d items, which is more than the 20 sets"),
+        ("fp_growth", r"there are 101 itemsets or more, which is more than the 100 sets"),
     ],
 )
 def test_a_support_that_would_explode_is_refused_with_how_many_sets_there_would_be(
@@ -96,7 +97,7 @@ def test_a_support_that_would_explode_is_refused_with_how_many_sets_there_would_
 ) -> None:
     wide = [[f"{number:02}" for number in range(40)]] * 3
     with pytest.raises(ConfigError, match=told) as refused:
-        itemsets.mine(frame(spark, wide), 0.5, method, most=100 if method == "bitmaps" else 20).collect()
+        itemsets.mine(frame(spark, wide), 0.5, method, most=20 if method == "apriori" else 100).collect()
     assert "raise min_support" in str(refused.value)
 
 
@@ -107,6 +108,11 @@ def test_what_cannot_be_mined_is_refused_in_a_sentence(spark: SparkSession) -> N
             itemsets.mine(few, support)
     with pytest.raises(ValueError, match="max_items must be 1 or more, got 0"):
         itemsets.mine(few, 0.5, max_items=0)
+
+
+def test_of_baskets_that_are_all_empty_there_is_no_set(spark: SparkSession) -> None:
+    for method in ("bitmaps", "apriori", "fp_growth"):
+        assert found(itemsets.mine(frame(spark, [[], None, [None]]), 0.5, method)) == {}, method
 
 
 def test_one_basket_is_mined_and_what_is_in_all_is_found(spark: SparkSession) -> None:

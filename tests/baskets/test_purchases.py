@@ -15,6 +15,7 @@ from crm_spark.baskets import itemsets, purchases
 from crm_spark.baskets.itemsets import ITEMSETS
 from crm_spark.baskets.purchases import LEVELS
 from crm_spark.baskets.rules import RULES
+from crm_spark.core.errors import ConfigError
 from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 from jobs.basket_rules import Config, basket_rules
 
@@ -183,6 +184,12 @@ def test_without_a_sale_there_are_no_sets_and_no_rules(spark: SparkSession) -> N
     for method in ("bitmaps", "apriori", "fp_growth"):
         told, sets = basket_rules(*frames(spark, [], []), Config(as_of=AS_OF, method=method))
         assert (told.collect(), sets.collect()) == ([], []), method
+
+
+def test_a_level_of_which_nothing_is_known_is_refused_with_its_remedy(spark: SparkSession) -> None:
+    tables = frames(spark, [line("ann", "1", "tea", 1)], [known("tea", "Tea", "Food")])
+    with pytest.raises(ConfigError, match="of no product the brand is known: leave it out, or map it in the source"):
+        basket_rules(*tables, Config(as_of=AS_OF, levels=["category", "product+brand"]))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,23 @@ def test_anomalies_are_found_among_what_is_calibrated() -> None:
     assert (together_[8:] < 1e-5).sum() == 0
 
 
+def test_days_of_the_week_that_scatter_otherwise_are_flagged_no_more_often_than_others() -> None:
+    random = np.random.default_rng(1)
+    week = np.array([20.0, 20, 20, 30, 60, 90, 10])
+    values = np.tile(week, 20)[:, None] * random.normal(1, 0.1, (140, 200))
+    found = stand(values, Asked(season=7, past=56, window=7, newest=35, origins=26))
+    days = np.arange(105, 140) % 7
+    for method in METHODS:
+        share = [np.mean(found.p[method][-35:][days == day] < 0.01) for day in range(7)]
+        assert max(share) < 0.06, method  # were all alike, half of the Saturdays by median deviation
+    spread = [found.spread[-35:][days == day].mean() for day in range(7)]
+    assert spread[5] > 0.8 * 9
+    assert max(spread[:3]) < 0.5 * spread[5]
+    # Values of one place alone are those of a plain t-test.
+    alone = stand(values, Asked(season=1, past=56, window=7, origins=1))
+    assert alone.spread[-1] == pytest.approx(values[-57:-1].std(axis=0, ddof=1))
+
+
 def test_a_poisoned_neighbour_moves_no_bit_of_the_others() -> None:
     random = np.random.default_rng(3)
     values = random.gamma(2, 2, (70, 300))

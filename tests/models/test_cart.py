@@ -116,7 +116,15 @@ def test_what_cannot_be_learned_from_is_told_at_once(spark: SparkSession) -> Non
         cart.fit(rows, "told", ATTRIBUTES)
     assert str(refused.value).split("; ") == [
         "'told' is the same in all rows: there is nothing to tell apart",
-        "'y' is infinite in 1 rows: make it missing there",
+        "'y' is infinite or beyond 1e+150 in 1 rows: make it missing there",
         "'x' is always missing: leave it out",
         "'plan' has a level for each row: leave it out",
     ]
+    unlabelled = frame(
+        spark, [(1, "stays", 1.0, "box", 1.0), (2, "leaves", 2.0, "box", 0.0), (3, None, 1.0, "box", 1.0)]
+    )
+    with pytest.raises(ValueError, match="^'told' is missing in 1 rows: leave them out$"):
+        cart.fit(unlabelled, "told", [Attribute("x"), Attribute("y")])
+    for settings, said in (({"bins": 1}, "bins must be 2 or more"), ({"least": -1.0}, "least must be above 0")):
+        with pytest.raises(ValueError, match=said):
+            cart.fit(unlabelled, "told", ATTRIBUTES, **settings)  # type: ignore[arg-type]

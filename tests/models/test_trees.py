@@ -126,8 +126,43 @@ def test_what_cannot_be_learned_from_is_told_at_once(spark: SparkSession) -> Non
     assert str(refused.value).split("; ") == [
         "'told' is missing in 1 rows: leave them out",
         "'told' is the same in all rows: there is nothing to tell apart",
-        "'odd' is infinite in 1 rows: make it missing there",
+        "'odd' is infinite or beyond 1e+150 in 1 rows: make it missing there",
         "'same' is the same in all rows: leave it out",
         "'id' has a level for each row: leave it out",
         "'none' is always missing: leave it out",
     ]
+    with pytest.raises(ValueError, match="there are no attributes: name some to split by"):
+        c45.fit(rows, "told", [])
+    with pytest.raises(ValueError, match="no column 'odds'; did you mean 'odd'.; 'id' is no number but string"):
+        c45.fit(rows, "told", [Attribute("odds"), Attribute("id")])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"least": 0.0}, "least must be above 0, deepest 1 or more, got 0.0 and None"),
+        ({"deepest": 0}, "least must be above 0, deepest 1 or more, got 2.0 and 0"),
+        ({"confidence": 0.6}, "confidence must be above 0 and 0.5 at most, got 0.6"),
+        ({"confidence": 0.0}, "confidence must be above 0 and 0.5 at most, got 0.0"),
+    ],
+)
+def test_settings_that_grow_no_tree_are_refused(spark: SparkSession, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        c45.fit(spark.createDataFrame([], "told string, x double"), "told", [Attribute("x")], **settings)
+
+
+def test_a_number_for_each_row_is_an_identifier_and_what_is_measured_is_none(spark: SparkSession) -> None:
+    # Numbered as customers are, with gaps; in the order of age, with some alike; money that no two share.
+    rows = spark.range(200).selectExpr(
+        "if(id % 3 = 0, 'x', 'y') told",
+        "12000 + id * 2 number",
+        "double(id) number_of_another",
+        "int(id / 2) tenure",
+        "id + 0.5D spend",
+        "id * id days",
+    )
+    seen = c45.examine(rows, "told", [Attribute(name) for name in rows.columns if name != "told"])
+    why = "has a whole number for each row, as identifiers have"
+    assert seen.useless == {"number": why, "number_of_another": why}
+    few = c45.examine(rows.limit(20), "told", [Attribute("number_of_another")])
+    assert few.useless == {}, "of few rows it may be chance"

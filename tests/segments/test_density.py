@@ -26,16 +26,22 @@ CASES: dict[str, tuple[list[Customer], float | None, int | None, set[str], str]]
         {"core", "noise"},
         density.KNEE,
     ),
+    "fewer than must be near": ([("a", 3, 1, 9.0, 9.0), ("b", 9, 2, 9.0, 18.0)], None, 5, {"noise"}, density.NO_KNEE),
 }
+LEFT_OUT = "it tells nobody apart and may be left out of `features`"
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_hard_cases_have_an_answer_that_says_where_it_is_from(spark: SparkSession, case: str) -> None:
     rows, eps, min_samples, kinds, source = CASES[case]
-    customers = features_of(spark, rows).localCheckpoint()
-    model = density.learn(customers, AS_OF, FEATURES, 0.0, eps, min_samples).localCheckpoint()
-    found = density.find(customers, model, AS_OF, FEATURES).localCheckpoint()
-    groups = density.describe(customers, found, model, AS_OF, FEATURES).collect()
+    customers, features = features_of(spark, rows).localCheckpoint(), [*FEATURES, "rhythm_days"]  # nobody has one
+    model = density.learn(customers, AS_OF, features, 0.0, eps, min_samples).localCheckpoint()
+    found = density.find(customers, model, AS_OF, features).localCheckpoint()
+    groups = density.describe(customers, found, model, AS_OF, features).collect()
+    why = {row["feature"]: row["reason"] for row in model.where("parameter = 'deviation'").collect()}
+    assert why["rhythm_days"] == f"no customer has a value: {LEFT_OUT}"
+    if case == "all alike":
+        assert {why[name] for name in FEATURES} == {f"all customers are alike in it: {LEFT_OUT}"}
     told = [row for row in model.collect() if row["parameter"] == "eps"]
     assert [row["reason"] for row in told] == [source]
     assert told[0]["value"] > 0

@@ -262,9 +262,7 @@ def test_arguments_that_cannot_be_are_refused(spark: SparkSession, arguments: di
 def test_infinite_values_and_what_is_no_number_count_as_missing(spark: SparkSession) -> None:
     rows = [(f"c{n}", n, 1 + n % 3, 9.0, 9.0) for n in range(20)]
     place = F.pmod(F.col("recency_days"), F.lit(4))
-    odd = (
-        F.when(place == 0, F.lit(float("inf"))).when(place == 1, F.lit(float("-inf"))).when(place == 2, F.lit(math.nan))
-    )
+    odd = F.when(place == 0, F.lit(float("inf"))).when(place == 1, F.lit(-1e308)).when(place == 2, F.lit(math.nan))
     plain = F.when(place == 3, F.col("recency_days").cast("double"))
     features, learned = ["purchase_days", "rhythm_days"], []
     for values in (plain, F.coalesce(plain, odd)):
@@ -272,6 +270,12 @@ def test_infinite_values_and_what_is_no_number_count_as_missing(spark: SparkSess
         found = preparation.learn(customers, features, TAIL).localCheckpoint()
         points = preparation.point(features).alias("point")
         placed = customers.crossJoin(F.broadcast(preparation.wide(found, features))).select("customer_id", points)
-        learned.append((found.collect(), placed.collect()))
-    assert learned[0] == learned[1]
+        told = found.withColumn("reason", preparation.reason()).collect()
+        infinite = [(row["feature"], row["value"], row["reason"]) for row in told if row["parameter"] == "infinite"]
+        learned.append(([row for row in told if row["parameter"] != "infinite"], placed.collect(), infinite))
+    assert learned[0][:2] == learned[1][:2]
+    ((feature, count, reason),) = learned[1][2]
+    assert (feature, count) == ("rhythm_days", 10), "what is NaN is missing, as null is"
+    assert reason.startswith("so many customers have an infinite value, or one beyond 1e150")
+    assert not learned[0][2]
     assert all(math.isfinite(at) for row in learned[1][1] for at in row["point"])
