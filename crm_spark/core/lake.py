@@ -239,7 +239,10 @@ class Lake:
         with lease.turn(self.location) as had_to_wait:
             if self._is_there():
                 self._claim()
-            yield had_to_wait
+            try:
+                yield had_to_wait
+            finally:
+                self._made.clear()  # whose turn is next may fill it
 
     def touched(self, tables: Sequence[Table]) -> list[Table]:
         """Those tables that this lake wrote since `forget_touched`."""
@@ -256,7 +259,9 @@ class Lake:
         state = self.growth(table)
         if not state.exists:
             self._create(table)
-            self._made.add(table.name)
+            # Elsewhere another driver may have made it too, and fill it first.
+            if self._is_held:
+                self._made.add(table.name)
         elif state.added:
             self._grow(table, state.added)
         self._ready.add(table.name)

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.ddl import VERSION_PROPERTY
 from crm_spark.core.errors import ConfigError, ContractError
-from crm_spark.core.lake import NOTE, Lake
+from crm_spark.core.lake import NOTE, Growth, Lake
 
 KEYED = Table(
     "keyed",
@@ -55,6 +55,29 @@ def keyed(spark: SparkSession, *rows: tuple[str, date, int]) -> DataFrame:
 
 def rows(lake: Lake, table: Table) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in lake.current(table).drop("told").collect())
+
+
+def test_a_new_table_that_another_filled_first_is_replaced_and_not_added_to(
+    lake: Lake, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = spark.createDataFrame([(FIRST, "x")], SNAPSHOT.nullable_ddl)
+    with lake.turn():
+        lake.prepare(SNAPSHOT)  # and the run ends before it writes
+    for one in (Lake(spark, lake.location), lake):
+        one.prepare(SNAPSHOT)
+        one.replace_as_of(SNAPSHOT, told, FIRST, "run")
+    assert rows(lake, SNAPSHOT) == [(FIRST, "x")]
+
+    # Where nothing keeps drivers apart but the store, two may find no table, and both make it.
+    monkeypatch.setattr("crm_spark.core.lease.folder", lambda _: None)
+    monkeypatch.setattr("crm_spark.core.lease.refuse_unsafe", lambda *_: None)
+    both = [Lake(spark, str(tmp_path / "store")) for _ in range(2)]
+    for one in both:
+        monkeypatch.setattr(one, "growth", lambda _: Growth(exists=False))
+        one.prepare(SNAPSHOT)
+    for one in both:
+        one.replace_as_of(SNAPSHOT, told, FIRST, "run")
+    assert rows(both[0], SNAPSHOT) == [(FIRST, "x")]
 
 
 def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> None:
