@@ -148,53 +148,17 @@ def learn(
         What is learned of one series does not depend on the others.
     """
     route, reason = _routed(values, offsets)
-    lengths = np.diff(offsets)
     loan = None if lent is None else _Loan.of(lent, values, offsets, route)
-    least = np.full(route.size, LEAST)
     if loan is not None:
         route[loan.is_lent] = "borrowed"
-        least[loan.is_lent] = [order.lost + order.is_constant + 2 for order in loan.orders[loan.is_lent]]
-    own = np.where(lengths >= 2 * season, season, 1)
-    # A short series is judged on a shorter horizon, so that enough is left to learn from.
-    ahead = np.clip((lengths - least) // origins, 0, horizon)
-    ahead = np.where(np.isin(route, ("mostly zero", "arima", "borrowed")), ahead, 0)
-    method = np.array([OF_ROUTE[way][0] if way in OF_ROUTE else "" for way in route], dtype=object)
-    tried = _tried(values, offsets, route, ahead > 0)
     found = {name: _Found.of(route.size, former, name) for name in ARIMAS}
-    judged = _Judged.of(route.size)
-    for cycle, judged_on in {(int(one), int(other)) for one, other in zip(own, ahead, strict=True)}:
-        here = np.flatnonzero((own == cycle) & (ahead == judged_on))
-        for origin in range(origins if judged_on else 1, 0, -1):
-            ends = lengths - origin * judged_on
-            for name, models in found.items():
-                which = here[tried[here, METHODS.index(name)] & (route[here] != "borrowed")]
-                part = _cut(values, offsets, which, ends[which])
-                # Orders are found on what lies before the first origin.
-                models.find(name, *part, which, cycle if origin == origins or not judged_on else None)
-            if loan is not None:
-                which = here[loan.is_lent[here]]
-                found["arima"].put(which, loan.orders[which], loan.adopt(values, offsets, which, ends[which]))
-            if judged_on:
-                _judge(judged, values, offsets, here, ends, tried, found, cycle, judged_on)
+    ahead = _ahead(offsets, route, loan, horizon, origins)
+    judged = _backtest(values, offsets, season, origins, route, ahead, found, loan)
     mase, smape, rmsse = judged.errors()
-    for i in np.flatnonzero(ahead):
-        names = [METHODS.index(name) for name in OF_ROUTE[route[i]]]
-        score = (rmsse if route[i] == "mostly zero" else mase)[i, names]
-        if np.isfinite(score).any():
-            method[i] = METHODS[names[int(np.nanargmin(score))]]
+    method = _best(route, ahead, mase, rmsse)
+    orders, fits = _refitted(values, offsets, route, method, found, loan)
     # Whose model cannot be found is told by its mean.
-    orders, start = found["arima"].orders.copy(), found["arima"].coefficients.copy()
-    is_log = method == LOG
-    orders[is_log], start[is_log] = found[LOG].orders[is_log], found[LOG].coefficients[is_log]
-    is_arima = np.isin(method, ARIMAS)
-    no_model = np.array([of is None for of in orders]) & is_arima
-    scaled = np.where(np.repeat(is_log, lengths), np.log1p(np.maximum(values, 0.0)), values)
-    is_own = is_arima & (route != "borrowed")
-    fits = _fitted(scaled, offsets, is_own & ~no_model, orders, start)
-    if loan is not None:
-        which = np.flatnonzero(is_arima & ~is_own)
-        _put(fits, which, loan.adopt(values, offsets, which, lengths[which]))
-    at_edge = is_arima & ~np.isfinite(fits.sigma2)
+    at_edge = np.isin(method, ARIMAS) & ~np.isfinite(fits.sigma2)
     method[at_edge] = "mean"
     coverage, spread = judged.intervals(np.array([METHODS.index(name) if name else 0 for name in method]))
     if loan is not None:
@@ -269,6 +233,80 @@ def _routed(values: Floats, offsets: Ints) -> tuple[NDArray[np.str_], NDArray[np
     ):
         route = np.where(here, name, route)
     return route, reasons
+
+
+def _ahead(offsets: Ints, route: NDArray[np.str_], loan: "_Loan | None", horizon: int, origins: int) -> Ints:
+    """How many periods are foretold from each origin: fewer of a short series, so that enough is left to learn from."""
+    least = np.full(route.size, LEAST)
+    if loan is not None:
+        least[loan.is_lent] = [order.lost + order.is_constant + 2 for order in loan.orders[loan.is_lent]]
+    ahead = np.clip((np.diff(offsets) - least) // origins, 0, horizon)
+    return np.where(np.isin(route, ("mostly zero", "arima", "borrowed")), ahead, 0)
+
+
+def _backtest(  # noqa: PLR0913, PLR0917 - the series, from where they are judged, and what is known of them
+    values: Floats,
+    offsets: Ints,
+    season: int,
+    origins: int,
+    route: NDArray[np.str_],
+    ahead: Ints,
+    found: Mapping[str, "_Found"],
+    loan: "_Loan | None",
+) -> "_Judged":
+    """Foretell from one origin after the other, each time with models of what lies before; `found` keeps the last."""
+    lengths = np.diff(offsets)
+    own = np.where(lengths >= 2 * season, season, 1)
+    tried = _tried(values, offsets, route, ahead > 0)
+    judged = _Judged.of(route.size)
+    for cycle, judged_on in {(int(one), int(other)) for one, other in zip(own, ahead, strict=True)}:
+        here = np.flatnonzero((own == cycle) & (ahead == judged_on))
+        for origin in range(origins if judged_on else 1, 0, -1):
+            ends = lengths - origin * judged_on
+            for name, models in found.items():
+                which = here[tried[here, METHODS.index(name)] & (route[here] != "borrowed")]
+                part = _cut(values, offsets, which, ends[which])
+                # Orders are found on what lies before the first origin.
+                models.find(name, *part, which, cycle if origin == origins or not judged_on else None)
+            if loan is not None:
+                which = here[loan.is_lent[here]]
+                found["arima"].put(which, loan.orders[which], loan.adopt(values, offsets, which, ends[which]))
+            if judged_on:
+                _judge(judged, values, offsets, here, ends, tried, found, cycle, judged_on)
+    return judged
+
+
+def _best(route: NDArray[np.str_], ahead: Ints, mase: Floats, rmsse: Floats) -> NDArray[np.object_]:
+    """Of the methods of each way the one with the least error; the first where none was judged."""
+    method = np.array([OF_ROUTE[way][0] if way in OF_ROUTE else "" for way in route], dtype=object)
+    for i in np.flatnonzero(ahead):
+        names = [METHODS.index(name) for name in OF_ROUTE[route[i]]]
+        score = (rmsse if route[i] == "mostly zero" else mase)[i, names]
+        if np.isfinite(score).any():
+            method[i] = METHODS[names[int(np.nanargmin(score))]]
+    return method
+
+
+def _refitted(
+    values: Floats,
+    offsets: Ints,
+    route: NDArray[np.str_],
+    method: NDArray[np.object_],
+    found: Mapping[str, "_Found"],
+    loan: "_Loan | None",
+) -> tuple[NDArray[np.object_], arima.Fits]:
+    """Models of whole series, where the method is ARIMA: orders, fits."""
+    lengths = np.diff(offsets)
+    orders, start = found["arima"].orders.copy(), found["arima"].coefficients.copy()
+    is_log = method == LOG
+    orders[is_log], start[is_log] = found[LOG].orders[is_log], found[LOG].coefficients[is_log]
+    scaled = np.where(np.repeat(is_log, lengths), np.log1p(np.maximum(values, 0.0)), values)
+    is_arima, has_model = np.isin(method, ARIMAS), np.array([of is not None for of in orders], dtype=bool)
+    fits = _fitted(scaled, offsets, is_arima & (route != "borrowed") & has_model, orders, start)
+    if loan is not None:
+        which = np.flatnonzero(is_arima & (route == "borrowed"))
+        _put(fits, which, loan.adopt(values, offsets, which, lengths[which]))
+    return orders, fits
 
 
 def _tried(values: Floats, offsets: Ints, route: NDArray[np.str_], is_judged: Flags) -> Flags:
