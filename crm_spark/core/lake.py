@@ -26,7 +26,7 @@ from pyspark.sql.types import StructType
 from pyspark.sql.utils import is_remote
 
 from crm_spark.core import commits, lease
-from crm_spark.core.commits import Commit
+from crm_spark.core.commits import Commit, Snapshot
 from crm_spark.core.contracts import Field, Migration, Table
 from crm_spark.core.ddl import (
     DEFAULT_KEEP_HOURS,
@@ -134,7 +134,7 @@ class Lake:
         ContractError
             It differs by more than new nullable columns.
         """
-        schema = self._found(lambda: self.spark.read.table(self.name(table)).schema)
+        schema = self._schema(table)
         if schema is None:
             return Growth(exists=False)
         _refuse_half(table, schema)
@@ -199,6 +199,8 @@ class Lake:
 
     def current(self, table: Table) -> DataFrame:
         """Read a table as it is now; where it is not there, no rows of the promised columns."""
+        if self._folder is not None:
+            return self.read(table, self.version(table))
         rows = self._found(lambda: _grown(self.spark.read.table(self.name(table)), table))
         return self.read(table, None) if rows is None else rows
 
@@ -206,7 +208,9 @@ class Lake:
         """Read a table as it was at a version; without one, no rows of the promised columns."""
         if version is None:
             return self.spark.createDataFrame([], table.nullable_ddl)
-        rows = self.spark.read.option("versionAsOf", version).table(self.name(table))
+        rows = self._plainly(table, version)
+        if rows is None:
+            rows = self.spark.read.option("versionAsOf", version).table(self.name(table))
         return _grown(rows, table)
 
     def changes(self, table: Table, since: int, until: int) -> DataFrame:
@@ -405,6 +409,28 @@ class Lake:
         files = lying.where(is_old).select([F.when(is_old, column).alias(name) for name, column in told.items()])
         statement = "VACUUM {table} USING INVENTORY (SELECT * FROM {files})"
         return self._sql(statement + how, table, files=files)
+
+    def _plainly(self, table: Table, version: int) -> DataFrame | None:
+        """Read the files of a version, where Delta need not be asked which these are."""
+        told = self._snapshot(table, version)
+        if told is None:
+            return None
+        schema = StructType.fromJson(dict(told.schema))
+        if not told.files:
+            return self.spark.createDataFrame([], schema)
+        reader = self.spark.read.schema(schema).option("basePath", f"{self._folder}/{table.name}")
+        return reader.parquet(*map(str, told.files))
+
+    def _snapshot(self, table: Table, version: int) -> Snapshot | None:
+        return None if self._folder is None else commits.snapshot(self._folder / table.name, version)
+
+    def _schema(self, table: Table) -> StructType | None:
+        """The schema on disk of the newest version; None where the table is not there."""
+        version = None if self._folder is None else self.version(table)
+        told = None if version is None else self._snapshot(table, version)
+        if told is not None:
+            return StructType.fromJson(dict(told.schema))
+        return self._found(lambda: self.spark.read.table(self.name(table)).schema)
 
     def _found(self, ask: Callable[[], Answer]) -> Answer | None:
         """Ask about a table; None where it is not there."""

@@ -1,17 +1,20 @@
 """The lake: every way of writing is idempotent, reads are pinned, contracts grow; a folder and a schema alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.ddl import VERSION_PROPERTY
 from crm_spark.core.errors import ConfigError, ContractError
 from crm_spark.core.lake import NOTE, Growth, Lake
+from crm_spark.core.refusals import is_unreadable
 
 KEYED = Table(
     "keyed",
@@ -111,6 +114,95 @@ def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> N
     assert told[0][:2] == (lake.version(KEYED), "run")
     assert len(lake.commits(KEYED, most=2)) == 2
     assert spark.conf.get(NOTE, None) is None, "what the user writes himself bears no run of ours"
+
+
+def is_asked_of_delta(told: DataFrame) -> bool:
+    """Whether Delta looks for the files of a table when it is read."""
+    plan = told._jdf.queryExecution().executedPlan().toString()
+    return "DeltaFileIndex" in plan
+
+
+def as_delta_reads(lake: Lake, table: Table, version: int | None) -> list[tuple[object, ...]]:
+    read = lake.spark.read.option("versionAsOf", version).table(lake.name(table))
+    return sorted((tuple(row) for row in read.select(*table.names).collect()), key=str)
+
+
+def test_each_version_of_a_small_table_reads_as_delta_reads_it_without_asking_delta(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = Lake(spark, str(tmp_path / "a % lake's"))
+    lake.prepare(KEYED)
+    lake.prepare(SNAPSHOT)
+    lake.append(KEYED, keyed(spark, ("a", FIRST, 1), ("b", FIRST, 2)), "run")
+    lake.merge(KEYED, keyed(spark, ("b", FIRST, 3), ("c", SECOND, 4)), "run")
+    for day in (FIRST, SECOND, FIRST):
+        told = spark.createDataFrame([(day, name) for name in "xyz"], SNAPSHOT.nullable_ddl)
+        lake.replace_as_of(SNAPSHOT, told, day, "run")
+    for number in range(12):  # past a checkpoint
+        lake.append(KEYED, keyed(spark, ("d", SECOND, number)), "run")
+    lake.compact(KEYED)
+    for table in (KEYED, SNAPSHOT):
+        for version in range((lake.version(table) or 0) + 1):
+            read = lake.read(table, version)
+            assert not is_asked_of_delta(read), (table.name, version)
+            assert sorted((tuple(row) for row in read.collect()), key=str) == as_delta_reads(lake, table, version)
+    assert lake.read(SNAPSHOT, lake.version(SNAPSHOT)).where(F.col("as_of") == SECOND).count() == 3
+
+
+def break_checksum(folder: Path) -> None:
+    newest(folder, "crc").write_text("{")
+
+
+def lose_checksum(folder: Path) -> None:
+    newest(folder, "crc").unlink()
+
+
+def newest(folder: Path, suffix: str) -> Path:
+    return max(folder.glob(f"_delta_log/*.{suffix}"))
+
+
+@pytest.mark.parametrize("change", [
+    "ALTER TABLE {table} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+    "ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')",
+    break_checksum,
+    lose_checksum,
+])  # fmt: skip
+def test_what_is_not_plainly_told_is_asked_of_delta(
+    lake: Lake, spark: SparkSession, change: str | Callable[[Path], None]
+) -> None:
+    lake.prepare(KEYED)
+    lake.append(KEYED, keyed(spark, ("a", FIRST, 1), ("b", FIRST, 2)), "run")
+    if isinstance(change, str):
+        spark.sql(change.replace("{table}", lake.name(KEYED)))
+        spark.sql(f"DELETE FROM {lake.name(KEYED)} WHERE name = 'a'")
+    else:
+        change(Path(lake.location) / KEYED.name)
+    read = lake.current(KEYED)
+    assert is_asked_of_delta(read)
+    assert sorted((tuple(row) for row in read.collect()), key=str) == as_delta_reads(lake, KEYED, lake.version(KEYED))
+
+
+def test_many_files_are_asked_of_delta_which_knows_what_lies_in_each(
+    lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm_spark.core.commits.FEW", 2)
+    lake.prepare(KEYED)
+    for files in (1, 2, 3):
+        lake.append(KEYED, keyed(spark, ("a", FIRST, files)), "run")
+        assert is_asked_of_delta(lake.current(KEYED)) == (files > 2)
+    assert len(rows(lake, KEYED)) == 3
+
+
+def test_a_file_that_is_gone_is_told_by_delta(lake: Lake, spark: SparkSession) -> None:
+    lake.prepare(KEYED)
+    lake.append(KEYED, keyed(spark, ("a", FIRST, 1)), "run")
+    for file in (Path(lake.location) / KEYED.name).glob("*.parquet"):
+        file.unlink()
+    read = lake.current(KEYED)
+    assert is_asked_of_delta(read)
+    with pytest.raises(Py4JJavaError, match=KEYED.name) as told:
+        read.collect()
+    assert is_unreadable(told.value)
 
 
 def test_a_contract_grows_by_a_nullable_column_and_refuses_any_other_difference(
