@@ -118,15 +118,14 @@ def test_every_job_tells_what_was_planted_and_run_again_the_same_and_the_page_sh
     lake, place, truth = made
     planted = json.loads((truth / "totals.json").read_text())["loaded"]
     as_of, pipeline = START + timedelta(days=DAYS), discover()
-    tables = [table for job in pipeline.jobs.values() for table in job.writes]
-    runs = []
-    # All of them again take minutes.
-    for _ in range(2 if pytestconfig.getoption("--slow") else 1):
+    for job in pipeline.choose([]):
+        runner.run(job, lake, place, as_of)
+    if pytestconfig.getoption("--slow"):  # all of them again take minutes
+        tables = [table for job in pipeline.jobs.values() for table in job.writes]
+        first = [sorted(lake.current(table).collect(), key=str) for table in tables]
         for job in pipeline.choose([]):
             runner.run(job, lake, place, as_of)
-        runs.append([sorted(lake.current(table).collect(), key=str) for table in tables])
-
-    assert runs[0] == runs[-1]
+        assert [sorted(lake.current(table).collect(), key=str) for table in tables] == first
     ordered = lake.current(CUSTOMER_DAYS).agg(
         F.sum("orders"), F.countDistinct(F.when(F.col("orders") > 0, F.col("customer_id")))
     )
