@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after
+from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after, portions
 from crm_spark.kernels import forecasts as kernel
 from crm_spark.kernels.arima_model import Order
 from crm_spark.kernels.forecasts import METHODS, Learned, Lent, Models
@@ -96,7 +96,7 @@ FORECASTS = Table(
 LEARNED = MODELS.names[MODELS.names.index("periods") :]
 
 
-AT_ONCE = 10_000  # series that are learned at once: Python's share of the cost is that of one call
+AT_ONCE = 2_500_000  # values that are learned at once: Python's share of the cost is that of one call; 100 bytes each
 MODEL = ("method", "orders", "coefficients", "sigma2", "spread")
 LENT = ("lender", "level")
 
@@ -263,7 +263,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
 def _learned(
     batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
 ) -> Iterator[pa.RecordBatch]:
-    for batch, period in alike(batches, "period", AT_ONCE):
+    for batch, period in alike(portions(batches, AT_ONCE), "period", AT_ONCE):
         cycle = season or SEASONS[period]
         values, offsets = ragged(batch.column("values"))
         found = kernel.learn(values, offsets, cycle, horizon, origins, *_beside(batch))

@@ -267,6 +267,27 @@ def alike(
                 yield some.filter(pc.equal(some.column(column), value)), value.as_py()
 
 
+def portions(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Put series together, across the batches in which they come, until they have so many values."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(batch.column("values")), 0).to_numpy())
+        begin = 0
+        while begin < batch.num_rows:
+            before = int(ends[begin - 1]) if begin else 0
+            end = max(int(np.searchsorted(ends, most - count + before, side="right")), begin + (not held))
+            if end > begin:
+                held.append(batch.slice(begin, end - begin))
+                count += int(ends[end - 1]) - before
+            if end < batch.num_rows:
+                yield pa.concat_batches(held)
+                held, count = [], 0
+            begin = end
+    if held:
+        yield pa.concat_batches(held)
+
+
 def _filled(batches: Iterator[pa.RecordBatch], last: int, most: int) -> Iterator[pa.RecordBatch]:
     """Lay what is known of periods out in whole series, with silence between."""
     for batch in batches:

@@ -3,10 +3,14 @@
 from collections import defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.forecasting import series
@@ -165,3 +169,17 @@ def test_groups_are_told_by_the_tables_that_know_them(spark: SparkSession) -> No
 def test_an_unknown_grouping_is_refused() -> None:
     with pytest.raises(ValueError, match="'shoe', 'all.customer': a grouping is one of all, customer"):
         series.check(["customer", "shoe", "all+customer"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.none() | st.integers(0, 5), max_size=6), max_size=4), st.integers(1, 8))
+def test_series_are_put_together_up_to_so_many_values_and_none_is_lost(
+    batches: list[list[int | None]], most: int
+) -> None:
+    told = [[None if size is None else [float(size)] * size for size in batch] for batch in batches]
+    made = [pa.RecordBatch.from_pydict({"values": pa.array(batch, pa.list_(pa.float64()))}) for batch in told]
+    portions = [portion.column("values").to_pylist() for portion in series.portions(iter(made), most)]
+    assert [one for portion in portions for one in portion] == [one for batch in told for one in batch]
+    sizes = [[len(one or ()) for one in portion] for portion in portions]
+    assert all(sum(portion) <= most or len(portion) == 1 for portion in sizes)
+    assert all(sum(one) + other[0] > most for one, other in pairwise(sizes)), "none is cut too early"
