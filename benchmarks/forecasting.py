@@ -32,8 +32,8 @@ RETAIL = Path(__file__).parents[2] / "shared" / "data" / "aus_retail" / "aus_ret
 
 
 def arima_111(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """ARIMA(1,1,1) of series of 104 points; in all, log-likelihoods must be no worse by a thousandth."""
-    values = _processes(int(400 * share))
+    """ARIMA(1,1,1) of 2,000 series of 104 points; in all, log-likelihoods must be no worse by a thousandth."""
+    values = _processes(int(2_000 * share))
     offsets = np.arange(0, values.size + 1, LONG)
 
     def ours() -> Floats:

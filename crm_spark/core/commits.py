@@ -34,8 +34,9 @@ class Commit:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A version of a table with few files: its schema as Delta writes it down, and the files."""
+    """A version of a table with few files: where it lies, its schema as Delta writes it down, and the files."""
 
+    folder: Path
     schema: Mapping[str, Any]
     files: Sequence[Path]
 
@@ -67,7 +68,7 @@ def snapshot(table: Path, number: int) -> Snapshot | None:
     in_folders = all(_folders(one) == [*one["partitionValues"].items()] for one in added)
     if not is_plain or not in_folders or PATTERN.search(str(table)) or not all(file.is_file() for file in files):
         return None
-    return Snapshot(columns, files)
+    return Snapshot(table, columns, files)
 
 
 def _folders(added: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -418,11 +418,12 @@ class Lake:
         schema = StructType.fromJson(dict(told.schema))
         if not told.files:
             return self.spark.createDataFrame([], schema)
-        reader = self.spark.read.schema(schema).option("basePath", f"{self._folder}/{table.name}")
+        reader = self.spark.read.schema(schema).option("basePath", str(told.folder))
         return reader.parquet(*map(str, told.files))
 
     def _snapshot(self, table: Table, version: int) -> Snapshot | None:
-        return None if self._folder is None else commits.snapshot(self._folder / table.name, version)
+        # Java has its own idea of where a relative path begins.
+        return None if self._folder is None else commits.snapshot(self._folder.absolute() / table.name, version)
 
     def _schema(self, table: Table) -> StructType | None:
         """The schema on disk of the newest version; None where the table is not there."""

@@ -138,8 +138,10 @@ def test_each_version_of_a_small_table_reads_as_delta_reads_it_without_asking_de
     for day in (FIRST, SECOND, FIRST):
         told = spark.createDataFrame([(day, name) for name in "xyz"], SNAPSHOT.nullable_ddl)
         lake.replace_as_of(SNAPSHOT, told, day, "run")
-    for number in range(12):  # past a checkpoint
+    spark.sql(f"ALTER TABLE {lake.name(KEYED)} SET TBLPROPERTIES ('delta.checkpointInterval' = '2')")
+    for number in range(3):
         lake.append(KEYED, keyed(spark, ("d", SECOND, number)), "run")
+    assert [*Path(lake.location, KEYED.name).glob("_delta_log/*.checkpoint.parquet")]
     lake.compact(KEYED)
     for table in (KEYED, SNAPSHOT):
         for version in range((lake.version(table) or 0) + 1):
