@@ -14,6 +14,7 @@ Outlier Approach. Journal of Econometrics 88(2), 341-363.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Order:
         if self.is_constant and self.d + self.D > 1:
             raise ValueError(f"a constant needs at most one difference, got {self}")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the coefficients, in their order."""
         kinds = (("ar", self.p), ("ma", self.q), ("sar", self.P), ("sma", self.Q))

@@ -16,6 +16,7 @@ Knowledge Discovery 13(3), 335-364.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,20 +226,7 @@ class _Walk:
         self.tried: set[Order] = set()
         self.is_line = False  # but for a season: nothing is left to learn from
         self.former: Order | None = None
-        self.first = self._first(size)
-
-    def _first(self, size: int) -> list[Order]:
-        top, few = self.most, size < 10
-        two, one = (1 if few else 2), (0 if few else 1)
-        plain = replace(self.plain, is_constant=self.may_constant)
-        first = [
-            replace(plain, p=min(two, top.p), q=min(two, top.q), P=min(one, top.P), Q=min(one, top.Q)),
-            plain,
-            replace(plain, p=min(1, top.p), P=min(1, top.P)),
-            replace(plain, q=min(1, top.q), Q=min(1, top.Q)),
-            self.plain,
-        ]
-        return list(dict.fromkeys(first))
+        self.first = _first(self.plain, self.most, size < 10, self.may_constant)
 
     def go_on(self, former: Order | None, coefficients: Floats) -> None:
         """Begin with the model of a former search, if it is one that this search could end in."""
@@ -258,23 +246,10 @@ class _Walk:
             for order in self.first if self.former is None or self.best is None else ():
                 if order not in self.tried:
                     return order
-            for order in self._neighbours():
+            for order in () if self.best is None else _neighbours(self.best, self.most, self.may_constant):
                 if order not in self.tried:
                     return order
         return None
-
-    def _neighbours(self) -> Iterator[Order]:
-        best, top = self.best, self.most
-        if best is None:
-            return
-        for P, Q in STEPS:
-            if 0 <= best.P + P <= top.P and 0 <= best.Q + Q <= top.Q:
-                yield replace(best, P=best.P + P, Q=best.Q + Q)
-        for p, q in STEPS:
-            if 0 <= best.p + p <= top.p and 0 <= best.q + q <= top.q:
-                yield replace(best, p=best.p + p, q=best.q + q)
-        if self.may_constant:
-            yield replace(best, is_constant=not best.is_constant)
 
     def start(self, order: Order) -> Floats:
         """What is known of the coefficients of a model from the best one; zero where nothing is."""
@@ -287,6 +262,38 @@ class _Walk:
         if is_usable and fits.aicc[row] < self.aicc:
             self.best, self.aicc = order, float(fits.aicc[row])
             self.known = dict(zip(order.names, fits.coefficients[row].tolist(), strict=True))
+
+
+# Of few kinds of series there are many: each kind is asked for once.
+@cache
+def _first(plain: Order, top: Most, is_few: bool, may_constant: bool) -> tuple[Order, ...]:
+    """The models that a search begins with."""
+    two, one = (1 if is_few else 2), (0 if is_few else 1)
+    level = replace(plain, is_constant=may_constant)
+    first = [
+        replace(level, p=min(two, top.p), q=min(two, top.q), P=min(one, top.P), Q=min(one, top.Q)),
+        level,
+        replace(level, p=min(1, top.p), P=min(1, top.P)),
+        replace(level, q=min(1, top.q), Q=min(1, top.Q)),
+        plain,
+    ]
+    return tuple(dict.fromkeys(first))
+
+
+@cache
+def _neighbours(best: Order, top: Most, may_constant: bool) -> tuple[Order, ...]:
+    """The models that differ from one by a step."""
+    near = [
+        replace(best, P=best.P + P, Q=best.Q + Q)
+        for P, Q in STEPS
+        if 0 <= best.P + P <= top.P and 0 <= best.Q + Q <= top.Q
+    ]
+    near += [
+        replace(best, p=best.p + p, q=best.q + q)
+        for p, q in STEPS
+        if 0 <= best.p + p <= top.p and 0 <= best.q + q <= top.q
+    ]
+    return (*near, replace(best, is_constant=not best.is_constant)) if may_constant else tuple(near)
 
 
 def _fitted(values: Floats, offsets: Ints, reasons: NDArray[np.object_], walks: dict[int, _Walk]) -> Choices:
