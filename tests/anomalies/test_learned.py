@@ -93,7 +93,7 @@ def test_few_points_make_no_forest_and_have_no_score(spark: SparkSession, told: 
     assert [row["score"] for row in isolation.predict(few, isolation.fit(few)).collect()] == [None] * 40
 
 
-@pytest.mark.parametrize("detector", ["tree", "forest", pytest.param("svm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("detector", ["tree", "forest", "svm"])
 def test_detectors_learn_from_verdicts_to_find_what_is_like_those(
     spark: SparkSession, told: DataFrame, detector: taught.Detector
 ) -> None:

@@ -47,7 +47,6 @@ def test_a_batch_that_dies_again_and_again_is_finished_once(raw: Raw) -> None:
     assert raw.reasons() == [("orders/1.csv", 4, "pieces is not a decimal(18,4)")]
 
 
-@pytest.mark.slow
 def test_a_source_that_one_driver_loads_twice_at_once_is_loaded_once(raw: Raw) -> None:
     raw.orders("1.csv", FIRST)
     together([partial(till.load, raw.lake, raw.folder)] * 2)

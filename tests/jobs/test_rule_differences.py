@@ -49,7 +49,6 @@ def asked(place: Place, **settings: Any) -> Place:
     return place.model_copy(update={"jobs": {"rule_differences": {"attributes": [], **settings}}})
 
 
-@pytest.mark.slow
 def test_rules_of_single_groups_are_the_same_run_twice_and_hold_there_more_surely(lake: Lake, place: Place) -> None:
     lines = [row | {"line_id": str(at)} for at, row in enumerate(drawn())]
     # What the lost buy together nobody else does: among all baskets it is too rare.

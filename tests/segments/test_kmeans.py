@@ -118,7 +118,6 @@ def test_segments_are_numbered_by_what_their_customers_spent_on_average(
     assert ordered == list(range(1, len(ordered) + 1))
 
 
-@pytest.mark.slow
 def test_the_rows_are_the_same_however_they_lie_and_other_days_change_nothing(
     spark: SparkSession, learned: tuple[DataFrame, DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,6 @@ def test_days_to_come_change_nothing_and_the_unit_of_time_only_alpha(cdnow: Data
         assert one["value"] == pytest.approx(other["value"], rel=1e-6)
 
 
-@pytest.mark.slow
 def test_the_rows_are_the_same_however_they_lie(cdnow: DataFrame) -> None:
     answers = []
     for partitions in (1, 2, 7):
