@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after, portions
+from crm_spark.forecasting.series import KEYS, MEANS, OF_SERIES, SEASONS, alike, day_after
 from crm_spark.kernels import forecasts as kernel
 from crm_spark.kernels.arima_model import Order
 from crm_spark.kernels.forecasts import METHODS, Learned, Lent, Models
@@ -263,7 +263,7 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
 def _learned(
     batches: Iterator[pa.RecordBatch], season: int | None, horizon: int, origins: int
 ) -> Iterator[pa.RecordBatch]:
-    for batch, period in alike(portions(batches, AT_ONCE), "period", AT_ONCE):
+    for batch, period in alike(batches, "period", AT_ONCE):
         cycle = season or SEASONS[period]
         values, offsets = ragged(batch.column("values"))
         found = kernel.learn(values, offsets, cycle, horizon, origins, *_beside(batch))

@@ -35,7 +35,7 @@ AND, ALL = "+", "all"
 AMOUNT = "decimal(28,8)"
 FACTS = ("customer_id", "product_id", "channel", "measure", "once", "day", "amount")
 
-AT_ONCE = 2_000  # series that a kernel is handed at once
+AT_ONCE = 200_000  # values that a kernel is handed at once
 OF_SERIES = ("grouping", "key", "measure")
 
 KEYS = [
@@ -256,18 +256,14 @@ def _key(grouping: str) -> Column:
 # -- lifted: Arrow in, Arrow out
 
 
-def alike(
-    batches: Iterator[pa.RecordBatch], column: str, at_once: int = AT_ONCE
-) -> Iterator[tuple[pa.RecordBatch, Any]]:
-    """Give series by a column in which few differ, not too many at once, and what stands in the column."""
-    for batch in batches:
-        for first in range(0, batch.num_rows, at_once):
-            some = batch.slice(first, at_once)
-            for value in some.column(column).unique():
-                yield some.filter(pc.equal(some.column(column), value)), value.as_py()
+def alike(batches: Iterator[pa.RecordBatch], column: str, most: int = AT_ONCE) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Give series by a column in which few differ, so many values at once, and what stands in the column."""
+    for some in _portions(batches, most):
+        for value in some.column(column).unique():
+            yield some.filter(pc.equal(some.column(column), value)), value.as_py()
 
 
-def portions(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+def _portions(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
     """Put series together, across the batches in which they come, until they have so many values."""
     held: list[pa.RecordBatch] = []
     count = 0

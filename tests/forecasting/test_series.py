@@ -177,8 +177,11 @@ def test_series_are_put_together_up_to_so_many_values_and_none_is_lost(
     batches: list[list[int | None]], most: int
 ) -> None:
     told = [[None if size is None else [float(size)] * size for size in batch] for batch in batches]
-    made = [pa.RecordBatch.from_pydict({"values": pa.array(batch, pa.list_(pa.float64()))}) for batch in told]
-    portions = [portion.column("values").to_pylist() for portion in series.portions(iter(made), most)]
+    made = [
+        pa.RecordBatch.from_pydict({"values": pa.array(batch, pa.list_(pa.float64())), "period": ["day"] * len(batch)})
+        for batch in told
+    ]
+    portions = [portion.column("values").to_pylist() for portion, _ in series.alike(iter(made), "period", most)]
     assert [one for portion in portions for one in portion] == [one for batch in told for one in batch]
     sizes = [[len(one or ()) for one in portion] for portion in portions]
     assert all(sum(portion) <= most or len(portion) == 1 for portion in sizes)
