@@ -18,6 +18,7 @@ from benchmarks.choices import c45_500k
 from benchmarks.forecasting import (
     acf_1m,
     arima_111,
+    arima_111_r,
     arima_auto,
     arima_job_10k,
     arima_job_100k,
@@ -61,6 +62,7 @@ ALL = (
     dbscan_10m,
     c45_500k,
     arima_111,
+    arima_111_r,
     arima_auto,
     aus_retail,
     forecast_coverage,

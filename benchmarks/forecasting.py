@@ -1,7 +1,7 @@
 """Fits against statsmodels and statsforecast, the job by its growth and time, intervals by how much they hold."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from time import perf_counter
@@ -33,29 +33,46 @@ RETAIL = Path(__file__).parents[2] / "shared" / "data" / "aus_retail" / "aus_ret
 
 def arima_111(spark: SparkSession, folder: Path, share: float) -> Figure:
     """ARIMA(1,1,1) of series of 104 points; in all, log-likelihoods must be no worse by a thousandth."""
-    values = _processes(int(400 * share))
+
+    def fit(one: Floats) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Differences are taken before: its own way begins with doubts that are not there.
+            return float(ARIMA(np.diff(one), order=(1, 0, 1), trend="n").fit().llf)
+
+    return _fits("arima_111", int(400 * share), "statsmodels: ARIMA", 1 / 100, fit)
+
+
+def arima_111_r(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The same against statsforecast, whose ARIMA is R's."""
+    from statsforecast import models  # noqa: PLC0415 - its compilation is not part of other figures
+
+    def fit(one: Floats) -> float:
+        return float(models.ARIMA(order=(1, 1, 1)).fit(y=one).model_["loglik"])
+
+    return _fits("arima_111_r", int(400 * share), "statsforecast: ARIMA", 1 / 20, fit)
+
+
+def _fits(name: str, size: int, peer: str, goal: float, fit: Callable[[Floats], float]) -> Figure:
+    values = _processes(size)
     offsets = np.arange(0, values.size + 1, LONG)
 
     def ours() -> Floats:
         return arima.fit(values.ravel(), offsets, arima.Order(p=1, d=1, q=1)).log_likelihood
 
     def theirs() -> Floats:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Differences are taken before: its own way begins with doubts that are not there.
-            fits = [ARIMA(np.diff(one), order=(1, 0, 1), trend="n").fit() for one in values]
-        return np.array([fit.llf for fit in fits])
+        return np.array([fit(one) for one in values])
 
     def agree(ours: Floats, theirs: Floats) -> bool:
         # There may be several maxima: of single series either may have found a better one.
         return bool(ours.sum() >= theirs.sum() - 1e-3 * np.abs(theirs.sum()))
 
-    return compare("arima_111", len(values), "statsmodels: ARIMA", 0.01, ours, theirs, agree=agree)
+    return compare(name, size, peer, goal, ours, theirs, agree=agree)
 
 
 def arima_auto(spark: SparkSession, folder: Path, share: float) -> Figure:
     """Automatic orders of series of 104 points, the last 8 held out; the error must be no worse than the peer's."""
-    from statsforecast.models import AutoARIMA  # noqa: PLC0415 - its compilation is not part of other figures
+    from statsforecast.models import AutoARIMA  # noqa: PLC0415 - see above
 
     values = _processes(int(200 * share))
     past, came = np.ascontiguousarray(values[:, :-8]), values[:, -8:]

@@ -20,6 +20,7 @@ Ljung, G. M., Box, G. E. P. (1979). The Likelihood Function of Stationary Autore
 Biometrika 66(2), 265-270.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ from crm_spark.kernels.elimination import Entry, Lower, plus, times
 from crm_spark.kernels.likelihood import Floats
 
 DENSE = 7  # unknowns from which LAPACK is quicker than entry after entry
+FEW = 3  # rows for each lag of theta, up to which it is quicker to add up products than to divide once more
+AT_HAND = 262_144  # numbers
 WIDE = 3  # a gap between lags
 
 Rows = list[dict[int, Floats]]  # of a matrix, without what is zero by structure
@@ -106,9 +109,13 @@ def whiten(
     if r == 0:
         return Whitened(products, np.zeros(shape), np.zeros((0, c, *shape)))
 
-    _divide(e[::-1], theta, r)
-    first = r + columns.begin + np.arange(r)[:, None]
-    begun = np.moveaxis(e[first, :, :, np.arange(n)], 1, -1)  # M' of an impulse and of each column: (r, 1 + c, s, n)
+    # M' of an impulse and of each column, (r, 1 + c, s, n): its columns are what the impulse has become, shifted.
+    if r <= FEW * len(theta):
+        begun = np.stack([_inner(e[r : r + T - lag, :1], e[r + lag : r + T]) for lag in range(r)])
+    else:
+        _divide(e[::-1], theta, r)
+        first = r + columns.begin + np.arange(r)[:, None]
+        begun = np.moveaxis(e[first, :, :, np.arange(n)], 1, -1)
     C = _before(phi, theta, r)
     solve = _solve_dense if r >= DENSE else _solve
     log_determinant, taken, x = solve(phi, C, begun, tail)
@@ -254,8 +261,21 @@ def _products(e: Floats, r: int) -> Floats:
     products = np.empty((c, c, *e.shape[2:]))
     for a in range(c):
         for b in range(a + 1):
-            products[a, b] = products[b, a] = add_up(inside[:, a] * inside[:, b])
+            products[a, b] = products[b, a] = _inner(inside[:, a], inside[:, b])
     return products
+
+
+def _inner(one: Floats, other: Floats) -> Floats:
+    """Add up the products of rows, one after the other, so many at a time as the processor keeps at hand."""
+    shape = other.shape[1:]
+    most = max(1, AT_HAND // max(1, math.prod(shape)))
+    sums = np.zeros((1 + min(most, len(other)), *shape))
+    for begin in range(0, len(other), most):
+        part = slice(begin, begin + most)
+        some = sums[: 1 + len(other[part])]
+        np.multiply(one[part], other[part], out=some[1:])
+        sums[0] = add_up(some)
+    return np.asarray(sums[0])
 
 
 def _before(phi: Polynomial, theta: Polynomial, r: int) -> Rows:

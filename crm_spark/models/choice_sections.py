@@ -83,7 +83,7 @@ def _apart_told(rows: Rows, words: Mapping[str, str]) -> str:
         return _nothing(rows)
     leaves = _leaves(rows)
     said = [
-        f"{row['share']:.0%} of {row['rows']:,.0f} {word} where {row['rule']}"
+        f"{100 * row['share']:.0f} % of {row['rows']:,.0f} {word} where {row['rule']}"
         for decision, word in words.items()
         for row in sorted(
             [leaf for leaf in leaves if leaf["decision"] == decision], key=lambda row: -row["share"] * row["rows"]
@@ -96,7 +96,7 @@ def _belongs_told(rows: Rows) -> str:
     if rows[0]["reason"] or len(rows) == 1:
         return _nothing(rows)
     most = max(_leaves(rows), key=lambda row: row["rows"])
-    alike = f"{most['share']:.0%} of {most['rows']:,.0f} customers are {most['decision']} where {most['rule']}"
+    alike = f"{100 * most['share']:.0f} % of {most['rows']:,.0f} customers are {most['decision']} where {most['rule']}"
     return f"{alike}. {_judged(rows)}"
 
 
@@ -104,7 +104,8 @@ def _judged(rows: Rows) -> str:
     right, plain = rows[0]["right"], rows[0]["right_by_commonest"]
     if right is None:
         return "No customer was held out to judge the tree by."
-    return f"Of customers held out the tree is right of {right:.0%}; to say the commonest of all, of {plain:.0%}."
+    right, plain = round(100 * right), round(100 * plain)
+    return f"Of customers held out the tree is right of {right} %; to say the commonest of all, of {plain} %."
 
 
 def _leaves(rows: Rows) -> Rows:
@@ -115,5 +116,5 @@ def _leaves(rows: Rows) -> Rows:
 def _nothing(rows: Rows) -> str:
     if rows[0]["reason"]:
         return f"By what customers differ cannot be told: {rows[0]['reason']}."
-    alike = f"{rows[0]['share']:.0%} {rows[0]['decision']}"
+    alike = f"{100 * rows[0]['share']:.0f} % {rows[0]['decision']}"
     return f"Nothing that was known tells them apart better than chance: of {rows[0]['rows']:,.0f}, {alike}."

@@ -252,7 +252,7 @@ def rules(told: Sequence[Mapping[str, Any]]) -> list[str]:
     below = _sons(told)
     leaves = [row for row in told if not below[row["node"]] and row["rows"] > ROUNDING]
     leaves.sort(key=lambda row: (-row["rows"], row["node"]))
-    return [f"{row['rule']}: {row['decision']} ({row['rows']:,.0f}, {row['share']:.0%})" for row in leaves]
+    return [f"{row['rule']}: {row['decision']} ({row['rows']:,.0f}, {100 * row['share']:.0f} %)" for row in leaves]
 
 
 def _sons(told: Sequence[Mapping[str, Any]]) -> dict[int, list[int]]:

@@ -139,7 +139,7 @@ def _tree(picture: Tree, rows: Rows, heads: Mapping[str, Head]) -> go.Figure:
         labels=[broken(row[picture.label], A_FIELD) for row in rows],
         # The size of a field is that of all below it, and what is given here.
         values=[0.0 if row[picture.node] in above else drawn(row[picture.size]) for row in rows],
-        text=[f"{row[picture.size]:,.0f}, {row[picture.share]:.0%}" for row in rows],
+        text=[f"{row[picture.size]:,.0f}, {100 * row[picture.share]:.0f} %" for row in rows],
         texttemplate="%{label}<br>%{text}",
         hovertemplate="%{label}<br>%{text}<extra></extra>",
         marker={

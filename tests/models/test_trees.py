@@ -93,7 +93,7 @@ def test_a_leaf_is_a_rule_in_words_and_names_are_quoted_in_sql(spark: SparkSessi
     attributes = [Attribute("a`b", ("it's", "b", "c\\d"))]
     quoted = rows.withColumnRenamed("a`b", "ab")
     tree = collected(c45.fit(quoted, "told", [Attribute("ab", attributes[0].levels)]))
-    assert trees.rules(tree) == ["ab is b: yes (3, 100%)", "ab is it's: no (2, 100%)"]
+    assert trees.rules(tree) == ["ab is b: yes (3, 100 %)", "ab is it's: no (2, 100 %)"]
     asked = spark.createDataFrame([("it's",), ("b",), ("c\\d",), (None,), ("strange",)], "ab string")
     assert [row[0] for row in asked.select(F.expr(trees.sql(tree))).collect()] == ["no", "yes", "yes", "yes", "yes"]
 

@@ -173,6 +173,6 @@ def test_a_tree_has_a_field_for_each_node_below_that_of_its_parent_as_wide_as_wh
     assert field["values"] == [0.0, 4.0, 6.0]  # the root's own is what is below it
     assert field["marker"]["colors"] == [0.6, 1.0, 0.5]
     assert field["labels"][0] == "all &lt;b&gt;"
-    assert field["text"] == ["10, 60%", "4, 100%", "6, 50%"]
+    assert field["text"] == ["10, 60 %", "4, 100 %", "6, 50 %"]
     nobody = [{"node": None, "parent": None, "what": None, "customers": None, "share": None}]
     assert drawn(tree, nobody)["data"][0]["ids"] == []
