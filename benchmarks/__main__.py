@@ -12,7 +12,17 @@ from pathlib import Path
 
 from benchmarks.anomalies import nab
 from benchmarks.answers import days_20m, rfm_20m
-from benchmarks.baskets import itemsets_1m_02, itemsets_1m_1, itemsets_100k_02, itemsets_100k_1
+from benchmarks.baskets import (
+    itemsets_1m_02,
+    itemsets_1m_1,
+    itemsets_1m_1_mlxtend,
+    itemsets_100k_02,
+    itemsets_100k_1,
+    itemsets_miner_1m_02,
+    itemsets_miner_1m_1,
+    itemsets_miner_100k_02,
+    itemsets_miner_100k_1,
+)
 from benchmarks.buying import bgnbd_1m, bgnbd_1m_map, coverage, pareto_nbd_1m
 from benchmarks.choices import c45_500k
 from benchmarks.forecasting import (
@@ -56,6 +66,11 @@ ALL = (
     itemsets_100k_02,
     itemsets_1m_1,
     itemsets_1m_02,
+    itemsets_1m_1_mlxtend,
+    itemsets_miner_100k_1,
+    itemsets_miner_100k_02,
+    itemsets_miner_1m_1,
+    itemsets_miner_1m_02,
     kmeans_1m,
     dbscan_1m,
     dbscan_100k_8d,

@@ -1,17 +1,23 @@
-"""itemsets_…: all frequent itemsets of baskets, against MLlib's FP-growth over the same baskets."""
+"""itemsets_…: all frequent itemsets of baskets, against MLlib's FP-growth over the same, or mlxtend's in memory.
+
+itemsets_miner_…: the kernel alone against Borgelt's Eclat, which is written in C.
+"""
 
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from scipy import sparse
 
 from benchmarks.measure import Figure, compare
 from crm_spark.baskets import itemsets
+from crm_spark.kernels import itemsets as kernel
 
 ITEMS, PATTERNS, FILES = 1_000, 300, 4
 PEER = "MLlib's FPGrowth with one partition, its best"
@@ -35,6 +41,79 @@ def itemsets_1m_1(spark: SparkSession, folder: Path, share: float) -> Figure:
 def itemsets_1m_02(spark: SparkSession, folder: Path, share: float) -> Figure:
     """Sets in 0.2 % of 1 million baskets."""
     return _measured(spark, folder, "itemsets_1m_02", int(1_000_000 * share), 0.002)
+
+
+def itemsets_1m_1_mlxtend(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """Sets in 1 % of 1 million baskets, against mlxtend, which has them in memory."""
+    from mlxtend.frequent_patterns import fpgrowth  # noqa: PLC0415 - other figures run without it
+
+    baskets, path = int(1_000_000 * share), folder / "baskets"
+    _write(path, baskets)
+    held = _held(path)
+    ones = sparse.csr_matrix((np.ones(held.items.size, bool), held.items, held.offsets), (held.count, ITEMS))
+    known = pd.DataFrame(ones.toarray())
+
+    def ours() -> tuple[int, int]:
+        return _sums(itemsets.mine(spark.read.parquet(str(path)), 0.01), "count")
+
+    def theirs() -> tuple[int, int]:
+        sets = fpgrowth(known, 0.01)
+        counts = (sets["support"] * held.count).round().astype(int)
+        return len(sets), int((counts * sets["itemsets"].map(len)).sum())
+
+    return compare("itemsets_1m_1_mlxtend", baskets, "mlxtend: fpgrowth in memory", 1 / 5, ours, theirs, runs=1)
+
+
+def itemsets_miner_100k_1(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The kernel alone: sets in 1 % of 100,000 baskets."""
+    return _mined(folder, "itemsets_miner_100k_1", int(100_000 * share), 0.01)
+
+
+def itemsets_miner_100k_02(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The kernel alone: sets in 0.2 % of 100,000 baskets."""
+    return _mined(folder, "itemsets_miner_100k_02", int(100_000 * share), 0.002)
+
+
+def itemsets_miner_1m_1(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The kernel alone: sets in 1 % of 1 million baskets."""
+    return _mined(folder, "itemsets_miner_1m_1", int(1_000_000 * share), 0.01)
+
+
+def itemsets_miner_1m_02(spark: SparkSession, folder: Path, share: float) -> Figure:
+    """The kernel alone: sets in 0.2 % of 1 million baskets."""
+    return _mined(folder, "itemsets_miner_1m_02", int(1_000_000 * share), 0.002)
+
+
+def _mined(folder: Path, name: str, baskets: int, support: float) -> Figure:
+    import fim  # noqa: PLC0415 - other figures run without it
+
+    _write(folder / "baskets", baskets)
+    held, minimum = _held(folder / "baskets"), kernel.least(support, baskets)
+    # Each is given baskets as it takes them.
+    lists = [part.tolist() for part in np.split(held.items, held.offsets[1:-1])]
+
+    def ours() -> tuple[int, int]:
+        # Items as the kernel wants them: the rarest first.
+        order = np.argsort(np.argsort(np.bincount(held.items, minlength=ITEMS), kind="stable"), kind="stable")
+        levels = kernel.mine(kernel.Baskets(order[held.items], held.offsets), minimum)
+        return (
+            sum(level.counts.size for level in levels),
+            sum(int(level.counts.sum()) * level.items.shape[1] for level in levels),
+        )
+
+    def theirs() -> tuple[int, int]:
+        # Whole baskets are counted: a support below zero is such a count.
+        sets = fim.eclat(lists, target="s", supp=-minimum, report="a")
+        return len(sets), sum(count * len(items) for items, count in sets)
+
+    return compare(name, baskets, "pyfim: eclat, in C", 2.5, ours, theirs)
+
+
+def _held(folder: Path) -> kernel.Baskets:
+    """All baskets, items by their numbers."""
+    lists = pq.read_table(folder)["items"].combine_chunks()
+    items = np.array([int(name[1:]) for name in lists.flatten().to_pylist()])
+    return kernel.Baskets(items, np.append(0, np.cumsum(lists.value_lengths().to_numpy())))
 
 
 def _measured(spark: SparkSession, folder: Path, name: str, baskets: int, support: float) -> Figure:
