@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.sections import Bars, Chapter, Lines, Rows, Section, newest
 from crm_spark.forecasting.sections import day_told, periods_of
 from crm_spark.forecasting.series import ALL
+from crm_spark.kernels.forecasts import MODEL_OF
 
 SHOWN = 52  # periods before the forecast
 
@@ -166,7 +167,7 @@ def how_told(behaviour_models: DataFrame) -> Section:
 
 def _how_told(rows: Rows) -> str:
     series, judged = (sum(row[name] for row in rows) for name in ("series", "judged"))
-    arima = sum(row["series"] for row in rows if row["method"] in {"arima", "arima_log"})
+    arima = sum(row["series"] for row in rows if row["method"] in MODEL_OF)
     nothing = sum(row["series"] for row in rows if row["method"] == "(nothing)")
     told = f"Of {series:,} series {judged:,} are long enough to be judged on their own past; ARIMA tells {arima:,} best"
     return f"{told}, and of {nothing:,} nothing can be told." if nothing else f"{told}."

@@ -29,7 +29,7 @@ from crm_spark.kernels.lists import ragged, unragged
 ORDER = ("p", "d", "q", "P", "D", "Q", "m", "is_constant")
 LIMITS = ("low_95", "low_80", "high_80", "high_95")  # of the intervals that hold 95 and 80 of 100 periods
 SEGMENT, CUSTOMER = "segment", "customer"
-JUDGED = ("arima", "arima_log", "naive", "seasonal_naive")
+JUDGED = (*kernel.MODEL_OF, "naive", "seasonal_naive")
 
 MODELS = Table(
     "behaviour_models",
@@ -66,6 +66,7 @@ MODELS = Table(
         Field("spread", "double", "by which its standard deviations are multiplied since", nullable=True),
         Field("reason", "string", "why there is no model, or what is to be known of it", nullable=True),
     ],
+    version=2,
 )
 
 FORECASTS = Table(
@@ -170,7 +171,7 @@ def borrow(  # noqa: PLR0913, PLR0917 - who borrows from whom, and what is asked
         A series whose customer has no segment, or whose segment is not foretold by ARIMA, is told by its mean. One
         join by customer, one pass; models of segments are broadcast.
     """
-    is_lender = (F.col("grouping") == SEGMENT) & F.col("method").isin(*kernel.ARIMAS)
+    is_lender = (F.col("grouping") == SEGMENT) & F.col("method").isin(*kernel.MODEL_OF)
     last = F.slice("values", -F.least(F.size("values"), F.lit(kernel.LEAST)), kernel.LEAST)
     known = F.filter(last, lambda value: value.isNotNull())
     level = F.aggregate(known, F.lit(0.0), lambda total, value: total + value) / F.size(known)
@@ -294,7 +295,7 @@ def _reasons(found: Learned, batch: pa.RecordBatch) -> list[str | None]:
     """Why there is no model of a series' own, and whose it has."""
     if "lender" not in batch.schema.names:
         return list(found.reason)
-    has_borrowed = (found.route == "borrowed") & np.isin(found.method, kernel.ARIMAS)
+    has_borrowed = (found.route == "borrowed") & kernel.has_model(found.method)
     return [
         f"{reason}: terms of segment {lender}" if here else reason
         for reason, lender, here in zip(found.reason, batch.column("lender").to_pylist(), has_borrowed, strict=True)
@@ -306,7 +307,7 @@ def _models(found: Learned) -> Models:
 
 
 def _of_arima(found: Learned) -> dict[str, pa.Array]:
-    is_arima = np.isin(found.method, kernel.ARIMAS)
+    is_arima = kernel.has_model(found.method)
     orders = [order if here else None for order, here in zip(found.orders, is_arima, strict=True)]
     widths = [len(order.names) if order else 0 for order in orders]
 
@@ -341,8 +342,9 @@ def _worded(method: str, order: Order | None) -> str | None:
         return method or None
     season = f"({order.P},{order.D},{order.Q})[{order.m}]" if order.m > 1 else ""
     constant = f" with {order.names[-1]}" if order.is_constant else ""
-    of = " of log(1 + value)" if method == kernel.LOG else ""
-    return f"ARIMA({order.p},{order.d},{order.q}){season}{constant}{of}"
+    of = " of log(1 + value)" if kernel.MODEL_OF[method] == kernel.LOG else ""
+    half = "" if method in kernel.ARIMAS else ", half seasonal naive"
+    return f"ARIMA({order.p},{order.d},{order.q}){season}{constant}{of}{half}"
 
 
 def _judged(found: Learned) -> dict[str, pa.Array]:

@@ -3,11 +3,14 @@
 A series goes one of these ways: too short (its mean), constant (its value), mostly zero (Croston's method and its kin),
 else ARIMA. One that is too short may borrow the ARIMA model of another, as of its segment. Where it is long enough the
 methods of its way, and the plain ones, foretell its last periods from those before, from several origins on; the one
-with the least error is taken. So ARIMA stands only where it beats the plain ones. What was off then, against what was
-told to be off, also widens the intervals.
+with the least error is taken. So ARIMA stands only where it beats the plain ones. Where there is a cycle it is also
+combined: half of the forecast is ARIMA's, half the seasonal naive one, both on the scale of the model; that is taken
+unless another method erred by a tenth less. What was off then, against what was told to be off, also widens the
+intervals.
 
 References
 ----------
+Bates, J. M., Granger, C. W. J. (1969). The Combination of Forecasts. Operational Research Quarterly 20(4), 451-468.
 Hyndman, R. J., Koehler, A. B. (2006). Another Look at Measures of Forecast Accuracy. International Journal of
 Forecasting 22(4), 679-688: MASE.
 Syntetos, A. A., Boylan, J. E., Croston, J. D. (2005). On the Categorization of Demand Patterns. Journal of the
@@ -33,18 +36,20 @@ RARE = 1.32  # mean periods from one value above zero to the next, from which on
 LEVELS = (0.025, 0.1, 0.9, 0.975)  # of 95 % and 80 % intervals
 LAGS = 10  # of residuals that are tested
 WIDEST = Most().p + Most().q + Most().P + Most().Q + 1  # coefficients of a model, at most
+HANDICAP = 0.1  # by which share another method must err less than a combination
 APART = 2.0  # the largest value by the smallest, from which on logarithms are tried
 DOUBT = 12  # periods foretold that what a method says of its own errors is worth
 ROUTES = ("none", "too short", "borrowed", "constant", "mostly zero", "arima")
 LOG = "arima_log"
 ARIMAS = ("arima", LOG)  # of the values, and of log(1 + value)
-METHODS = (*ARIMAS, *baselines.METHODS)
+MODEL_OF = {"arima": "arima", LOG: LOG, "combined": "arima", "combined_log": LOG}  # which of them a method takes
+METHODS = (*MODEL_OF, *baselines.METHODS)
 OF_ROUTE = {
     "too short": ("mean",),
     "borrowed": ("arima", "mean"),
     "constant": ("naive",),
     "mostly zero": ("sba", "croston", "tsb", "mean", "naive"),
-    "arima": (*ARIMAS, "mean", "naive", "seasonal_naive"),
+    "arima": (*MODEL_OF, "mean", "naive", "seasonal_naive"),
 }  # of equals the first is taken
 
 
@@ -101,7 +106,7 @@ class Lent:
     Parameters
     ----------
     models : Models
-        Of the series that lends to each; only those of ARIMAS are of use.
+        Of the series that lends to each; only those of ARIMA are of use.
     level : (n,) array
         The mean of the last values of that series, by which its drift is a rate.
     """
@@ -158,7 +163,7 @@ def learn(
     method = _best(route, ahead, mase, rmsse)
     orders, fits = _refitted(values, offsets, route, method, found, loan)
     # Whose model cannot be found is told by its mean.
-    at_edge = np.isin(method, ARIMAS) & ~np.isfinite(fits.sigma2)
+    at_edge = has_model(method) & ~np.isfinite(fits.sigma2)
     method[at_edge] = "mean"
     coverage, spread = judged.intervals(np.array([METHODS.index(name) if name else 0 for name in method]))
     if loan is not None:
@@ -193,8 +198,24 @@ def expect(values: Floats, offsets: Ints, models: Models, season: int, horizon: 
             told, off = _told(name, *_cut(values, offsets, some), fitted, int(cycle), horizon)
             wide = (off * models.spread[some, None])[..., None] * special.ndtri(LEVELS)
             mean[some] = _mean(name, told, off)
-            quantiles[some] = np.expm1(told[..., None] + wide) if name == LOG else told[..., None] + wide
+            limits = told[..., None] + wide
+            quantiles[some] = np.expm1(limits) if MODEL_OF.get(name) == LOG else limits
     return mean, quantiles
+
+
+def has_model(method: NDArray[np.object_]) -> Flags:
+    """Whether methods (n,) take an ARIMA model."""
+    return np.isin(method, list(MODEL_OF))
+
+
+def is_combined(method: NDArray[np.object_]) -> Flags:
+    """Whether methods (n,) combine ARIMA with the seasonal naive forecast."""
+    return has_model(method) & ~np.isin(method, ARIMAS)
+
+
+def _is_log(method: NDArray[np.object_]) -> Flags:
+    """Whether methods (n,) take one of logarithms."""
+    return np.isin(method, [name for name, model in MODEL_OF.items() if model == LOG])
 
 
 def residual_p(values: Floats, offsets: Ints, models: Models) -> Floats:
@@ -203,8 +224,8 @@ def residual_p(values: Floats, offsets: Ints, models: Models) -> Floats:
     A fifth of the periods are tested, ten lags at most, and more than the model has terms; NaN of other methods.
     """
     found = np.full(models.method.size, np.nan)
-    told = [int(i) for i in np.flatnonzero(np.isin(models.method, ARIMAS))]
-    scaled = np.where(np.repeat(models.method == LOG, np.diff(offsets)), np.log1p(np.maximum(values, 0.0)), values)
+    told = [int(i) for i in np.flatnonzero(has_model(models.method))]
+    scaled = np.where(np.repeat(_is_log(models.method), np.diff(offsets)), np.log1p(np.maximum(values, 0.0)), values)
     for order, which in by_order([models.orders[i] for i in told], told):
         some, k = np.array(which), len(order.names)
         cut = _cut(scaled, offsets, some)
@@ -257,7 +278,7 @@ def _backtest(  # noqa: PLR0913, PLR0917 - the series, from where they are judge
     """Foretell from one origin after the other, each time with models of what lies before; `found` keeps the last."""
     lengths = np.diff(offsets)
     own = np.where(lengths >= 2 * season, season, 1)
-    tried = _tried(values, offsets, route, ahead > 0)
+    tried = _tried(values, offsets, route, ahead > 0, own > 1)
     judged = _Judged.of(route.size)
     for cycle, judged_on in {(int(one), int(other)) for one, other in zip(own, ahead, strict=True)}:
         here = np.flatnonzero((own == cycle) & (ahead == judged_on))
@@ -277,11 +298,16 @@ def _backtest(  # noqa: PLR0913, PLR0917 - the series, from where they are judge
 
 
 def _best(route: NDArray[np.str_], ahead: Ints, mase: Floats, rmsse: Floats) -> NDArray[np.object_]:
-    """Of the methods of each way the one with the least error; the first where none was judged."""
+    """Of the methods of each way the one with the least error; the first where none was judged.
+
+    Who combines is nearly as good at the worst, and who is chosen was lucky, too: a combination stands unless another
+    was better by HANDICAP.
+    """
+    handicap = np.where(is_combined(np.array(METHODS, dtype=object)), 1 - HANDICAP, 1.0)
     method = np.array([OF_ROUTE[way][0] if way in OF_ROUTE else "" for way in route], dtype=object)
     for i in np.flatnonzero(ahead):
         names = [METHODS.index(name) for name in OF_ROUTE[route[i]]]
-        score = (rmsse if route[i] == "mostly zero" else mase)[i, names]
+        score = (rmsse if route[i] == "mostly zero" else mase)[i, names] * handicap[names]
         if np.isfinite(score).any():
             method[i] = METHODS[names[int(np.nanargmin(score))]]
     return method
@@ -298,18 +324,18 @@ def _refitted(
     """Models of whole series, where the method is ARIMA: orders, fits."""
     lengths = np.diff(offsets)
     orders, start = found["arima"].orders.copy(), found["arima"].coefficients.copy()
-    is_log = method == LOG
+    is_log = _is_log(method)
     orders[is_log], start[is_log] = found[LOG].orders[is_log], found[LOG].coefficients[is_log]
     scaled = np.where(np.repeat(is_log, lengths), np.log1p(np.maximum(values, 0.0)), values)
-    is_arima, has_model = np.isin(method, ARIMAS), np.array([of is not None for of in orders], dtype=bool)
-    fits = _fitted(scaled, offsets, is_arima & (route != "borrowed") & has_model, orders, start)
+    is_arima, is_known = has_model(method), np.array([of is not None for of in orders], dtype=bool)
+    fits = _fitted(scaled, offsets, is_arima & (route != "borrowed") & is_known, orders, start)
     if loan is not None:
         which = np.flatnonzero(is_arima & (route == "borrowed"))
         _put(fits, which, loan.adopt(values, offsets, which, lengths[which]))
     return orders, fits
 
 
-def _tried(values: Floats, offsets: Ints, route: NDArray[np.str_], is_judged: Flags) -> Flags:
+def _tried(values: Floats, offsets: Ints, route: NDArray[np.str_], is_judged: Flags, has_cycle: Flags) -> Flags:
     """Which methods are tried for which series, (n, methods)."""
     tried = np.array([[name in OF_ROUTE.get(way, ()) for name in METHODS] for way in route], dtype=bool)
     tried = tried.reshape(route.size, len(METHODS))
@@ -318,7 +344,11 @@ def _tried(values: Floats, offsets: Ints, route: NDArray[np.str_], is_judged: Fl
     np.fmin.at(low, of, values)
     np.fmax.at(high, of, values)
     # Of what hardly differs the logarithm is a line.
-    tried[:, METHODS.index(LOG)] &= is_judged & (low >= 0) & ((1 + high) / APART >= 1 + low)
+    may_be_log = is_judged & (low >= 0) & ((1 + high) / APART >= 1 + low)
+    every = np.array(METHODS, dtype=object)
+    tried[:, _is_log(every)] &= may_be_log[:, None]
+    # Without a cycle the seasonal naive forecast is the naive one, which is an ARIMA model itself.
+    tried[:, is_combined(every)] &= (is_judged & has_cycle)[:, None]
     return tried
 
 
@@ -339,10 +369,17 @@ def _told(
     horizon: int,
 ) -> tuple[Floats, Floats]:
     """Mean and standard deviation, (n, horizon), by one method, on its scale."""
-    if name not in ARIMAS:
+    if name not in MODEL_OF:
         with np.errstate(all="ignore"):
             mean, off = baselines.METHODS[name](ended(values, offsets), horizon, season)
         return mean.T, off.T
+    if name not in ARIMAS:
+        parts = (
+            _told(MODEL_OF[name], values, offsets, fitted, season, horizon),
+            _told("seasonal_naive", _on_scale(name, values), offsets, fitted, season, horizon),
+        )
+        # Both are mostly off to the same side: as if they always were.
+        return (parts[0][0] + parts[1][0]) / 2, (parts[0][1] + parts[1][1]) / 2
     orders, coefficients, sigma2 = fitted
     mean, off = np.full((2, sigma2.size, horizon), np.nan)
     told = [i for i in range(sigma2.size) if orders[i] is not None]
@@ -356,12 +393,12 @@ def _told(
 
 def _on_scale(name: str, values: Floats) -> Floats:
     """Values on the scale of a method."""
-    return np.log1p(values) if name == LOG else values
+    return np.log1p(values) if MODEL_OF.get(name) == LOG else values
 
 
 def _mean(name: str, told: Floats, off: Floats) -> Floats:
     """The mean that a method tells, on the scale of the values."""
-    if name != LOG:
+    if MODEL_OF.get(name) != LOG:
         return told
     with np.errstate(all="ignore"):
         mean = np.expm1(told + off**2 / 2)
@@ -381,7 +418,8 @@ class _Found:
         """Nothing but what a former run found on this scale."""
         found = _Found(np.full(n, None, dtype=object), np.full((n, WIDEST), np.nan), np.full(n, np.nan))
         if former is not None:
-            is_here, width = former.method == name, former.coefficients.shape[1]
+            is_here = np.array([MODEL_OF.get(method) == name for method in former.method], dtype=bool)
+            width = former.coefficients.shape[1]
             found.orders[is_here], found.coefficients[is_here, :width] = (
                 former.orders[is_here],
                 former.coefficients[is_here],
@@ -424,11 +462,11 @@ class _Loan:
         sums = np.bincount(of, np.where(np.isfinite(values), values, 0.0), minlength=route.size)
         level = ratio(np.asarray(sums, dtype=np.float64), known.astype(np.float64))
         takes = np.array([order.lost + order.is_constant if order else 0 for order in models.orders], dtype=np.int64)
-        is_lent = (route == "too short") & np.isin(models.method, ARIMAS) & (known > takes)
+        is_lent = (route == "too short") & has_model(models.method) & (known > takes)
         coefficients = models.coefficients.copy()
         drifts = [i for i in np.flatnonzero(is_lent) if models.orders[i].names[-1:] == ("drift",)]
         # By how much a value of the lender, or its logarithm, grows: the same in proportion to the level.
-        times = np.where(np.asarray(models.method == LOG), 1 + level, ratio(level, lent.level))
+        times = np.where(_is_log(models.method), 1 + level, ratio(level, lent.level))
         for i in drifts:
             coefficients[i, len(models.orders[i].names) - 1] *= times[i]
         has_mean = np.array([order is not None and "mean" in order.names for order in models.orders], dtype=bool)
@@ -542,8 +580,8 @@ def _judge(  # noqa: PLR0913, PLR0917 - what is foretold, and how
         by = baselines.scale(ended(training, bounds), season)
     for at, name in enumerate(METHODS):
         some = np.flatnonzero(tried[which, at])
-        models = found.get(name, found["arima"])
-        if name in ARIMAS:
+        models = found[MODEL_OF.get(name, "arima")]
+        if name in MODEL_OF:
             some = some[np.array([models.orders[i] is not None for i in which[some]], dtype=bool)]
         if some.size:
             fitted = models.orders[which[some]], models.coefficients[which[some]], models.sigma2[which[some]]

@@ -1,5 +1,7 @@
 """Plain forecasts against pandas and loops from the papers; the way a series goes, and that the best method is taken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,13 +119,45 @@ def test_the_method_of_least_error_is_taken_and_arima_only_where_it_beats_the_pl
     values, offsets = ragged(*[autoregressive() for _ in range(12)], *[walk() for _ in range(12)], seasonal())
     learned = forecasts.learn(values, offsets, 12, 6)
     own, naive, cycle = (learned.mase[:, METHODS.index(name)] for name in ("arima", "naive", "seasonal_naive"))
-    is_arima = learned.method == "arima"
+    is_arima, is_combined = learned.method == "arima", np.isin(learned.method, ["combined", "combined_log"])
     assert (own[is_arima] <= np.minimum(naive, cycle)[is_arima]).all()
     least = np.nanmin(learned.mase, axis=1)
     taken = learned.mase[np.arange(25), [METHODS.index(name) for name in learned.method]]
-    assert taken == pytest.approx(least)
+    assert taken[~is_combined] == pytest.approx(least[~is_combined])
+    assert (least[is_combined] >= 0.9 * taken[is_combined]).all()
+    combined = np.fmin(*(learned.mase[:, METHODS.index(name)] for name in ("combined", "combined_log")))
+    assert (taken[~is_combined] < 0.9 * combined[~is_combined]).all(), "another must be better by a tenth"
     assert 0 < is_arima.sum() < 25
+    assert 0 < is_combined.sum() < 25
     assert learned.ahead.tolist() == [6] * 25
+
+
+def test_a_combination_is_half_arima_and_half_what_was_a_cycle_before() -> None:
+    values, offsets = ragged(*[growing() for _ in range(3)])
+    learned = forecasts.learn(values, offsets, 12, 15, origins=1)
+    for name, scaled in (("combined", values), ("combined_log", np.log1p(values))):
+        order = arima.Order(q=1, d=1)
+        fits = arima.fit(scaled, offsets, order)
+        fitted = fits.coefficients, fits.sigma2
+        orders = np.array([order] * 3, dtype=object)
+        combined = Models(np.array([name] * 3, dtype=object), orders, *fitted, learned.spread)
+        mean, quantiles = forecasts.expect(values, offsets, combined, 12, 15)
+        told = arima.forecast(scaled, offsets, order, fitted, 15)
+        for i in range(3):
+            own = scaled[offsets[i] : offsets[i + 1]]
+            cycle = np.tile(own[-12:], 2)[:15]
+            beyond = np.sqrt(np.mean((own[12:] - own[:-12]) ** 2)) * np.sqrt(np.where(np.arange(15) < 12, 1, 2))
+            level, off = (told.mean[i] + cycle) / 2, (np.sqrt(told.variance[i]) + beyond) / 2
+            limit = level + 1.2815515655446004 * learned.spread[i] * off
+            is_log = name == "combined_log"
+            assert mean[i] == pytest.approx(np.exp(level + off**2 / 2) - 1 if is_log else level, rel=1e-9)
+            assert quantiles[i, :, 2] == pytest.approx(np.exp(limit) - 1 if is_log else limit, rel=1e-9)
+
+
+def test_nothing_is_combined_without_a_cycle() -> None:
+    learned = forecasts.learn(*ragged(growing(36)[:20], growing(36)), 12, 6, origins=1)
+    judged = np.isfinite(learned.mase[:, [METHODS.index(name) for name in ("arima", "combined", "combined_log")]])
+    assert judged.tolist() == [[True, False, False], [True, True, True]]
 
 
 def growing(size: int = 96) -> np.ndarray:
@@ -134,12 +168,14 @@ def growing(size: int = 96) -> np.ndarray:
 def test_what_grows_in_proportion_is_told_by_its_logarithm_and_back_as_a_mean() -> None:
     values, offsets = ragged(*[growing() for _ in range(5)])
     learned = forecasts.learn(values, offsets, 12, 12, origins=2)
-    assert learned.method.tolist().count("arima_log") >= 3
-    i = learned.method.tolist().index("arima_log")
+    is_log = np.isin(learned.method, ["arima_log", "combined_log"])
+    assert is_log.sum() >= 3
+    i = int(np.flatnonzero(is_log)[0])
+    alone = np.where(is_log, "arima_log", learned.method).astype(object)
     order, k = learned.orders[i], len(learned.orders[i].names)
     fitted = learned.fits.coefficients[i : i + 1, :k], learned.fits.sigma2[i : i + 1]
     told = arima.forecast(*ragged(np.log1p(values[offsets[i] : offsets[i + 1]])), order, fitted, 12)
-    mean, quantiles = forecasts.expect(values, offsets, model(learned), 12, 12)
+    mean, quantiles = forecasts.expect(values, offsets, replace(model(learned), method=alone), 12, 12)
     assert mean[i] == pytest.approx(np.exp(told.mean[0] + told.variance[0] / 2) - 1, rel=1e-9)
     wide = 1.959964 * learned.spread[i] * np.sqrt(told.variance[0])
     assert quantiles[i, :, 3] == pytest.approx(np.exp(told.mean[0] + wide) - 1, rel=1e-6)
