@@ -28,7 +28,7 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.core.errors import ConfigError
+from crm_spark.core.errors import ConfigError, absent
 from crm_spark.kernels import itemsets as kernel
 from crm_spark.kernels.itemsets import Baskets, Ints, Itemsets, TooMany
 from crm_spark.kernels.lists import gathered
@@ -125,6 +125,8 @@ def mine(
     ConfigError
         There are more sets, or candidates, than allowed. It says how many.
     """
+    for wrong in absent(["items"], baskets.columns):
+        raise ValueError(f"{wrong}; baskets have one, an array of strings")
     if not 0 < min_support <= 1:
         raise ValueError(f"min_support must be above 0 and 1 at most, got {min_support}")
     if max_items is not None and max_items < 1:

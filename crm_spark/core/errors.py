@@ -63,6 +63,12 @@ def ending(error: BaseException) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}; the same command with --debug shows where", CrmError.exit_code
 
 
+def absent(names: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Say of each name that is not there that there is no such column, with a near one."""
+    known = list(there)
+    return [f"there is no column '{name}'{near(name, known)}" for name in names if name not in known]
+
+
 def near(name: str, allowed: Iterable[str]) -> str:
     """Give the hint `; did you mean 'x'?` where an allowed name is near, else nothing."""
     names = list(allowed)

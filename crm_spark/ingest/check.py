@@ -1,6 +1,7 @@
-"""Hold a mapping against what Spark can make of it, before any data is read: all mistakes at once."""
+"""Hold a mapping against names, types and what Spark can make of it, before any data is read: all mistakes at once."""
 
 import re
+from collections.abc import Mapping
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -8,7 +9,9 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, near
+from crm_spark.ingest import declared
 from crm_spark.ingest.mapping import Feed, Rule, Source, Target
+from crm_spark.ingest.mistakes import ground, mistakes
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, ORIGIN_NAMES
 from crm_spark.ingest.typed import sql_type
 
@@ -34,14 +37,17 @@ OF_THE_MOMENT = re.compile(
 
 
 def check(spark: SparkSession, source: Source, shipped: dict[str, list[Rule]]) -> None:
-    """Refuse a mapping whose expressions, rules or types cannot be.
+    """Refuse a mapping whose names, types, expressions or rules cannot be.
 
     Raises
     ------
     ConfigError
         Naming every mistake. No row is read for it.
     """
-    wrong = [fault for name, feed in source.feeds.items() for fault in _feed(spark, source, name, feed, shipped)]
+    wrong = mistakes(source)
+    for name, feed in source.feeds.items():
+        # On shaky ground every expression would be told to be wrong.
+        wrong += [] if ground(source, name, feed) else _feed(spark, source, name, feed, shipped)
     if wrong:
         raise ConfigError.listing(f"the mapping of {source.source}", wrong)
 
@@ -54,14 +60,17 @@ def _feed(spark: SparkSession, source: Source, name: str, feed: Feed, shipped: d
         wrong += [
             f"{name}.{alias}.by.{key}: {fault}"
             for key, text in look.by.items()
-            for fault in _said(raw, text, sql_type(looked.columns[key]))
+            if key in looked.columns
+            for fault in _said(raw, text, _type(looked.columns[key]))
         ]
         raw = raw.crossJoin(_empty(spark, looked).select(F.struct("*").alias(alias)))
     if feed.currency:
         wrong += [f"{name}.currency: {fault}" for fault in _said(raw, feed.currency, "string")]
-    for table, target in feed.tables.items():
+    known_tables = [table for table in feed.tables if table in CONFORMED]
+    for table in known_tables:
+        target = feed.tables[table]
         wrong += [f"{name}.{table}.{fault}" for fault in _target(raw, table, target)]
-    rows = raw.select("*", F.current_timestamp().alias("_now"), *[_struct(table) for table in feed.tables])
+    rows = raw.select("*", F.current_timestamp().alias("_now"), *[_struct(table) for table in known_tables])
     wrong += [
         f"{name}: rule {rule.name}: {fault}" for rule in feed.rules for fault in _said(rows, rule.check, "boolean")
     ]
@@ -77,7 +86,8 @@ def _shipped(feed: Feed, shipped: dict[str, list[Rule]]) -> list[Rule]:
 def _target(raw: DataFrame, name: str, target: Target) -> list[str]:
     table = HISTORIES.get(name, CONFORMED[name])
     wrong = []
-    for column, text in target.columns.items() if not _stands(raw, table, target) else []:
+    columns = {column: text for column, text in target.columns.items() if column in table.names}
+    for column, text in columns.items() if not _stands(raw, table, columns) else []:
         wrong += [f"{column}: {fault}" for fault in _said(raw, text, table[column].type)]
     if target.where is not None:
         wrong += [f"where: {fault}" for fault in _said(raw, target.where, "boolean")]
@@ -89,14 +99,14 @@ def _target(raw: DataFrame, name: str, target: Target) -> list[str]:
     return wrong + [f"{column}: promised in every row, but the mapping says nothing of it" for column in lacking]
 
 
-def _stands(raw: DataFrame, table: Table, target: Target) -> bool:
+def _stands(raw: DataFrame, table: Table, columns: Mapping[str, str]) -> bool:
     """Whether all expressions stand at once: they nearly always do, and one question is quicker than many."""
     try:
-        found = raw.select(*[F.expr(text).alias(name) for name, text in target.columns.items()]).schema
-        _refuse_beyond_record(raw, *target.columns.values())
+        found = raw.select(*[F.expr(text).alias(name) for name, text in columns.items()]).schema
+        _refuse_beyond_record(raw, *columns.values())
     except (ParseException, AnalysisException):
         return False
-    if any(_of_the_moment(raw, text) for text in target.columns.values()):
+    if any(_of_the_moment(raw, text) for text in columns.values()):
         return False
     return all(_fits(column.dataType.simpleString(), table[column.name].type) for column in found.fields)
 
@@ -170,8 +180,13 @@ def _told(error: AnalysisException, raw: DataFrame, text: str) -> str:
 
 def _empty(spark: SparkSession, feed: Feed) -> DataFrame:
     """No rows, of the feed's typed columns."""
-    named = ", ".join("`" + name.replace("`", "``") + "` " + sql_type(raw) for name, raw in feed.columns.items())
+    named = ", ".join("`" + name.replace("`", "``") + "` " + _type(raw) for name, raw in feed.columns.items())
     return spark.createDataFrame([], named)
+
+
+def _type(raw: str) -> str:
+    """What a column is read as; one that cannot be fits anywhere, so that it is told once."""
+    return "void" if declared.fault(raw) else sql_type(raw)
 
 
 def _struct(name: str) -> Column:

@@ -15,6 +15,8 @@ OF_OFFSET = re.compile(r"[VzOXxZ]")
 def fault(declared: str) -> str | None:
     """Say why no raw column can be declared so; None where one can."""
     found = RAW_TYPE.fullmatch(declared)
+    if re.fullmatch(r"decimal\(\d+", declared):
+        return f"type '{declared}' was cut at its comma: within braces YAML takes it whole in quotes alone"
     if found is None:
         return (
             f"type '{declared}' cannot be; allowed: string, int, bigint, double, boolean, decimal(p,s), "

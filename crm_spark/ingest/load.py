@@ -4,7 +4,8 @@ A batch is the new files of one source. Its files and hashes stand in the accoun
 table is written, and every write is idempotent, so a batch that died is finished by the next run.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,23 +36,24 @@ from crm_spark.ingest.mapping import Rule, Source
 from crm_spark.ingest.plan import BatchFile, Known, Plan, Row
 from crm_spark.ingest.tables import CONFORMED, HISTORIES
 
+REASONS = 5  # that are told of what is refused
 ROUNDS = 3  # a look-up that changed has its users loaded anew in a second batch; more is a fault
 
 
 @dataclass
 class Told:
-    """What one call did: files by outcome, and the records of what was loaded."""
+    """What one call did: files that it touched, by outcome, and what became of all their records until now."""
 
     files: dict[str, int] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def count(self, rows: Iterable[Row]) -> None:
         """Count files by their rows of the accounts."""
-        for row in rows:
-            self.files[row["status"]] = self.files.get(row["status"], 0) + 1
-            for name in ("records", "loaded", "quarantined", "duplicates"):
-                self.records[name] = self.records.get(name, 0) + row[name]
+        touched = list(rows)
+        self.files = dict(Counter(row["status"] for row in touched))
+        counts = ("records", "loaded", "quarantined", "duplicates")
+        self.records = {name: sum(row[name] for row in touched) for name in counts}
 
     def note(self, sentence: str) -> None:
         """Say, once, what a person should know."""
@@ -186,6 +188,7 @@ class _Loading:
     books: Books
     begin: Callable[[], None]
     told: Told = field(default_factory=Told)
+    touched: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def load(self, asked: Asked) -> None:
         """Finish what is unfinished, load what is new, take up what waits."""
@@ -195,6 +198,20 @@ class _Loading:
         known = self._load_new(self._finish(known), asked)
         if self._take_up(known, asked.retry):
             self._load_new(self.books.known(), Asked())
+        self.told.count(self.touched.values())
+        if self.told.records["quarantined"]:
+            self._tell_why(asked.retry)
+
+    def _tell_why(self, retry: bool) -> None:
+        """Say of the records that are refused why, the commonest reasons first."""
+        name, run_id = self.source.source, None if retry else self.run_id
+        reasons = quarantine.reasons(self.lake, name, run_id, most=REASONS + 1)
+        for feed, is_file, reason, records in reasons[:REASONS]:
+            what = "file" if is_file else "record"
+            self.told.note(f"{feed}: {records:,} {what}{'s' if records > 1 else ''} refused: {reason}")
+        rest = ", and so do those of other reasons" if len(reasons) > REASONS else ""
+        remedy = f"after a mended mapping `crm ingest {name} --retry` takes them up again"
+        self.told.note(f"they lie in the table quarantine{rest}; {remedy}")
 
     def _load_new(self, known: Known, asked: Asked) -> Known:
         """Load what is new; then, once more, what that made stale."""
@@ -278,7 +295,8 @@ class _Loading:
         aged = self._aged(changed, [row for key, row in others.items() if key not in passed])
         closed |= {_key(row): row for row in aged}
         self.books.write([*closed.values()], made.forgotten)
-        self.told.add([*loaded, *[row for row in made.closed if row["status"] in ("refused", "repeated")]])
+        refused = [row for row in made.closed if row["status"] in ("refused", "repeated")]
+        self.touched.update({_key(row): row for row in [*loaded, *refused]})
         return after(known, [*closed.values()], made.forgotten), bool(aged)
 
     def _load(self, made: Plan, number: int) -> tuple[list[Row], list[str]]:
@@ -328,6 +346,7 @@ class _Loading:
         risen = sum(row["loaded"] - known[row["feed"]][row["path"]]["loaded"] for row in rows)
         if risen:
             self.told.note(f"{risen} quarantined records are loaded now")
+        self.touched.update({_key(row): row for row in rows})
         ends = {_key(row): row for row in [*[row for mine in known.values() for row in mine.values()], *rows]}
         aged = self._aged(lookups.changed(self.lake, self.source, feeds, since), list(ends.values()))
         ends |= {_key(row): row for row in aged}

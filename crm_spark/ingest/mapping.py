@@ -1,27 +1,17 @@
 """A source as its YAML file says it: which raw files, how to read them, and what becomes of each column."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crm_spark.core.config import CURRENCY, Zone, faults
 from crm_spark.core.errors import ConfigError
-from crm_spark.ingest import declared, mistakes
+from crm_spark.ingest import mistakes
 from crm_spark.ingest.raw import Format
 
 Severity = Literal["off", "warn", "quarantine", "fail"]
-
-
-def _is_raw_type(text: str) -> str:
-    fault = declared.fault(text)
-    if fault:
-        raise ValueError(fault)
-    return text
-
-
-RawType = Annotated[str, AfterValidator(_is_raw_type)]
 
 
 class Strict(BaseModel):
@@ -82,7 +72,7 @@ class Feed(Strict):
     encoding: str = "utf-8"
     multiline: bool = False
     max_record_bytes: int = Field(1_048_576, ge=1)
-    columns: dict[str, RawType] = Field(min_length=1)
+    columns: dict[str, str] = Field(min_length=1, description="Raw columns and what they are: see `declared`.")
     optional: list[str] = Field(default_factory=list, description="Columns that a file may lack.")
     extra: Literal["refuse", "ignore"] = "refuse"
     duplicates: Literal["keep", "drop"] = "keep"
@@ -149,18 +139,29 @@ def read(file: Path) -> Source:
     ConfigError
         Naming every mistake that can be told without Spark: shape, names, types, references; never a secret.
     """
+    source = shaped(file)
+    wrong = mistakes.mistakes(source)
+    if wrong:
+        raise ConfigError.listing(str(file), wrong)
+    return source
+
+
+def shaped(file: Path) -> Source:
+    """Read a mapping file whose names, types and expressions are still to be checked, all at once: see `check`.
+
+    Raises
+    ------
+    ConfigError
+        It has not the shape of a mapping, or holds a secret.
+    """
     tree = _tree(file)
     secrets = list(mistakes.secrets(tree))
     if secrets:
         raise ConfigError.listing(f"{file} must hold no secret; take it from the environment or the platform", secrets)
     try:
-        source = Source.model_validate(tree)
+        return Source.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError.listing(str(file), faults(error, Source)) from None
-    wrong = mistakes.mistakes(source)
-    if wrong:
-        raise ConfigError.listing(str(file), wrong)
-    return source
+        raise ConfigError.listing(str(file), [*faults(error, Source), *mistakes.of_types(tree)]) from None
 
 
 def _tree(file: Path) -> dict[Any, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crm_spark.core.config import SECRET
 from crm_spark.core.errors import near
+from crm_spark.ingest import declared
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
 
 if TYPE_CHECKING:  # mappings are held against this when they are read
@@ -40,7 +41,31 @@ def mistakes(source: Source) -> list[str]:
     return found + (_of_rates(source, source.rates) if source.rates else [])
 
 
+def of_types(tree: Any) -> list[str]:
+    """Name the types that cannot be in a tree that may be anything."""
+    feeds = tree.get("feeds")
+    return [
+        fault
+        for name, feed in (feeds.items() if isinstance(feeds, dict) else ())
+        if isinstance(feed, dict) and isinstance(feed.get("columns"), dict)
+        for fault in _of_types(name, feed["columns"])
+    ]
+
+
+def _of_types(name: str, columns: Mapping[str, Any]) -> list[str]:
+    told = ((column, declared.fault(kind)) for column, kind in columns.items() if isinstance(kind, str))
+    return [f"{name}: column '{column}': {fault}" for column, fault in told if fault]
+
+
 def _of_feed(source: Source, name: str, feed: Feed) -> list[str]:
+    wrong = [*_of_types(name, feed.columns), *ground(source, name, feed)]
+    for table, target in feed.tables.items():
+        wrong += _of_target(name, table, target)
+    return wrong
+
+
+def ground(source: Source, name: str, feed: Feed) -> list[str]:
+    """What is wrong with a feed before anything is made of it: expressions cannot be held against its columns then."""
     wrong = [*_of_columns(name, feed), *_of_version(name, feed)]
     if not feed.tables and not feed.key:
         wrong.append(f"{name}: feeds no table; name one under `tables`, or a `key` if it is a look-up")
@@ -52,8 +77,6 @@ def _of_feed(source: Source, name: str, feed: Feed) -> list[str]:
         wrong += _of_look_up(source, f"{name}.{alias}", look.feed, list(look.by))
         if alias.lower() in (column.lower() for column in feed.columns):
             wrong.append(f"{name}.{alias}: a raw column is called so too; give the look-up another name")
-    for table, target in feed.tables.items():
-        wrong += _of_target(name, table, target)
     return wrong
 
 
@@ -73,12 +96,10 @@ def _of_columns(name: str, feed: Feed) -> list[str]:
 
 
 def _of_version(name: str, feed: Feed) -> list[str]:
-    declared = feed.columns.get(feed.version or "")
-    if declared not in UNORDERED:
+    kind = feed.columns.get(feed.version or "")
+    if kind not in UNORDERED:
         return []
-    return [
-        f"{name}: version '{feed.version}' is a {declared}, which orders nothing; make it a time, a day or a number"
-    ]
+    return [f"{name}: version '{feed.version}' is a {kind}, which orders nothing; make it a time, a day or a number"]
 
 
 def _of_look_up(source: Source, where: str, feed: str, on: Sequence[str]) -> list[str]:

@@ -62,6 +62,18 @@ def _whole(file: BatchFile, source: str, run_id: str) -> dict[str, Any]:
     }
 
 
+def reasons(lake: Lake, source: str, run_id: str | None, most: int) -> list[tuple[str, bool, str, int]]:
+    """Why records of a source stand here, of one run or of all: feed, whether it is of whole files, reason, how many.
+
+    The commonest reasons first, `most` of them at most.
+    """
+    is_mine = (F.col("source") == source) & (F.lit(run_id is None) | (F.col("run_id") == F.lit(run_id)))
+    is_file = (F.col("position") == 0).alias("is_file")
+    counted = lake.current(QUARANTINE).where(is_mine).groupBy("feed", is_file, "reason").agg(F.count("*").alias("n"))
+    rows = counted.orderBy(F.desc("n"), "feed", "reason").limit(most).collect()
+    return [(row["feed"], row["is_file"], row["reason"], row["n"]) for row in rows]
+
+
 def waiting(lake: Lake, source: str, feeds: Sequence[str], everything: bool) -> DataFrame:
     """Records that can be taken up again: those that wait, or all whose text is still there."""
     is_mine = (F.col("source") == source) & F.col("feed").isin(list(feeds))

@@ -18,16 +18,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import NumericType, StringType
 
-from crm_spark.core.errors import near
 from crm_spark.kernels import c45, trees
 from crm_spark.kernels.c45 import Known, Split
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import matrix
 from crm_spark.kernels.series import LARGEST
 from crm_spark.kernels.trees import Node, Path
-from crm_spark.models.trees import Attribute, codes, nodes
+from crm_spark.models.trees import Attribute, check_columns, codes, nodes
 
 IN_ONE = 10_000_000  # values that one worker learns from
 MOST_CLASSES = 50
@@ -138,7 +136,7 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
     ValueError
         A column is not there, or is not what the attribute says: it names them all.
     """
-    _check_columns(rows, attributes)
+    check_columns(rows, attributes, [target])
     known = {one.name: F.count_if(_is_known(one)) for one in attributes}
     told = rows.agg(
         F.count("*").alias("rows"),
@@ -153,8 +151,9 @@ def examine(rows: DataFrame, target: str, attributes: Sequence[Attribute]) -> Ex
     mistakes = []
     if told["unlabelled"]:
         mistakes.append(f"'{target}' is missing in {told['unlabelled']} rows: leave them out")
-    if len(told["classes"]) < 2:
-        mistakes.append(f"'{target}' is the same in all rows: there is nothing to tell apart")
+    if len(told["classes"]) == 1:
+        others = "other rows" if told["unlabelled"] else "rows"
+        mistakes.append(f"'{target}' is the same in all {others}: there is nothing to tell apart")
     if len(told["classes"]) > MOST_CLASSES:
         mistakes.append(f"'{target}' has more than {MOST_CLASSES} values: group them")
     useless, with_missing = {}, []
@@ -183,6 +182,8 @@ def accepted(
     classes: Sequence[str] | None = None,
 ) -> Examined:
     """Refuse what cannot be learned from."""
+    if not seen.rows:
+        raise ValueError("there are no rows to learn from")
     wrong = [*seen.mistakes, *[f"'{name}' {why}: leave it out" for name, why in seen.useless.items()]]
     if not attributes:
         wrong.append("there are no attributes: name some to split by")
@@ -231,19 +232,6 @@ def _identifiers(rows: DataFrame, among: Sequence[Attribute], size: int) -> set[
         return set()
     counts = rows.agg(*[F.count_distinct(one.name).alias(str(at)) for at, one in enumerate(among)]).collect()[0]
     return {one.name for one, count in zip(among, counts, strict=True) if count == size}
-
-
-def _check_columns(rows: DataFrame, attributes: Sequence[Attribute]) -> None:
-    types = {field.name: field.dataType for field in rows.schema.fields}
-    wrong = []
-    for one in attributes:
-        kind, told = (NumericType, "number") if one.is_number else (StringType, "text")
-        if one.name not in types:
-            wrong.append(f"there is no column '{one.name}'{near(one.name, types)}")
-        elif not isinstance(types[one.name], kind):
-            wrong.append(f"'{one.name}' is no {told} but {types[one.name].simpleString()}")
-    if wrong:
-        raise ValueError("; ".join(wrong))
 
 
 def _learn(counts: c45.Counts, by_ratio: bool, least: float, confidence: float | None, deepest: int | None) -> Node:

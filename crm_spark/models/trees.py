@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DoubleType, NumericType, StringType, StructField, StructType
 
 from crm_spark.core.contracts import Field
+from crm_spark.core.errors import absent
 from crm_spark.kernels import trees
 from crm_spark.kernels.lists import lists, matrix
 from crm_spark.kernels.trees import ROUNDING, Node, Path
@@ -60,6 +61,18 @@ class Attribute:
     def is_number(self) -> bool:
         """Whether it is split at a threshold."""
         return self.levels is None
+
+
+def check_columns(rows: DataFrame, attributes: Sequence[Attribute], others: Sequence[str]) -> None:
+    """Refuse rows that lack attributes or other columns, or where one is not what the attribute says: all at once."""
+    types = {field.name: field.dataType for field in rows.schema.fields}
+    wrong = absent([*[one.name for one in attributes], *others], types)
+    for one in attributes:
+        kind, told = (NumericType, "number") if one.is_number else (StringType, "text")
+        if one.name in types and not isinstance(types[one.name], kind):
+            wrong.append(f"'{one.name}' is no {told} but {types[one.name].simpleString()}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 DDL = ", ".join(f"{field.name} {field.type}" for field in NODES)
@@ -170,7 +183,17 @@ def predict(rows: DataFrame, tree: DataFrame, attributes: Sequence[Attribute], k
     -------
     DataFrame
         The kept columns, `decision`, `probabilities` (an array in the order of `classes`) and `classes`. One pass.
+
+    Raises
+    ------
+    ValueError
+        A column is not there, or the tree splits by an attribute that is not given.
     """
+    check_columns(rows, attributes, keep)
+    names = [one.name for one in attributes]
+    strange = tree.where(F.col("attribute").isNotNull() & ~F.col("attribute").isin(names)).select("attribute").head()
+    if strange:
+        raise ValueError(f"the tree splits by '{strange[0]}': give all attributes that it was learned from")
     columns = ("node", "parent", "attribute", "threshold", "counts", "classes", "branches")
     told = tree.agg(F.sort_array(F.collect_list(F.struct(*columns))).alias("nodes")).select(
         F.to_json("nodes", {"ignoreNullFields": "false"}).alias("tree"), F.col("nodes")[0]["classes"].alias("classes")

@@ -108,6 +108,10 @@ def test_what_cannot_be_mined_is_refused_in_a_sentence(spark: SparkSession) -> N
             itemsets.mine(few, support)
     with pytest.raises(ValueError, match="max_items must be 1 or more, got 0"):
         itemsets.mine(few, 0.5, max_items=0)
+    with pytest.raises(
+        ValueError, match="no column 'items'; did you mean 'item'.; baskets have one, an array of strings"
+    ):
+        itemsets.mine(few.withColumnRenamed("items", "item"), 0.5)
 
 
 def test_of_baskets_that_are_all_empty_there_is_no_set(spark: SparkSession) -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
 from crm_spark.ingest import mapping
+from crm_spark.ingest.check import check
 from tests.ingest.conftest import ORDERS, Raw
 
 
@@ -119,6 +121,50 @@ def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
 def test_a_natural_key_needs_a_version() -> None:
     with pytest.raises(ValueError, match="needs `version`"):
         mapping.Target(columns={"order_id": "a"}, key=["order_id"])
+
+
+def test_names_types_and_expressions_that_cannot_be_are_told_together(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "till.yaml"
+    file.write_text(
+        """
+source: till
+zone: Europe/London
+feeds:
+  orders:
+    files: "*.csv"
+    columns: {order: string, day: date DD/MM/YYYY, price: "decimal(18,4)", paid: money}
+    tables:
+      order_line: {columns: {order_id: order}}
+      products: {columns: {product_id: ordr, titel: order, category: price + paid + cost, brand: summ(price)}}
+      customers: {columns: {customer_id: order, registered_on: day}}
+  prices: {files: p, columns: {sku: string}, key: [ean], tables: {products: {columns: {product_id: nothing}}}}
+"""
+    )
+    with pytest.raises(ConfigError) as told:
+        check(spark, mapping.shaped(file), {})
+    said = str(told.value).splitlines()[1:]
+    kinds = "string, int, bigint, double, boolean, decimal(p,s), date [pattern], timestamp [pattern], instant [pattern]"
+    assert said[:2] == [
+        "  orders: column 'day': pattern 'DD/MM/YYYY' cannot be read by Spark at 'YYYY'; text of its own stands in quotes: 'T'",
+        f"  orders: column 'paid': type 'money' cannot be; allowed: {kinds}",
+    ]
+    assert said[2:] == [
+        "  orders: 'order_line' is no conformed table; did you mean 'order_lines'?",
+        "  orders.products: 'titel' is no column of it; did you mean 'title'?",
+        "  prices: key names no column 'ean'",
+        "  orders.products.product_id: 'ordr' names no raw column 'ordr'; did you mean 'order'?",
+        "  orders.products.category: 'price + paid + cost' names no raw column 'cost'",
+        "  orders.products.brand: 'summ(price)' calls no function of Spark: 'summ'",
+    ]
+
+
+def test_a_type_cut_at_its_comma_is_to_be_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "till.yaml"
+    file.write_text("source: till\nzone: UTC\nfeeds: {orders: {files: x, columns: {price: decimal(18,4)}}}\n")
+    with pytest.raises(
+        ConfigError, match="'decimal.18' was cut at its comma: within braces YAML takes it whole in quotes"
+    ):
+        mapping.read(file)
 
 
 def test_expressions_that_cannot_be_are_refused_before_any_file_is_read(raw: Raw) -> None:

@@ -125,7 +125,7 @@ def test_what_cannot_be_learned_from_is_told_at_once(spark: SparkSession) -> Non
         c45.fit(rows, "told", attributes)
     assert str(refused.value).split("; ") == [
         "'told' is missing in 1 rows: leave them out",
-        "'told' is the same in all rows: there is nothing to tell apart",
+        "'told' is the same in all other rows: there is nothing to tell apart",
         "'odd' is infinite or beyond 1e+150 in 1 rows: make it missing there",
         "'same' is the same in all rows: leave it out",
         "'id' has a level for each row: leave it out",
@@ -135,6 +135,21 @@ def test_what_cannot_be_learned_from_is_told_at_once(spark: SparkSession) -> Non
         c45.fit(rows, "told", [])
     with pytest.raises(ValueError, match="no column 'odds'; did you mean 'odd'.; 'id' is no number but string"):
         c45.fit(rows, "told", [Attribute("odds"), Attribute("id")])
+    with pytest.raises(ValueError, match="no column 'tolt'; did you mean 'told'"):
+        c45.fit(rows, "tolt", attributes)
+    with pytest.raises(ValueError, match="^there are no rows to learn from$"):
+        c45.fit(rows.limit(0), "told", attributes)
+
+
+def test_a_tree_is_asked_with_the_columns_that_it_was_learned_from(spark: SparkSession) -> None:
+    rows, attributes = frame(spark, classics("weather.nominal"))
+    tree = c45.fit(rows, "told", attributes, least=1.0)
+    with pytest.raises(ValueError, match="the tree splits by 'outlook': give all attributes that it was learned from"):
+        trees.predict(rows, tree, [one for one in attributes if one.name != "outlook"], ["told"])
+    with pytest.raises(
+        ValueError, match="^there is no column 'outlook'; there is no column 'tolt'; did you mean 'told'"
+    ):
+        trees.predict(rows.drop("outlook"), tree, attributes, ["tolt"])
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,8 @@ def test_what_was_foretold_stands_beside_what_came_and_the_last_week_may_be_shor
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (0.8, "Pareto/NBD is used: in the 10 days held out it was off by 0.80 days with an order for a customer, 20 % less than the better of the two plain rules."),
-        (1.2, "No model foretold better than the better of the two plain rules, which was off by 1.00 days with an order for a customer; Pareto/NBD was off by 1.20."),
+        (0.8, "Pareto/NBD is used: in the 10 days held out its root mean squared error was 0.80 days with an order of a customer, 20 % less than that of the better plain rule."),
+        (1.2, "No model foretold better than the better of the two plain rules, whose root mean squared error was 1.00 days with an order of a customer; that of Pareto/NBD was 1.20."),
     ],
 )  # fmt: skip
 def test_the_choice_is_told_and_where_plain_rules_foretell_better_that_too(
