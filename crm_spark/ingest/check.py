@@ -96,7 +96,8 @@ def _target(raw: DataFrame, name: str, target: Target) -> list[str]:
     lacking = [
         column for column in _required(table) if column not in target.columns and not _follows(table, target, column)
     ]
-    return wrong + [f"{column}: promised in every row, but the mapping says nothing of it" for column in lacking]
+    silent = "promised in every row, but the mapping says nothing of it: give it an expression, a constant will do"
+    return wrong + [f"{column}: {silent}" for column in lacking]
 
 
 def _stands(raw: DataFrame, table: Table, columns: Mapping[str, str]) -> bool:

@@ -61,7 +61,7 @@ def check_beginning(first: bytes, form: Format) -> None:
     mark = next((mark for mark in MARKS if first.startswith(mark)), None)
     if mark is None:
         if magic := next((magic for magic in MAGIC if first.startswith(magic)), None):
-            raise Refused(f"looks like {MAGIC[magic]}, not {form.kind}")
+            raise Refused(f"looks like {MAGIC[magic]}, not {form.kind}: export it as {form.kind}")
         return
     family, name = MARKS[mark]
     if not encoding.startswith(family):
