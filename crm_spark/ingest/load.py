@@ -207,8 +207,8 @@ class _Loading:
         name, run_id = self.source.source, None if retry else self.run_id
         reasons = quarantine.reasons(self.lake, name, run_id, most=REASONS + 1)
         for feed, is_file, reason, records in reasons[:REASONS]:
-            what = "file" if is_file else "record"
-            self.told.note(f"{feed}: {records:,} {what}{'s' if records > 1 else ''} refused: {reason}")
+            what, became = ("file", "refused") if is_file else ("record", "quarantined")
+            self.told.note(f"{feed}: {records:,} {what}{'s' if records > 1 else ''} {became}: {reason}")
         rest = ", and so do those of other reasons" if len(reasons) > REASONS else ""
         remedy = f"after a mended mapping `crm ingest {name} --retry` takes them up again"
         self.told.note(f"they lie in the table quarantine{rest}; {remedy}")

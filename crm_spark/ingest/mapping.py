@@ -132,27 +132,12 @@ class Source(Strict):
 
 
 def read(file: Path) -> Source:
-    """Read a mapping file.
+    """Read a mapping file. Its names, types and expressions are still to be checked, all at once: see `check`.
 
     Raises
     ------
     ConfigError
-        Naming every mistake that can be told without Spark: shape, names, types, references; never a secret.
-    """
-    source = shaped(file)
-    wrong = mistakes.mistakes(source)
-    if wrong:
-        raise ConfigError.listing(str(file), wrong)
-    return source
-
-
-def shaped(file: Path) -> Source:
-    """Read a mapping file whose names, types and expressions are still to be checked, all at once: see `check`.
-
-    Raises
-    ------
-    ConfigError
-        It has not the shape of a mapping, or holds a secret.
+        It has not the shape of a mapping, or holds a secret, which is never shown.
     """
     tree = _tree(file)
     secrets = list(mistakes.secrets(tree))

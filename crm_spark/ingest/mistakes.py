@@ -58,41 +58,39 @@ def _of_types(name: str, columns: Mapping[str, Any]) -> list[str]:
 
 
 def _of_feed(source: Source, name: str, feed: Feed) -> list[str]:
-    wrong = [*_of_types(name, feed.columns), *ground(source, name, feed)]
-    for table, target in feed.tables.items():
-        wrong += _of_target(name, table, target)
-    return wrong
-
-
-def ground(source: Source, name: str, feed: Feed) -> list[str]:
-    """What is wrong with a feed before anything is made of it: expressions cannot be held against its columns then."""
-    wrong = [*_of_columns(name, feed), *_of_version(name, feed)]
+    wrong = [*_of_types(name, feed.columns), *_of_columns(name, feed), *_of_version(name, feed)]
     if not feed.tables and not feed.key:
         wrong.append(f"{name}: feeds no table; name one under `tables`, or a `key` if it is a look-up")
     try:
         feed.form  # noqa: B018 - it refuses what cannot be read that way
     except ValueError as error:
         wrong.append(f"{name}: {error}")
+    wrong += ground(source, name, feed)
+    for table, target in feed.tables.items():
+        wrong += _of_target(name, table, target)
+    return wrong
+
+
+def ground(source: Source, name: str, feed: Feed) -> list[str]:
+    """What is wrong with the columns that a feed's expressions are to find: these cannot be judged then."""
+    counted = Counter(column.lower() for column in feed.columns)
+    alike = [column for column in feed.columns if counted[column.lower()] > 1]
+    wrong = [f"{name}: columns {', '.join(alike)} differ by case alone, which Spark ignores"] if alike else []
     for alias, look in feed.lookups.items():
         wrong += _of_look_up(source, f"{name}.{alias}", look.feed, list(look.by))
-        if alias.lower() in (column.lower() for column in feed.columns):
+        if alias.lower() in counted:
             wrong.append(f"{name}.{alias}: a raw column is called so too; give the look-up another name")
     return wrong
 
 
 def _of_columns(name: str, feed: Feed) -> list[str]:
-    """References to raw columns that are not declared, and columns that Spark takes for one."""
-    strange = [
+    """References to raw columns that are not declared."""
+    return [
         f"{name}: {what} names no column '{column}'{near(column, feed.columns)}"
         for what, columns in (("optional", feed.optional), ("key", feed.key), ("version", [feed.version or ""]))
         for column in columns
         if column and column not in feed.columns
     ]
-    counted = Counter(column.lower() for column in feed.columns)
-    alike = [column for column in feed.columns if counted[column.lower()] > 1]
-    if alike:
-        strange.append(f"{name}: columns {', '.join(alike)} differ by case alone, which Spark ignores")
-    return strange
 
 
 def _of_version(name: str, feed: Feed) -> list[str]:

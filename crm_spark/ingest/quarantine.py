@@ -67,7 +67,8 @@ def reasons(lake: Lake, source: str, run_id: str | None, most: int) -> list[tupl
 
     The commonest reasons first, `most` of them at most.
     """
-    is_mine = (F.col("source") == source) & (F.lit(run_id is None) | (F.col("run_id") == F.lit(run_id)))
+    of_run = F.lit(True) if run_id is None else F.col("run_id") == run_id
+    is_mine = (F.col("source") == source) & of_run
     is_file = (F.col("position") == 0).alias("is_file")
     counted = lake.current(QUARANTINE).where(is_mine).groupBy("feed", is_file, "reason").agg(F.count("*").alias("n"))
     rows = counted.orderBy(F.desc("n"), "feed", "reason").limit(most).collect()

@@ -133,4 +133,4 @@ class _Run:
 
 def read(place: Place, name: str) -> Source:
     """Read the mapping of a source by its name or path."""
-    return mapping.shaped(find(place, name))
+    return mapping.read(find(place, name))

@@ -374,12 +374,10 @@ def _told(
             mean, off = baselines.METHODS[name](ended(values, offsets), horizon, season)
         return mean.T, off.T
     if name not in ARIMAS:
-        parts = (
-            _told(MODEL_OF[name], values, offsets, fitted, season, horizon),
-            _told("seasonal_naive", _on_scale(name, values), offsets, fitted, season, horizon),
-        )
+        own, own_off = _told(MODEL_OF[name], values, offsets, fitted, season, horizon)
+        cycle, cycle_off = _told("seasonal_naive", _on_scale(name, values), offsets, fitted, season, horizon)
         # Both are mostly off to the same side: as if they always were.
-        return (parts[0][0] + parts[1][0]) / 2, (parts[0][1] + parts[1][1]) / 2
+        return (own + cycle) / 2, (own_off + cycle_off) / 2
     orders, coefficients, sigma2 = fitted
     mean, off = np.full((2, sigma2.size, horizon), np.nan)
     told = [i for i in range(sigma2.size) if orders[i] is not None]

@@ -153,9 +153,9 @@ def test_retry_takes_up_records_and_files_after_a_mended_mapping(raw: Raw) -> No
     assert {row[0] for row in raw.accounts().values()} == {"loaded", "refused"}
     assert told.records == {"records": 5, "loaded": 1, "quarantined": 4, "duplicates": 0}
     assert told.notes == [
-        *[f"{feed}: 1 record refused: at is not a time" for feed in ("json", "orders")],
+        *[f"{feed}: 1 record quarantined: at is not a time" for feed in ("json", "orders")],
         "orders: 1 file refused: lacks columns 'customer', 'product', 'pieces', 'price', 'at'",
-        "parquet: 1 record refused: at is not a time",
+        "parquet: 1 record quarantined: at is not a time",
         "they lie in the table quarantine; after a mended mapping `crm ingest till --retry` takes them up again",
     ]
 
