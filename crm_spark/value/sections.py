@@ -197,8 +197,8 @@ def foretold(clv_holdout: DataFrame, clv_models: DataFrame) -> Section:
         order_by=["until"],
         note=(
             "The model learned from the days before the held-out ones alone. Counted are orders of customers who came "
-            "before those days, after their first one. Week by week the model is asked what to expect of people who "
-            "first came on these days; told also what each of them had bought until then, it expects the number below."
+            "before those days, after their first one. Here the model knows when each of them first came; where models "
+            "are compared, it knows what each had bought since, too, and expects another number."
         ),
         empty="No model could be judged: too few customers bought again before the days that are held out.",
     )
