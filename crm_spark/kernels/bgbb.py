@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import sbg
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 FEW = 20_000  # histories on which the search begins
@@ -69,12 +69,17 @@ def fit(among: Histories, start: Floats | None = None) -> Estimate:
         few = _Likelihood(*[column[::step] for column in columns])
         found = best(few.derive, NAMES, starts, few.customers.sum())
         starts = starts if found.reason else [found.parameters]
-    return best(_Likelihood(*columns).derive, NAMES, starts, among.customers.sum())
+    return best(likelihood(among), NAMES, starts, among.customers.sum())
+
+
+def likelihood(among: Histories) -> Derive:
+    """Prepare the log-likelihood, to be derived at many parameters."""
+    return _Likelihood(among.x, among.t_x, among.T, among.customers).derive
 
 
 def log_likelihood(parameters: Floats, among: Histories) -> float:
     """Give the log-likelihood of equation (5), summed over the customers."""
-    return _Likelihood(among.x, among.t_x, among.T, among.customers).derive(parameters)[0]
+    return likelihood(among)(parameters)[0]
 
 
 class _Silences:

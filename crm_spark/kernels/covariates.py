@@ -141,6 +141,11 @@ def fit(model: Model, groups: Groups, start: Floats | None = None, plain: Estima
     return Estimate(parameters, slopes @ found.covariance @ slopes.T, found.log_likelihood)
 
 
+def likelihood(model: Model, groups: Groups) -> Derive:
+    """Prepare the log-likelihood of parameters in the order of `names`, to be derived at many."""
+    return _Likelihood(model, groups, groups.z).derive
+
+
 def own(model: Model, found: Uncertain, z: Floats) -> Uncertain:
     """Give the model's own parameters for customers with covariates z, (k,), and how well they are known.
 

@@ -11,7 +11,7 @@ Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. 
 import numpy as np
 from scipy import special
 
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, maximise, nothing, trigamma
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, maximise, nothing, trigamma
 
 NAMES = ("p", "q", "v")
 
@@ -46,6 +46,11 @@ def fit(x: Floats, mean: Floats) -> Estimate:
         found.log_likelihood - x.size * np.log(unit),
         found.reason,
     )
+
+
+def likelihood(x: Floats, mean: Floats) -> Derive:
+    """Prepare the log-likelihood, to be derived at many parameters."""
+    return _Likelihood(x, mean).derive
 
 
 class _Likelihood:

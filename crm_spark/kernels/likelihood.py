@@ -1,7 +1,13 @@
 """Maximum likelihood with exact derivatives, for models whose parameters are positive but for a few.
 
 The logarithms of the positive parameters are moved, by SciPy's trust-region Newton method; the standard errors are
-those of the parameters themselves, from the Hessian at the maximum.
+those of the parameters themselves, from the Hessian at the maximum. Limits are those of the profile likelihood, which
+leans where standard errors are alike to both sides.
+
+References
+----------
+Venzon, D. J., Moolgavkar, S. H. (1988). A Method for Computing Profile-Likelihood-Based Confidence Intervals. Journal
+of the Royal Statistical Society C 37(1), 87-94.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +24,10 @@ Derivatives = tuple[float, Floats, Floats]
 Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,)
 
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
+LEANING = 3.0  # of a lean times Z: an end would be half as far as the other
 LAST_STEPS = 6  # of Newton's method, where one or two are enough
 HIGHER = 1e-6  # of a log-likelihood, in units of one observation: what is above that is higher
+Z = float(special.ndtri(0.975))  # standard errors to each side that hold 95 %
 FLAT = 1e-7  # gradient of the mean log-likelihood at which Newton's last step makes it exact
 
 
@@ -48,6 +56,44 @@ class Estimate:
     def standard_errors(self) -> Floats:
         """Of the parameters, (k,)."""
         return np.sqrt(np.diag(self.covariance))
+
+
+def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
+    """Give the ends of each parameter's 95 % interval, by its profile likelihood to third order.
+
+    Where the logarithm of a parameter, or one of any sign, lies t standard errors from its estimate and the others as
+    they then are likeliest, the log-likelihood has fallen by t^2 / 2 - s t^3 / 6; that line, at Z to both sides, tells
+    its lean s. It has fallen by Z^2 / 2 at s Z^2 / 6 + Z and s Z^2 / 6 - Z, to first order in s.
+
+    Parameters
+    ----------
+    derive : callable
+        As `maximise` was told.
+    found : Estimate
+        What it found; without a reason.
+    any_sign : int, default 0
+        As `maximise` was told.
+
+    Returns
+    -------
+    (k, 2) array
+        NaN where the likelihood leans by so much that three orders do not tell.
+    """
+    size = found.parameters.size
+    is_log = np.arange(size) < size - any_sign
+    scale = np.where(is_log, found.parameters, 1.0)
+    covariance = found.covariance / np.outer(scale, scale)
+    errors = np.sqrt(np.diag(covariance))
+    at = np.where(is_log, np.log(scale), found.parameters)
+    leans = np.zeros(size)
+    for i in range(size):
+        way = Z * covariance[i] / errors[i]
+        with np.errstate(all="ignore"):
+            up, down = (derive(np.where(is_log, np.exp(side), side))[0] for side in (at + way, at - way))
+        leans[i] = 3 * (up - down) / Z**3
+    shift = np.where(np.abs(leans) * Z < LEANING, leans * Z**2 / 6, np.nan)
+    ends = at[:, None] + errors[:, None] * (shift[:, None] + np.array([-Z, Z]))
+    return np.asarray(np.where(is_log[:, None], np.exp(ends), ends), dtype=np.float64)
 
 
 def nothing(parameters: int, reason: str) -> Estimate:

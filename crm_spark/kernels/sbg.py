@@ -12,12 +12,13 @@ Heterogeneity. Marketing Science 29(1), 85-93.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from crm_spark.kernels.likelihood import Derivatives, Estimate, Floats, best, nothing
+from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta")
 MOST = 1_000_000  # renewals to come: nobody asks how many more there may be
@@ -79,7 +80,12 @@ def fit(among: Lifetimes, start: Floats | None = None) -> Estimate:
     share = left / (left + renewed)
     starts = [strength * np.array([share, 1 - share]) for strength in (1.0, 10.0)]
     customers = among.left[0] + among.renewed[0]
-    return best(lambda at: _derive(at, among), NAMES, starts if start is None else [*starts, start], customers)
+    return best(likelihood(among), NAMES, starts if start is None else [*starts, start], customers)
+
+
+def likelihood(among: Lifetimes) -> Derive:
+    """Prepare the log-likelihood, to be derived at many parameters."""
+    return partial(_derive, among=among)
 
 
 def log_likelihood(parameters: Floats, among: Lifetimes) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import covariates, holdout
-from crm_spark.kernels.histories import histories
+from crm_spark.kernels.histories import Histories, histories
 from crm_spark.kernels.holdout import HeldOut
-from crm_spark.kernels.likelihood import Estimate, Floats, nothing
+from crm_spark.kernels.likelihood import Estimate, Flags, Floats, limits, nothing
 from crm_spark.value.covariates import BETWEEN
 
 COVARIED = "_covariates"  # what a model's name ends with
@@ -39,6 +39,9 @@ class Candidate(Protocol):
     def fit(self, told: Told, start: Floats | None, plain: Estimate | None) -> Estimate:
         """Find the parameters, from where a former search ended; `plain` is what the model finds as it is."""
 
+    def limits(self, told: Told, found: Estimate) -> Floats:
+        """Give the ends of the 95 % intervals of the parameters that were found, (k, 2)."""
+
     def expected(self, at: Floats, told: Told) -> Floats:
         """Give the purchases to expect of each row's customers in the held-out days."""
 
@@ -55,11 +58,12 @@ class Plain:
 
     def fit(self, told: Told, start: Floats | None, plain: Estimate | None) -> Estimate:
         """Find the parameters."""
-        rows = told.rows
-        found: Estimate = self.kernel.fit(
-            histories(rows.x, rows.t_x / self.unit, rows.T / self.unit, rows.customers), start=start
-        )
+        found: Estimate = self.kernel.fit(self._among(told), start=start)
         return found
+
+    def limits(self, told: Told, found: Estimate) -> Floats:
+        """Give the ends of the intervals."""
+        return limits(self.kernel.likelihood(self._among(told)), found)
 
     def expected(self, at: Floats, told: Told) -> Floats:
         """Give the purchases to expect of each row's customers."""
@@ -68,6 +72,10 @@ class Plain:
     def by_week(self, at: Floats, told: Told, weeks: NDArray[np.int64]) -> Floats:
         """Give the purchases to expect of all in each week."""
         return holdout.by_week(self.kernel, at, told.rows, weeks, self.unit)
+
+    def _among(self, told: Told) -> Histories:
+        rows = told.rows
+        return histories(rows.x, rows.t_x / self.unit, rows.T / self.unit, rows.customers)
 
 
 class Covaried:
@@ -83,16 +91,14 @@ class Covaried:
 
     def fit(self, told: Told, start: Floats | None, plain: Estimate | None) -> Estimate:
         """Find the parameters; the gamma of a level that nobody told of has is 0."""
-        rows, z = told.rows, self.z[told.of]
-        if not rows.x.size:
+        if not told.rows.x.size:
             return nothing(len(self.names), "there is no customer")
         # A level that came up in the held-out days tells nothing of those before.
-        seen = np.ptp(z, axis=0) > 0
+        seen = np.ptp(self.z[told.of], axis=0) > 0
         if self.alike or not seen.any():
             alike = self.alike or sorted({column.split("=")[0] for column in self.columns})
             return nothing(len(self.names), f"the same for all customers: {', '.join(alike)}")
-        names = [name for name, is_seen in zip(self.columns, seen, strict=True) if is_seen]
-        groups = covariates.group(rows.x, rows.t_x / self.unit, rows.T / self.unit, z[:, seen], names, rows.customers)
+        groups = self._groups(told, seen)
         bare = len(self.kernel.NAMES)
         place = np.flatnonzero(
             np.append(np.ones(bare, dtype=bool), np.tile(seen, (len(self.names) - bare) // seen.size))
@@ -103,6 +109,11 @@ class Covaried:
         parameters, covariance = np.zeros(len(self.names)), np.zeros((len(self.names),) * 2)
         parameters[place], covariance[np.ix_(place, place)] = found.parameters, found.covariance
         return Estimate(parameters, covariance, found.log_likelihood)
+
+    def limits(self, told: Told, found: Estimate) -> Floats:
+        """Give the ends of the intervals; of all customers, who have every level."""
+        derive = covariates.likelihood(self.kernel, self._groups(told, np.ones(len(self.columns), dtype=bool)))
+        return limits(derive, found, any_sign=len(self.names) - len(self.kernel.NAMES))
 
     def expected(self, at: Floats, told: Told) -> Floats:
         """Give the purchases to expect of each row's customers, by parameters of their own."""
@@ -118,6 +129,11 @@ class Covaried:
         for text in np.unique(told.of):
             sums += holdout.by_week(self.kernel, self._own(at, text), told.with_text(text), weeks, self.unit)
         return sums
+
+    def _groups(self, told: Told, seen: Flags) -> covariates.Groups:
+        names = [name for name, is_seen in zip(self.columns, seen, strict=True) if is_seen]
+        x, t_x, T = told.rows.x, told.rows.t_x / self.unit, told.rows.T / self.unit
+        return covariates.group(x, t_x, T, self.z[told.of][:, seen], names, told.rows.customers)
 
     def _own(self, at: Floats, text: int) -> Floats:
         return np.asarray(covariates.parameters_of(self.kernel, at, self.z[text][None])[0], dtype=np.float64)

@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import sbg
-from crm_spark.kernels.likelihood import Estimate, Floats
+from crm_spark.kernels.likelihood import Estimate, Floats, limits
 from crm_spark.kernels.sbg import Lifetimes
 
 ALL, UNKNOWN = "(all)", "(unknown)"
@@ -55,6 +55,8 @@ PARAMETERS = Table(
         Field("reason", "string", "why there is no estimate", nullable=True),
         Field("position", "int", "its place among the parameters, from 0"),
         Field("covariances", "array<double>", "with alpha and beta", nullable=True),
+        Field("low", "double", "lower end of its 95 % interval, by profile likelihood", nullable=True),
+        Field("high", "double", "upper end", nullable=True),
     ],
 )
 
@@ -108,7 +110,8 @@ FITTED = (
     "what string, plan string, period int, period_unit string, parameter string, position int, value double, "
     "standard_error double, covariances array<double>, log_likelihood double, contracts bigint, renewal int, "
     "due bigint, renewed bigint, retention double, expected_retention double, survival double, "
-    "expected_survival double, actual bigint, expected double, expected_constant double, reason string"
+    "expected_survival double, actual bigint, expected double, expected_constant double, reason string, low double, "
+    "high double"
 )
 TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 TYPES["array<double>"] = pa.list_(pa.float64())
@@ -214,7 +217,8 @@ def _fit(counted: pa.Table, days: int) -> pa.Table:
     first = sbg.fit(before)
     found = sbg.fit(whole, start=None if first.reason else first.parameters)
     held = _foretold(first, before, known, due, made, np.where(is_held, contracts, 0)) if days else {}
-    rows = [*_learned(found, int(contracts.sum())), *_renewals(found, first, whole, held)]
+    ends = None if found.reason else limits(sbg.likelihood(whole), found)
+    rows = [*_learned(found, ends, int(contracts.sum())), *_renewals(found, first, whole, held)]
     return pa.Table.from_batches([_batch([{**group, **row} for row in rows])])
 
 
@@ -251,16 +255,16 @@ def _foretold(
     return told
 
 
-def _learned(found: Estimate, contracts: int) -> list[dict[str, Any]]:
+def _learned(found: Estimate, ends: Floats | None, contracts: int) -> list[dict[str, Any]]:
     """Give rows of PARAMETERS."""
     same = {"what": "parameter", "contracts": contracts, "reason": found.reason}
-    if found.reason:
+    if ends is None:
         return [{**same, "parameter": name, "position": at} for at, name in enumerate(sbg.NAMES)]
-    each = zip(sbg.NAMES, found.parameters, found.standard_errors, found.covariance.tolist(), strict=True)
+    each = zip(sbg.NAMES, found.parameters, found.standard_errors, found.covariance.tolist(), ends, strict=True)
     return [
         {**same, "parameter": name, "position": at, "value": value, "standard_error": error,
-         "covariances": covariances, "log_likelihood": found.log_likelihood}
-        for at, (name, value, error, covariances) in enumerate(each)
+         "covariances": covariances, "log_likelihood": found.log_likelihood, "low": low, "high": high}
+        for at, (name, value, error, covariances, (low, high)) in enumerate(each)
     ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
 from crm_spark.kernels.holdout import HeldOut
-from crm_spark.kernels.likelihood import Estimate, Floats
+from crm_spark.kernels.likelihood import Estimate, Floats, limits
 from crm_spark.value.candidates import COVARIED, Candidate, Covaried, Plain, Told
 
 BUYING: dict[str, ModuleType] = {
@@ -85,6 +85,8 @@ PARAMETERS = Table(
         Field("position", "int", "its place among the model's parameters, from 0", nullable=True),
         Field("covariances", "array<double>", "with each of the model's parameters, in their order", nullable=True),
         Field("is_chosen", "boolean", "whether lifetime value comes from this model", nullable=True),
+        Field("low", "double", "lower end of its 95 % interval, by profile likelihood", nullable=True),
+        Field("high", "double", "upper end", nullable=True),
     ],
 )
 
@@ -134,7 +136,7 @@ HOLDOUT = Table(
 FITTED = (
     "what string, model string, parameter string, at int, value double, standard_error double, "
     "covariances array<double>, log_likelihood double, customers bigint, expected double, actual double, "
-    "mean_absolute_error double, root_mean_squared_error double, reason string, aic double"
+    "mean_absolute_error double, root_mean_squared_error double, reason string, aic double, low double, high double"
 )
 TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 TYPES["array<double>"] = pa.list_(pa.float64())
@@ -273,7 +275,8 @@ def _tried(
     """What a candidate learned, and how it foretold; gives its two estimates, before the held-out days and on all."""
     first = candidate.fit(known, None, plain[0])
     found = candidate.fit(whole, None if first.reason else first.parameters, plain[1])
-    learned = _learned(name, candidate.names, found, int(whole.rows.customers.sum()))
+    ends = None if found.reason else candidate.limits(whole, found)
+    learned = _learned(name, candidate.names, found, ends, int(whole.rows.customers.sum()))
     score: dict[str, Any] = {"what": "model", "model": name, "customers": int(known.rows.customers.sum())}
     score |= {"log_likelihood": found.log_likelihood, "reason": learned[0]["reason"]}
     score["aic"] = 2 * (found.parameters.size - found.log_likelihood)
@@ -315,8 +318,10 @@ def _judged(
 def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     table = pa.Table.from_batches(list(batches))
     x, mean = (np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ("frequency", "monetary"))
-    found = gamma_gamma.fit(x[x > 0], mean[x > 0])
-    yield _batch(_learned(MONEY, gamma_gamma.NAMES, found, int((x > 0).sum())))
+    x, mean = x[x > 0], mean[x > 0]
+    found = gamma_gamma.fit(x, mean)
+    ends = None if found.reason else limits(gamma_gamma.likelihood(x, mean), found)
+    yield _batch(_learned(MONEY, gamma_gamma.NAMES, found, ends, x.size))
 
 
 def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tuple[Any, Floats], Sequence[str]]:
@@ -357,17 +362,20 @@ def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:
     }
 
 
-def _learned(model: str, names: Sequence[str], found: Estimate, customers: int) -> list[dict[str, Any]]:
+def _learned(
+    model: str, names: Sequence[str], found: Estimate, ends: Floats | None, customers: int
+) -> list[dict[str, Any]]:
     reason = found.reason if customers or model == MONEY else "there is no customer"
     same = {"what": "parameter", "model": model, "customers": customers, "reason": reason}
-    if reason:
+    if reason or ends is None:
         return [{**same, "parameter": name, "at": at} for at, name in enumerate(names)]
     same["log_likelihood"] = found.log_likelihood
-    each = zip(names, found.parameters, found.standard_errors, found.covariance.tolist(), strict=True)
+    each = zip(names, found.parameters, found.standard_errors, found.covariance.tolist(), ends, strict=True)
     return [
-        {**same, "parameter": name, "at": at, "value": value, "standard_error": error, "covariances": covariances}
-        for at, (name, value, error, covariances) in enumerate(each)
-    ]
+        {**same, "parameter": name, "at": at, "value": value, "standard_error": error, "covariances": covariances,
+         "low": low, "high": high}
+        for at, (name, value, error, covariances, (low, high)) in enumerate(each)
+    ]  # fmt: skip
 
 
 def _batch(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:

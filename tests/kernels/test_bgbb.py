@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_spark.kernels import bgbb
+from crm_spark.kernels.likelihood import limits
 from tests.kernels.derivatives import assert_belong_together
 from tests.kernels.exact import decimals, exactly, rising
 
@@ -244,8 +245,9 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
         T = random.integers(6, 14, 4000)
         x, t_x = _summary(_simulate(truth, T, random))
         (x, t_x, T), customers = np.unique(np.array([x, t_x, T]), axis=1, return_counts=True)
-        found = bgbb.fit(_histories(x, t_x, T, customers))
-        held += np.abs(found.parameters - truth) < 1.96 * found.standard_errors
+        among = _histories(x, t_x, T, customers)
+        low, high = limits(bgbb.likelihood(among), bgbb.fit(among)).T
+        held += (low < truth) & (truth < high)
     assert (held >= 43).all()  # of 50 at 95 %: fewer have a probability of 1.2 %
     assert held.sum() < 200
 

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 from scipy.stats import chi2
 
 from benchmarks.customers import PUBLISHED, lived
 from crm_spark.kernels import bgnbd, pareto_nbd
 from crm_spark.kernels.histories import histories
+from crm_spark.kernels.likelihood import limits
 from tests.kernels.buying import HISTORY, columns
 
 CASES = [pytest.param(model, np.array(at), id=model.__name__.rpartition(".")[2]) for model, at in PUBLISHED.items()]
@@ -80,15 +82,38 @@ def test_planted_parameters_are_found(model, at) -> None:
 @of_each_model
 def test_intervals_cover_what_was_planted(model, at) -> None:
     """Of 50 cohorts, 95 % intervals of each parameter hold it in 42 or more: fewer come once in 1,300 times."""
-    # Of cohorts of 2,000 some 9 % miss r of MBG/NBD.
     held, T = np.zeros(4), np.full(2000 if model is pareto_nbd else 5000, 60.0)
     for seed in range(50):
         x, t_x, _ = lived(model, at, T, 0.0, seed=100 + seed)
-        found = model.fit(histories(x, np.round(t_x * 2) / 2, T), start=at)
+        among = histories(x, np.round(t_x * 2) / 2, T)
+        found = model.fit(among, start=at)
         assert found.reason is None
-        # On logarithms: parameters are positive.
-        held += np.abs(np.log(found.parameters / at)) < 1.96 * found.standard_errors / found.parameters
+        low, high = limits(model.likelihood(among), found).T
+        held += (low < at) & (at < high)
     assert (held >= 42).all(), held
+
+
+@of_each_model
+def test_at_its_limits_the_profile_likelihood_of_a_parameter_has_fallen_as_chi_square_wants(model, at) -> None:
+    """The others are searched for there by SciPy; by standard errors alone by 1.5 to 2.4."""
+    T = np.full(3000, 60.0)
+    x, t_x, _ = lived(model, at, T, 0.0, seed=7)
+    among = histories(x, np.round(t_x * 2) / 2, T)
+    found, derive = model.fit(among), model.likelihood(among)
+    ends = np.log(limits(derive, found))
+
+    def fallen(i: int, end: float) -> float:
+        others = np.arange(4) != i
+
+        def fall(some: np.ndarray) -> tuple[float, np.ndarray]:
+            every = np.exp(np.insert(some, i, end))
+            value, gradient, _ = derive(every)
+            return found.log_likelihood - value, -(gradient * every)[others]
+
+        return optimize.minimize(fall, np.log(found.parameters)[others], jac=True, method="BFGS").fun
+
+    for i in range(4):
+        assert [fallen(i, end) for end in ends[i]] == pytest.approx([chi2.ppf(0.95, 1) / 2] * 2, rel=0.06), i
 
 
 @of_each_model

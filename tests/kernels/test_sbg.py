@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_spark.kernels import sbg
+from crm_spark.kernels.likelihood import limits
 from tests.kernels.derivatives import assert_belong_together
 from tests.kernels.exact import decimals, exactly
 
@@ -213,8 +214,9 @@ def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say() -> None:
         age = random.integers(1, 12, 4000)
         stays = sbg.draw(truth, np.zeros(age.size), 12, random)
         is_there = stays >= age
-        found = sbg.fit(sbg.lifetimes(np.where(is_there, age, stays + 1), is_there))
-        held += np.abs(found.parameters - truth) < 1.96 * found.standard_errors
+        among = sbg.lifetimes(np.where(is_there, age, stays + 1), is_there)
+        low, high = limits(sbg.likelihood(among), sbg.fit(among)).T
+        held += (low < truth) & (truth < high)
     assert (held >= 43).all()  # of 50 at 95 %: fewer have a probability of 1.2 %
     assert held.sum() < 100
 

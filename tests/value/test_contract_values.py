@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crm_spark.ingest.tables import CONTRACTS
 from crm_spark.kernels import sbg
+from crm_spark.kernels.likelihood import limits
 from crm_spark.kernels.predictive import LEVELS, POOL, Uncertain
 from crm_spark.reports.page import gather
 from crm_spark.value import contract_retention, contract_sections, contract_totals, contract_values
@@ -159,6 +160,8 @@ def test_renewals_are_counted_fitted_and_foretold_as_by_loops(spark: SparkSessio
         if not estimate.reason:
             assert [row["value"] for row in told] == pytest.approx(estimate.parameters, rel=1e-6)
             assert [row["standard_error"] for row in told] == pytest.approx(estimate.standard_errors, rel=1e-6)
+            ends = np.array([[row["low"], row["high"]] for row in told], dtype=float)
+            assert ends == pytest.approx(limits(sbg.likelihood(whole), estimate), rel=1e-6, nan_ok=True)
             assert [row["covariances"] for row in told] == [pytest.approx(row, rel=1e-6) for row in estimate.covariance]
             assert [row["log_likelihood"] for row in told] == pytest.approx([estimate.log_likelihood] * 2)
         survival = 1.0

@@ -13,6 +13,7 @@ from crm_spark.core.contracts import Table
 from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.kernels import bgnbd, pareto_nbd
 from crm_spark.kernels import covariates as kernel
+from crm_spark.kernels.likelihood import limits
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 from crm_spark.value import clv, covariate_sections, covariates, models, sections, totals
 from crm_spark.value.bands import SHARES
@@ -141,8 +142,13 @@ def test_a_model_with_covariates_is_judged_chosen_and_asked_as_the_kernel_is(
     effect = learned[f"alpha:{WEB}"]
     assert abs(effect["value"] - np.log(2)) < 3 * effect["standard_error"]
     rows = customers.orderBy("customer_id").collect()
-    found = kernel.fit(of, kernel.group(*history(rows), is_web(rows), [WEB]))
+    groups = kernel.group(*history(rows), is_web(rows), [WEB])
+    found = kernel.fit(of, groups)
     at = np.array([row["value"] for row in learned.values()])
+    ends = np.array([[row["low"], row["high"]] for row in learned.values()])
+    gammas = len(learned) - len(of.NAMES)
+    assert ends == pytest.approx(limits(kernel.likelihood(of, groups), found, any_sign=gammas), rel=1e-4)
+    assert ends[4] == pytest.approx(at[4] + np.array([-1.96, 1.96]) * effect["standard_error"], rel=0.1)
     assert at == pytest.approx(found.parameters, rel=1e-5)
     covariance = np.array([row["covariances"] for row in learned.values()])
     assert covariance[4] == pytest.approx(found.covariance[4], rel=1e-3)

@@ -59,10 +59,14 @@ def test_cdnow_gives_the_published_parameters_of_all_models(cdnow: DataFrame) ->
             row = found[model, name]
             assert row["value"] == pytest.approx(value, rel=1e-3)
             assert row["position"] == position
+            assert row["low"] < row["value"] < row["high"]
             assert row["covariances"][position] == pytest.approx(row["standard_error"] ** 2)
     assert [found["pareto_nbd", name]["standard_error"] for name in PUBLISHED["pareto_nbd"]] == pytest.approx(
         [0.0476264, 0.8427222, 0.1872594, 6.2105448], rel=1e-3
     )
+    # They lean: the chance to leave is known the less upwards.
+    leave = found["bg_nbd", "b"]
+    assert np.log(leave["high"] / leave["value"]) > 1.05 * np.log(leave["value"] / leave["low"])
     # Nothing was held out: Akaike's criterion alone decides.
     least = min(scores, key=lambda row: 2 * (len(models.NAMES[row["model"]]) - row["log_likelihood"]))
     assert [row["model"] for row in scores if row["is_chosen"]] == [least["model"]]
