@@ -144,7 +144,8 @@ def mine(
             wanted = replace(wanted, apart=_pairs(apart, frequent["name"].combine_chunks()))
         mined = _by_apriori if method == "apriori" else _by_bitmaps
         found = mined(blocks, frequent, count, wanted)
-    return baskets.sparkSession.createDataFrame(describe(found, count))
+    types = ", ".join(f"{name} {ITEMSETS[name].type}" for name in DESCRIBED.names)
+    return baskets.sparkSession.createDataFrame(describe(found, count), types)
 
 
 @dataclass(frozen=True)
@@ -267,15 +268,14 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
 
     items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
     known = baskets.select(items.alias("items")).localCheckpoint()
-    count = known.count()
+    # Spark Connect makes all sets of a model to take its measure: whether they are too many is asked before.
+    blocks, of_any_size = pack(known).localCheckpoint(eager=False), replace(wanted, max_items=None)
+    count, frequent = _frequent(blocks, of_any_size)
+    _by_bitmaps(blocks, frequent, count, of_any_size)
     # MLlib multiplies support by baskets and rounds up: half a basket less keeps it from one more.
     support = (wanted.least(count) - 0.5) / max(count, 1)
     found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
-    # Sets are made one after the other: it ends with the first that is too many, of any size.
-    sets = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count")).limit(wanted.most + 1)
-    made = sets.toArrow()
-    if made.num_rows > wanted.most:
-        raise wanted.refuse(f"there are {made.num_rows:,} itemsets or more")
+    made = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count")).toArrow()
     if wanted.max_items is not None:
         made = made.filter(pc.less_equal(pc.list_value_length(made["items"]), wanted.max_items))
     return count, made
