@@ -268,12 +268,15 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
 
     items = F.coalesce(F.array_distinct(F.array_compact("items")), F.array().cast("array<string>"))
     known = baskets.select(items.alias("items")).localCheckpoint()
-    # Spark Connect makes all sets of a model to take its measure: whether they are too many is asked before.
+    # Spark Connect makes all sets of a model to take its measure, and fails where there is none: whether they are too
+    # many, or none, is asked before.
     blocks, of_any_size = pack(known).localCheckpoint(eager=False), replace(wanted, max_items=None)
     count, frequent = _frequent(blocks, of_any_size)
-    _by_bitmaps(blocks, frequent, count, of_any_size)
+    mined = _by_bitmaps(blocks, frequent, count, of_any_size)
+    if not mined.num_rows:
+        return count, mined
     # MLlib multiplies support by baskets and rounds up: half a basket less keeps it from one more.
-    support = (wanted.least(count) - 0.5) / max(count, 1)
+    support = (wanted.least(count) - 0.5) / count
     found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
     made = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count")).toArrow()
     if wanted.max_items is not None:
