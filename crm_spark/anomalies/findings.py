@@ -189,7 +189,7 @@ def draw(found: DataFrame, series: DataFrame, past: int = 52) -> DataFrame:
     rows = found.join(of_series, list(OF_SERIES)).withColumn(
         "values", F.slice("values", F.lit(1), F.round(periods).cast("int") + 1)
     )
-    types = ", ".join(f"{name} {FINDINGS[name].type}" for name in (*OF_SERIES, *CARRIED, "strength", *DRAWN))
+    types = FINDINGS.types((*OF_SERIES, *CARRIED, "strength", *DRAWN))
     drawn = rows.select(*OF_SERIES, *CARRIED, "values").mapInArrow(partial(_drawn, past=past), types)
     return drawn.select(*FINDINGS.names)
 

@@ -173,7 +173,7 @@ def compare(
             of_level = pa.concat_tables([of_level, _new(own, bought, of_level)])
         labels, counts = count(baskets, of_level)
         told.append(tell(of_level, labels, counts, max_q, span.basket))
-    types = ", ".join(f"{name} {DIFFERENCES[name].type}" for name in TOLD.names)
+    types = DIFFERENCES.types(TOLD.names)
     # Of a table whose first chunk is empty Spark would take no row.
     rows = order_lines.sparkSession.createDataFrame(pa.concat_tables(told).combine_chunks(), types)
     return rows.withColumn("as_of", F.lit(span.as_of)).select(*DIFFERENCES.names)

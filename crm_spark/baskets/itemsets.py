@@ -144,7 +144,7 @@ def mine(
             wanted = replace(wanted, apart=_pairs(apart, frequent["name"].combine_chunks()))
         mined = _by_apriori if method == "apriori" else _by_bitmaps
         found = mined(blocks, frequent, count, wanted)
-    types = ", ".join(f"{name} {ITEMSETS[name].type}" for name in DESCRIBED.names)
+    types = ITEMSETS.types(DESCRIBED.names)
     return baskets.sparkSession.createDataFrame(describe(found, count), types)
 
 
@@ -277,7 +277,7 @@ def _by_fp_growth(baskets: DataFrame, wanted: _Wanted) -> tuple[int, pa.Table]:
         return count, mined
     # MLlib multiplies support by baskets and rounds up: half a basket less keeps it from one more.
     support = (wanted.least(count) - 0.5) / count
-    found = FPGrowth(itemsCol="items", minSupport=min(support, 1.0)).fit(known).freqItemsets
+    found = FPGrowth(itemsCol="items", minSupport=support).fit(known).freqItemsets
     made = found.select(F.array_sort("items").alias("items"), F.col("freq").alias("count")).toArrow()
     if wanted.max_items is not None:
         made = made.filter(pc.less_equal(pc.list_value_length(made["items"]), wanted.max_items))

@@ -5,7 +5,7 @@ its order, and the table dictionary is written. Nothing about a table is said a 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -162,7 +162,11 @@ class Table:
     @property
     def nullable_ddl(self) -> str:
         """The same with every column nullable: for rows on their way, before they are checked."""
-        return ", ".join(f"{column.name} {column.type}" for column in self.columns)
+        return self.types(self.names)
+
+    def types(self, names: Iterable[str]) -> str:
+        """Some of the columns the same way, in the order of `names`."""
+        return ", ".join(f"{name} {self[name].type}" for name in names)
 
     def __getitem__(self, name: str) -> Field:
         """Return the column of that name."""

@@ -61,7 +61,7 @@ def correlate(series: DataFrame, lags: int) -> DataFrame:
     DataFrame
         Columns of AUTOCORRELATIONS but `as_of`. One pass.
     """
-    types = ", ".join(f"{name} {AUTOCORRELATIONS[name].type}" for name in (*OF_SERIES, *TOLD))
+    types = AUTOCORRELATIONS.types((*OF_SERIES, *TOLD))
     return series.select(*OF_SERIES, "values").mapInArrow(partial(_correlated, lags=lags), types)
 
 

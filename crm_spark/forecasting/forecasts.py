@@ -188,7 +188,7 @@ def borrow(  # noqa: PLR0913, PLR0917 - who borrows from whom, and what is asked
 
 
 def _lifted(told: DataFrame, horizon: int, origins: int, as_of: date, season: int | None) -> DataFrame:
-    types = ", ".join(f"{name} {MODELS[name].type}" for name in (*OF_SERIES, *LEARNED))
+    types = MODELS.types((*OF_SERIES, *LEARNED))
     learned = told.mapInArrow(partial(_learned, season=season, horizon=horizon, origins=origins), types)
     return learned.withColumns({"as_of": F.lit(as_of), "learned_on": F.lit(as_of)}).select(*MODELS.names)
 
