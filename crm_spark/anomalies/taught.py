@@ -19,14 +19,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pyspark.ml.classification import DecisionTreeClassifier, LinearSVC, RandomForestClassifier
+from pyspark.ml.classification import DecisionTreeClassifier, LinearSVC
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.forecasting.series import OF_SERIES
 from crm_spark.kernels.surprise import FEATURES
-from crm_spark.models import vectors
+from crm_spark.models import forests, vectors
 from crm_spark.models.trees import Attribute
 
 Detector = Literal["tree", "forest", "svm"]
@@ -125,7 +125,7 @@ def _reason(rows: int, odd: int) -> str | None:
 
 _LEARNERS: dict[Detector, Callable[[], Any]] = {
     "tree": lambda: DecisionTreeClassifier(maxDepth=DEPTH, minInstancesPerNode=A_LEAF, weightCol="weight", seed=SEED),
-    "forest": lambda: RandomForestClassifier(
+    "forest": lambda: forests.Classifier(
         numTrees=TREES, maxDepth=DEPTH, minInstancesPerNode=A_LEAF, weightCol="weight", seed=SEED
     ),
     "svm": lambda: LinearSVC(regParam=PENALTY, maxIter=STEPS, standardization=True, weightCol="weight"),

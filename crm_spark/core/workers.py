@@ -9,7 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from pyspark import daemon
+# Spark puts archives of itself first, which Python would compile anew each time: what is installed is the same.
+sys.path[:] = [at for at in sys.path if not any(at.startswith(f"{other}/pyspark/python/lib/") for other in sys.path)]
+
+from pyspark import daemon  # noqa: E402 - of those that are left
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "pyspark.worker", "scipy.linalg", "scipy.optimize", "scipy.special")
 THREADS = Path("/proc/self/task")

@@ -24,14 +24,13 @@ from functools import partial, reduce
 import numpy as np
 import pyarrow as pa
 from pyspark import inheritable_thread_target
-from pyspark.ml.classification import RandomForestClassificationModel, RandomForestClassifier
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import ranking
-from crm_spark.models import logistic, vectors
+from crm_spark.models import forests, logistic, vectors
 from crm_spark.models.choices import look
 from crm_spark.models.trees import Attribute
 
@@ -249,16 +248,16 @@ def _mixed(held: DataFrame, attributes: Sequence[Attribute]) -> DataFrame:
     return told.select("fold", "what", "class", vectors.for_trees(array_to_vector(mixed), attributes))
 
 
-def forest(laid: DataFrame, attributes: Sequence[Attribute], grown: Grown) -> RandomForestClassificationModel:
+def forest(laid: DataFrame, attributes: Sequence[Attribute], grown: Grown) -> forests.ClassificationModel:
     """Grow a forest: `class` from `vector`."""
-    settings = RandomForestClassifier(
+    settings = forests.Classifier(
         numTrees=grown.trees,
         maxDepth=grown.depth,
         minInstancesPerNode=A_LEAF,
         maxBins=max(BINS, *[len(one.levels or ()) for one in attributes]),
         seed=SEED,
     )
-    model: RandomForestClassificationModel = settings.fit(
+    model: forests.ClassificationModel = settings.fit(
         laid.select(_label(), vectors.for_trees(F.col("vector"), attributes))
     )
     return model

@@ -18,7 +18,6 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 from pyspark.ml.functions import array_to_vector
-from pyspark.ml.regression import RandomForestRegressor
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -28,6 +27,7 @@ from crm_spark.kernels.forest import Forest, read
 from crm_spark.kernels.forest_shapley import Patterns
 from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.lists import matrix
+from crm_spark.models import forests
 
 MISSING = -1e12
 TREES, DEPTH, SEED = 20, 5, 1
@@ -150,7 +150,7 @@ def is_learned_from(share: float) -> Column:
 def _grow(sample: DataFrame, features: int) -> Forest:
     rows = sample.select("customer_id", "value", array_to_vector(F.col("point")).alias("point"))
     fixed = rows.repartition(LAYOUT, "customer_id").sortWithinPartitions("customer_id")
-    learner = RandomForestRegressor(
+    learner = forests.Regressor(
         featuresCol="point",
         labelCol="value",
         numTrees=TREES,
