@@ -94,7 +94,7 @@ class Lake:
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._notes, self._noting = 0, Lock()
-        self._is_ours, self._is_held = False, False
+        self._is_ours, self._is_held, self._has_turn = False, False, False
 
     # -- names and state
 
@@ -243,9 +243,11 @@ class Lake:
         with lease.turn(self.location) as had_to_wait:
             if self._is_there():
                 self._claim()
+            self._has_turn = True
             try:
                 yield had_to_wait
             finally:
+                self._has_turn = False
                 self._made.clear()  # whose turn is next may fill it
 
     def touched(self, tables: Sequence[Table]) -> list[Table]:
@@ -272,7 +274,10 @@ class Lake:
 
     def replace_as_of(self, table: Table, rows: DataFrame, as_of: date, run_id: str) -> None:
         """Replace the rows of one `as_of`."""
-        self._overwrite(table, rows, F.col("as_of") == F.lit(as_of), run_id)
+        if self._is_new(table, as_of):
+            self.append(table, rows, run_id)
+        else:
+            self._overwrite(table, rows, F.col("as_of") == F.lit(as_of), run_id)
 
     def overwrite(self, table: Table, rows: DataFrame, run_id: str) -> None:
         """Replace the whole table."""
@@ -528,6 +533,17 @@ class Lake:
             return
         writer = rows.writeTo(self.name(table)).options(userMetadata=run_id, **options)
         self._write(table, checked(table, rows, lambda: writer.overwrite(where)))
+
+    def _is_new(self, table: Table, as_of: date) -> bool:
+        """Whether a day has no rows for sure, and gets none meanwhile: its folder is missing among those of others.
+
+        To look for rows to replace Delta reads the whole state of the table, which takes longer than to add new ones.
+        """
+        if self._folder is None or not (self._is_held and self._has_turn):
+            return False
+        at = self._folder / table.name
+        lying = {file.name for file in at.iterdir() if not file.name.startswith("_")} if at.is_dir() else set()
+        return f"as_of={as_of}" not in lying and all(name.startswith("as_of=") for name in lying) and bool(lying)
 
     @contextmanager
     def _noted(self, run_id: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,6 +114,29 @@ def test_writing_twice_is_writing_once(any_lake: Lake, spark: SparkSession) -> N
     assert told[0][:2] == (lake.version(KEYED), "run")
     assert len(lake.commits(KEYED, most=2)) == 2
     assert spark.conf.get(NOTE, None) is None, "what the user writes himself bears no run of ours"
+
+
+def test_a_day_that_is_new_for_sure_is_added_and_every_other_replaced(lake: Lake, spark: SparkSession) -> None:
+    days = [FIRST + timedelta(days=number) for number in range(4)]
+
+    def put(day: date, name: str) -> str:
+        lake.prepare(SNAPSHOT)
+        lake.replace_as_of(SNAPSHOT, spark.createDataFrame([(day, name)], SNAPSHOT.nullable_ddl), day, "run")
+        return str(lake.history(SNAPSHOT, most=1)[0]["operationParameters"]["mode"])
+
+    put(days[0], "a")
+    with lake.turn():
+        assert put(days[1], "b") == "Append"
+        assert put(days[1], "c") == "Overwrite"
+        # A run that died before its commit left a folder.
+        Path(lake.location, SNAPSHOT.name, f"as_of={days[2]}").mkdir()
+        assert put(days[2], "d") == "Overwrite"
+    assert put(days[3], "e") == "Overwrite", "others may write meanwhile"
+    # What is not laid out by days alone may have rows of a day anywhere.
+    Path(lake.location, SNAPSHOT.name, "zQ").mkdir()
+    with lake.turn():
+        assert put(FIRST - timedelta(days=1), "f") == "Overwrite"
+    assert rows(lake, SNAPSHOT) == [(FIRST - timedelta(days=1), "f"), *zip(days, "acde", strict=True)]
 
 
 def is_asked_of_delta(told: DataFrame) -> bool:
