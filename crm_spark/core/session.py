@@ -55,8 +55,9 @@ LOCAL = {
     # To note where in Python a column was made, for messages that no one sees, takes longer than to make it.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # A task takes a page for what it sorts or groups: of 2 GB Spark would make it 32 MB, to be zeroed and thrown away
-    # by each of thousands of small tasks, and Java would do little else than collect them.
-    "spark.buffer.pageSize": "2m",
+    # by each of thousands of small tasks, and Java would do little else than collect them. 2 MB with its header:
+    # a page that is a little larger takes three regions of Java's heap instead of two.
+    "spark.buffer.pageSize": f"{2 * 1024**2 - 16}b",
     # Parquet looks for repeated values until it has seen 1 MB of different ones, in each column of each part.
     "spark.hadoop.parquet.dictionary.page.size": "131072",
     "spark.python.daemon.module": "crm_spark.core.workers",
