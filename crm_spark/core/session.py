@@ -50,6 +50,9 @@ LOCAL = {
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
     "spark.sql.codegen.cache.maxEntries": "2000",
+    # A run writes the rows of one day: to sort them by their days first, as Spark does for one open file at a time, is
+    # for nothing. Of more days than these it does so.
+    "spark.sql.maxConcurrentOutputFileWriters": "8",
     # A filter made of one side of a join pays from 10 GB on; to look for one takes a tenth of planning a small load.
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     # To note where in Python a column was made, for messages that no one sees, takes longer than to make it.
