@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from crm_spark.models import forests
 from crm_spark.value import clv, drivers, forest
 from crm_spark.value.drivers import PARTS
 from crm_spark.value.forest import Learned
@@ -125,10 +126,8 @@ GROWN: list[Any] = []  # what MLlib learned
 @pytest.fixture(scope="module")
 def answer(spark: SparkSession, shop: Shop) -> Iterator[Told]:
     with pytest.MonkeyPatch.context() as patched:
-        fit = forest.RandomForestRegressor.fit
-        patched.setattr(
-            forest.RandomForestRegressor, "fit", lambda self, rows: (GROWN.append(fit(self, rows)), GROWN[-1])[1]
-        )
+        fit = forests.Regressor.fit
+        patched.setattr(forests.Regressor, "fit", lambda self, rows: (GROWN.append(fit(self, rows)), GROWN[-1])[1])
         yield told(spark, shop)
 
 
