@@ -7,7 +7,7 @@ from crm_spark.core.contracts import Field, Table
 
 VERSION_PROPERTY = "crm.contract.version"
 FEED_PROPERTY = "delta.enableChangeDataFeed"
-LOG_CHECKPOINT = "100"  # commits of a table that only grows, by few rows each
+GROWING_CHECKPOINT = "100"  # commits of a table that only grows
 DEFAULT_KEEP_HOURS, LEAST_LOG_HOURS = 7 * 24, 30 * 24  # as Delta itself keeps files and log
 
 
@@ -27,8 +27,8 @@ def properties(table: Table) -> str:
             if table.measured
             else {"delta.dataSkippingNumIndexedCols": "0"}
         ),
-        # A log gets two rows for each run: every tenth commit Delta would sum up its state, for longer than the run's.
-        **({"delta.checkpointInterval": LOG_CHECKPOINT} if table.owns == "batch" else {}),
+        # The run log gets two commits for each run, and Delta would sum them up at every tenth, in seconds.
+        **({"delta.checkpointInterval": GROWING_CHECKPOINT} if table.owns == "batch" else {}),
     }
     listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in told.items())
     layouts = {"PARTITIONED BY": table.partition_by, "CLUSTER BY": table.cluster_by}

@@ -541,9 +541,9 @@ class Lake:
         """
         if self._folder is None or not (self._is_held and self._has_turn):
             return False
-        at = self._folder / table.name
-        lying = {file.name for file in at.iterdir() if not file.name.startswith("_")} if at.is_dir() else set()
-        return f"as_of={as_of}" not in lying and all(name.startswith("as_of=") for name in lying) and bool(lying)
+        lying = {file.name for file in (self._folder / table.name).iterdir() if not file.name.startswith("_")}
+        days = {name for name in lying if name.startswith("as_of=")}
+        return bool(days) and days == lying and f"as_of={as_of}" not in days
 
     @contextmanager
     def _noted(self, run_id: str) -> Iterator[None]:
