@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_spark.kernels import sbg
+from crm_spark.kernels.histories import of_rows
 from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, best, nothing
 
 NAMES = ("alpha", "beta", "gamma", "delta")
@@ -359,12 +360,8 @@ def draw(
     -------
     (n,) array of int
     """
-    x, T = np.asarray(x), np.asarray(T)
-    drawn = np.zeros(x.size, dtype=np.int64)
-    is_there = random.random(x.size) < probability_alive(parameters, x, t_x, T)
-    alpha, beta, gamma, delta = parameters[:, is_there] if parameters.ndim == 2 else parameters
-    bought, seen = x[is_there], T[is_there]
-    buys = random.beta(alpha + bought, beta + seen - bought)
-    stays = sbg.periods(random.beta(gamma, delta + seen), horizon, random)
-    drawn[is_there] = random.binomial(stays, buys)
-    return drawn
+    alpha, beta, gamma, delta = parameters
+    is_there = random.random(x.size) < of_rows(probability_alive, parameters, x, t_x, T)
+    buys = random.beta(alpha + x, beta + T - x)
+    stays = sbg.periods(random.beta(gamma, delta + T), horizon, random)
+    return np.where(is_there, random.binomial(stays, buys), 0).astype(np.int64)

@@ -58,6 +58,27 @@ def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None
     return Histories(kept[0], kept[1], kept[2], counts.astype(np.float64), of)
 
 
+def of_rows(ask: Callable[..., Floats], parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:
+    """Ask a function of rows about histories that are broadcast against each other.
+
+    Parameters
+    ----------
+    ask : function
+        Of parameters, x, t_x and T, all of (n,), parameters (k,) or (k, n).
+    parameters : (k,) array, or (k, n) array with those of each x
+    x : (n,) array
+    t_x, T : (n,) arrays, or (m, 1) arrays
+
+    Returns
+    -------
+    (n,) array, or (m, n) array
+    """
+    rows = np.broadcast_arrays(x, t_x, T, *parameters)
+    flat = [row.ravel() for row in rows]
+    own = np.stack(flat[3:]) if parameters.ndim > 1 else parameters
+    return ask(own, *flat[:3]).reshape(rows[0].shape)
+
+
 def search(
     likelihood: Callable[[Histories], Derive], among: Histories, names: Sequence[str], starts: Sequence[Floats]
 ) -> Estimate:

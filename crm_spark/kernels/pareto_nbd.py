@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from crm_spark.kernels.histories import Histories, begin, histories, search
+from crm_spark.kernels.histories import Histories, begin, histories, of_rows, search
 from crm_spark.kernels.likelihood import Derivatives, Derive, Estimate, Floats, trigamma
 from crm_spark.kernels.quadrature import DIGITS, discounted, laguerre, legendre
 
@@ -348,7 +348,7 @@ def draw(
     (n,) array of int
     """
     r, alpha, s, beta = parameters
-    alive = random.random(x.size) < probability_alive(parameters, x, t_x, T)
+    alive = random.random(x.size) < of_rows(probability_alive, parameters, x, t_x, T)
     rate = random.standard_gamma(r + x) / (alpha + T)
     leaving = np.maximum(random.standard_gamma(s, x.size) / (beta + T), 1e-300)
     stays = np.minimum(random.standard_exponential(x.size) / leaving, horizon)

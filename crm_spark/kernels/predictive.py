@@ -8,9 +8,11 @@ Customers: once a customer is still one, what they do next depends on x and T al
 only says how likely they are one. So for each (x, T) one pool of futures is drawn, of who bought at the last moment,
 each future with parameters of its own; of another customer the share rho = E(x, t_x, T) / E(x, T, T) lives such a
 future, the others buy nothing. T alike in their first BITS bits share a pool, which moves a future by less than
-chance does. Money is Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean,
-which is a scale. Quantiles follow from the sorted pool. Nothing is drawn for single customers: who has the same
-history gets the same answer, whoever else is asked about.
+chance does. What of a future depends on x alone (how often one buys where T is no matter, when one leaves) is drawn
+once for all pools of that x, by a Latin hypercube: more evenly than by chance. Money is
+Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean, which is a scale.
+Quantiles follow from the sorted pool. Nothing is drawn for single customers: who has the same history gets the same
+answer, whoever else is asked about.
 
 Groups: in each of DRAWS draws each customer picks a future from the pool of their (x, T), by a hash of their key; a
 group's total is the sum. The draw's parameters, the same for all customers and groups, move the totals by as much as
@@ -18,14 +20,16 @@ they move their expectations. These sums can be added up over parts of a group t
 
 References
 ----------
+McKay, M. D., Beckman, R. J., Conover, W. J. (1979). A Comparison of Three Methods for Selecting Values of Input
+Variables in the Analysis of Output from a Computer Code. Technometrics 21(2), 239-245: the Latin hypercube.
 Fader, P. S., Hardie, B. G. S. (2013). The Gamma-Gamma Model of Monetary Value. brucehardie.com/notes/025.
 King, G., Tomz, M., Wittenberg, J. (2000). Making the Most of Statistical Analyses. American Journal of Political
 Science 44(2), 347-361: parameters from their asymptotic distribution, then outcomes given them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +54,10 @@ class Model(Protocol):
     def draw(
         self, parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float, random: np.random.Generator
     ) -> Ints:
-        """Draw future purchases; `parameters` (k,), or (k, n) with those of each row."""
+        """Draw future purchases; `parameters` (k,), or (k, n) with those of each row.
+
+        `t_x` and `T` may be (m, 1): each row at m times, (m, n).
+        """
 
     def expected_purchases(self, parameters: Floats, x: Floats, t_x: Floats, T: Floats, horizon: float) -> Floats:
         """Give the mean of what `draw` draws."""
@@ -280,22 +287,59 @@ def _chunks(rows: Ints, pool_of: Ints) -> Iterator[tuple[Ints, Ints]]:
 def _futures(model: Model, parameters: Floats, p_q_v: Floats, best: Customers, horizon: float) -> tuple[Ints, Floats]:
     """The pools: purchases, and what they are worth in units of v + x mean; (pools, POOL) both.
 
-    The seed of a pool is its history. Where several have as many paid purchases, they share the draws of nu.
+    The seed of a pool is its history. Pools of as many paid purchases share the draws of nu.
     """
     bought = np.empty((best.x.size, POOL), dtype=np.int64)
     worth = np.empty((best.x.size, POOL))
     p, q, _ = p_q_v
-    nu, of_nu = np.empty(0), -1.0
-    for at, history in enumerate(np.column_stack([best.x, best.t_x, best.T, best.paid])):
-        if history[3] != of_nu:
-            of_nu = history[3]
-            of_paid = np.random.default_rng(history[3:].view(np.uint64).tolist())
-            nu = np.maximum(of_paid.standard_gamma(np.broadcast_to(p * of_nu + q, POOL)), 1e-300)
-        random = np.random.default_rng(history.view(np.uint64).tolist())
-        x, t_x, T = np.repeat(history[:3, None], POOL, axis=1)
-        bought[at] = model.draw(parameters, x, t_x, T, horizon, random)
-        worth[at] = random.standard_gamma(p * bought[at]) / nu
+    histories = np.column_stack([best.x, best.t_x, best.T, best.paid])
+    starts = np.flatnonzero(np.append(True, (np.diff(histories[:, [0, 3]], axis=0) != 0).any(axis=1)))
+    for first, end in zip(starts, [*starts[1:], best.x.size], strict=True):
+        x, t_x, T, paid = histories[first:end].T
+        chance = _Chance(
+            x[:1].view(np.uint64), [np.random.default_rng(one.view(np.uint64)) for one in histories[first:end]]
+        )
+        as_numpy = cast(np.random.Generator, chance)
+        bought[first:end] = model.draw(parameters, np.repeat(x[0], POOL), t_x[:, None], T[:, None], horizon, as_numpy)
+        of_paid = _Chance(np.append(paid[:1].view(np.uint64), np.uint64(1)), [])
+        nu = np.maximum(of_paid.standard_gamma(p * paid[0] + q), 1e-300)
+        worth[first:end] = chance.standard_gamma(p * bought[first:end]) / nu
     return bought, worth
+
+
+class _Chance:
+    """Chance for some pools of one x, which a model asks for as it asks NumPy's generator.
+
+    What is the same for all of these pools, one row, is drawn once, by a Latin hypercube: what chance made uneven there
+    would not average out between customers. What differs, a row for each pool, and counts come from their generators.
+    """
+
+    def __init__(self, seed: NDArray[np.uint64], pools: Sequence[np.random.Generator]) -> None:
+        self._strata, self._pools = np.random.default_rng(seed), pools
+
+    def random(self, size: object = None) -> Floats:
+        return self._strata.permutation((np.arange(POOL) + 0.5) / POOL)
+
+    def standard_exponential(self, size: object = None) -> Floats:
+        return -np.log(self.random())
+
+    def standard_gamma(self, shape: Floats, size: object = None) -> Floats:
+        is_shared = np.ndim(shape) < 2
+        return special.gammaincinv(shape, self.random()) if is_shared else self._of_each("standard_gamma", shape)
+
+    def beta(self, a: Floats, b: Floats) -> Floats:
+        is_shared = max(np.ndim(a), np.ndim(b)) < 2
+        return special.betaincinv(a, b, self.random()) if is_shared else self._of_each("beta", a, b)
+
+    def poisson(self, mean: Floats, size: object = None) -> Ints:
+        return self._of_each("poisson", mean)
+
+    def binomial(self, trials: Ints, share: Floats) -> Ints:
+        return self._of_each("binomial", trials, share)
+
+    def _of_each(self, name: str, *of: Floats | Ints) -> NDArray[Any]:
+        rows = [np.broadcast_to(one, (len(self._pools), POOL)) for one in of]
+        return np.stack([getattr(pool, name)(*row) for pool, *row in zip(self._pools, *rows, strict=True)])
 
 
 def _expectations(
