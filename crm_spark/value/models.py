@@ -174,15 +174,22 @@ def fit(
     -------
     DataFrame
         All that was learned; `parameters`, `scores` and `expectations` make tables of it. Models of buying are fitted
-        on the distinct histories with their counts, in one worker; Gamma-Gamma on 12 bytes for each customer who
-        bought again and spent money, in another. One shuffle each.
+        on the distinct histories with their counts, Pareto/NBD in one worker and all others in another; Gamma-Gamma on
+        12 bytes for each customer who bought again and spent money, in a third. One shuffle for the models of buying,
+        one for Gamma-Gamma.
     """
     money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
     nobody = among.sparkSession.createDataFrame([(0, 0.0)], "frequency int, monetary double")
     units = {model: chance_days if BUYING[model] is bgbb else unit_days for model in models}
-    learn = partial(_fit_buying, units=units, days=held_out)
-    bought = _handed(among, by_week).repartition(1).mapInArrow(learn, FITTED)
-    fitted = bought.unionByName(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
+    # Pareto/NBD, whose likelihood has an integral for each history, takes as long as the others together.
+    workers = [{name: unit for name, unit in units.items() if (name == "pareto_nbd") == slow} for slow in (False, True)]
+    handed = _handed(among, by_week).repartition(1).localCheckpoint(eager=False)
+    learned = [
+        handed.mapInArrow(partial(_fit_buying, units=some, days=held_out, is_first=is_first), FITTED)
+        for is_first, some in zip((True, False), filter(None, workers), strict=False)
+    ]
+    learned.append(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
+    fitted = reduce(DataFrame.unionByName, learned)
     all_rows = Window.partitionBy(F.lit(0))
     error, is_able = F.col("root_mean_squared_error"), F.col("aic").isNotNull()
     least = F.min(F.when(is_able, error)).over(all_rows)
@@ -246,8 +253,13 @@ def _doubles(rows: DataFrame, kind: int, *columns: Column | str, text: Sequence[
 # -- lifted: Arrow in, Arrow out
 
 
-def _fit_buying(batches: Iterator[pa.RecordBatch], units: Mapping[str, int], days: int) -> Iterator[pa.RecordBatch]:
-    """Fit models before the held-out days and judge them there, then fit them on all days from where that ended."""
+def _fit_buying(
+    batches: Iterator[pa.RecordBatch], units: Mapping[str, int], days: int, is_first: bool = True
+) -> Iterator[pa.RecordBatch]:
+    """Fit models before the held-out days and judge them there, then fit them on all days from where that ended.
+
+    The first worker judges the baselines too.
+    """
     whole, known, by_week, texts = _told(batches, days)
     for name, unit in units.items():
         plain = yield from _tried(name, Plain(BUYING[name], unit), whole, known, by_week, (None, None))
@@ -255,7 +267,7 @@ def _fit_buying(batches: Iterator[pa.RecordBatch], units: Mapping[str, int], day
             with_them = Covaried(BUYING[name], unit, texts, whole)
             yield from _tried(f"{name}{COVARIED}", with_them, whole, known, by_week, plain)
     customers = int(known.rows.customers.sum())
-    for name, expect in BASELINES.items() if days else ():
+    for name, expect in BASELINES.items() if days and is_first else ():
         told_of = (
             _errors(known.rows, expect(known.rows))
             if customers
@@ -330,26 +342,30 @@ def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tup
     Then the texts of covariates, if any are told.
     """
     table = pa.Table.from_batches(list(batches))
-    columns = [np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW]
+    rows = np.stack([np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW])
     of: NDArray[np.intp] = np.zeros(len(table), dtype=np.intp)
     texts: Sequence[str] = ()
     if "covariates" in table.column_names:
-        is_history = np.isin(columns[0], (0, 1))
+        is_history = np.isin(rows[0], (0, 1))
         of[is_history], texts = pd.factorize(table.column("covariates").to_pandas()[is_history], sort=True)
-    # In one order, whatever the order given: sums of floats depend on it.
-    order = np.lexsort([of, *columns])
-    rows, of = np.stack(columns)[:, order], of[order]
-    of_kind = [rows[1:, rows[0] == kind] for kind in range(3)]
+    of_kind = [_in_order(rows[1:, rows[0] == kind], of[rows[0] == kind]) for kind in range(3)]
     whole, known = (
-        Told(HeldOut(x, t_x, T, before, held, n, days), of[rows[0] == kind])
-        for kind, (x, t_x, T, before, held, n) in enumerate(of_kind[:2])
+        Told(HeldOut(x, t_x, T, before, held, n, days), each) for (x, t_x, T, before, held, n), each in of_kind[:2]
     )
-    at = of_kind[2][0].astype(np.int64)
+    at, *_, actual, _ = of_kind[2][0]
+    at = at.astype(np.int64)
     # A week in which nobody bought has no row.
     weeks = np.arange(at.min(initial=1), -(-days // holdout.WEEK) + 1)
     came = np.zeros(weeks.size)
-    came[at - weeks[:1]] = of_kind[2][4]
+    came[at - weeks[:1]] = actual
     return whole, known, (weeks, came), texts
+
+
+def _in_order(rows: Floats, of: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
+    """Distinct histories in one order, whatever the order given: sums of floats depend on it."""
+    keys = [key for key in (of, *rows[:-1]) if (key != key[:1]).any()]  # what is all the same puts nothing in order
+    order = np.lexsort(keys) if keys else np.arange(of.size)
+    return rows[:, order], of[order]
 
 
 def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:
