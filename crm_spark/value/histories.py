@@ -69,8 +69,6 @@ def gather(
         margins two.
     """
     money = F.col("sales") - F.col("returns") if net else F.col("sales")
-    until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
-    is_known, is_before = F.col("day") <= until, F.col("day") <= longer
     bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0))
     sums = bought.groupBy("customer_id").agg(
         F.min("day").alias("first"),
@@ -78,22 +76,9 @@ def gather(
         (F.count("*") - 1).cast("int").alias("frequency"),
         F.sum(money).alias("all"),
         F.min_by(money, "day").alias("of_first"),
-        F.max(F.when(is_known, F.col("day"))).alias("last_known"),
-        F.count_if(is_known).alias("until"),
-        F.count_if(is_known & ~is_before).alias("before"),
-        F.array(*[F.sum(_packed(until, first)) for first in range(0, _weeks(held_out), PACKED)])
-        .cast("array<bigint>")  # of no weeks it would have no type
-        .alias("held_weeks"),
+        *_counts(as_of, held_out),
     )
     later = (F.col("all") - F.col("of_first")).cast("double")
-    known = {
-        "x": F.col("until") - 1,
-        "t_x": F.date_diff("last_known", F.col("first")),
-        "T": F.date_diff(until, F.col("first")),
-        "before": F.col("before"),
-        "held": F.col("frequency") + 1 - F.col("until"),
-    }
-    is_there = (F.col("until") > 0) & F.lit(held_out > 0)
     return _with_margins(sums, customer_margins).select(
         "customer_id",
         "frequency",
@@ -102,9 +87,39 @@ def gather(
         F.try_divide(later, F.col("frequency")).alias("monetary"),
         F.col("all").cast("double").alias("revenue"),
         "margin_share",
-        F.when(is_there, F.struct(*[column.cast("int").alias(name) for name, column in known.items()])).alias("known"),
-        "held_weeks",
+        *_judged(as_of, held_out),
     )
+
+
+def _counts(as_of: date, held_out: int) -> list[Column]:
+    """What of a customer's days models are judged by, where any are held out."""
+    if not held_out:
+        return []
+    until, longer = (F.lit(as_of - timedelta(days=days)) for days in (held_out, 2 * held_out))
+    is_known, is_before = F.col("day") <= until, F.col("day") <= longer
+    return [
+        F.max(F.when(is_known, F.col("day"))).alias("last_known"),
+        F.count_if(is_known).alias("until"),
+        F.count_if(is_known & ~is_before).alias("before"),
+        F.array(*[F.sum(_packed(until, first)) for first in range(0, _weeks(held_out), PACKED)]).alias("held_weeks"),
+    ]
+
+
+def _judged(as_of: date, held_out: int) -> list[Column]:
+    """The history before the held-out days, and what came then; null where none are held out."""
+    if not held_out:
+        nothing = F.lit(None).cast("struct<x:int,t_x:int,T:int,before:int,held:int>")
+        return [nothing.alias("known"), F.array().cast("array<bigint>").alias("held_weeks")]
+    until = F.lit(as_of - timedelta(days=held_out))
+    known = {
+        "x": F.col("until") - 1,
+        "t_x": F.date_diff("last_known", F.col("first")),
+        "T": F.date_diff(until, F.col("first")),
+        "before": F.col("before"),
+        "held": F.col("frequency") + 1 - F.col("until"),
+    }
+    told = F.struct(*[column.cast("int").alias(name) for name, column in known.items()])
+    return [F.when(F.col("until") > 0, told).alias("known"), F.col("held_weeks")]
 
 
 def _packed(until: Column, first: int) -> Column:

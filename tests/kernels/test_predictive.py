@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crm_spark.kernels import bgbb, gamma_gamma, predictive
+from benchmarks.customers import ALL_PUBLISHED, lived
+from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, nbd, pareto_nbd, predictive
 from crm_spark.kernels.predictive import LEVELS, Customers, Uncertain
 
 SPENDING = np.array([6.0, 4.0, 15.0])
@@ -147,6 +148,22 @@ def test_what_customers_really_do_falls_into_their_intervals_as_often_as_said() 
     for at_most, below in _calibrated(np.random.default_rng(17)):
         assert (at_most >= np.array(LEVELS) - 0.012).all()
         assert (below <= np.array(LEVELS) + 0.012).all()
+
+
+@pytest.mark.parametrize("model", [bgnbd, pareto_nbd, nbd], ids=["BG/NBD", "Pareto/NBD", "NBD"])
+def test_so_do_customers_who_came_at_any_time(model) -> None:
+    """Pools of one x share what does not depend on T: what is uneven in it is so for all of them."""
+    random, at, n = np.random.default_rng(1), np.array(ALL_PUBLISHED[model]), 40_000
+    T = np.round(random.uniform(10, 100, n) * 7) / 7
+    x, t_x, future = lived(model, at, T, 26.0, 3)
+    nu = random.gamma(SPENDING[1], 1 / SPENDING[2], n)
+    mean = random.gamma(SPENDING[0] * np.maximum(x, 1)) / nu / np.maximum(x, 1)
+    worth = random.gamma(SPENDING[0] * future) / nu
+    customers = Customers(x, t_x, T, x, mean)
+    found = predictive.intervals(model, _uncertain(at, 0.001), _uncertain(SPENDING, 0.001), customers, 26.0)
+    for really, quantiles in zip((future, worth), found, strict=True):
+        assert ((really[:, None] <= quantiles).mean(axis=0) >= np.array(LEVELS) - 0.005).all()
+        assert ((really[:, None] < quantiles).mean(axis=0) <= np.array(LEVELS) + 0.005).all()
 
 
 @pytest.mark.parametrize("relative", [0.0, 0.2], ids=["known", "uncertain"])
