@@ -9,10 +9,9 @@ only says how likely they are one. So for each (x, T) one pool of futures is dra
 each future with parameters of its own; of another customer the share rho = E(x, t_x, T) / E(x, T, T) lives such a
 future, the others buy nothing. T alike in their first BITS bits share a pool, which moves a future by less than
 chance does. What of a future depends on x alone (how often one buys where T is no matter, when one leaves) is drawn
-once for all pools of that x, by a Latin hypercube: more evenly than by chance. Money is
-Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean, which is a scale.
-Quantiles follow from the sorted pool. Nothing is drawn for single customers: who has the same history gets the same
-answer, whoever else is asked about.
+once for all pools of that x, by a Latin hypercube: more evenly than by chance. Money is Gamma-Gamma: n purchases are
+worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean, which is a scale. Quantiles follow from the sorted
+pool. Nothing is drawn for single customers: who has the same history gets the same answer, whoever else is asked about.
 
 Groups: in each of DRAWS draws each customer picks a future from the pool of their (x, T), by a hash of their key; a
 group's total is the sum. The draw's parameters, the same for all customers and groups, move the totals by as much as
@@ -295,10 +294,9 @@ def _futures(model: Model, parameters: Floats, p_q_v: Floats, best: Customers, h
     histories = np.column_stack([best.x, best.t_x, best.T, best.paid])
     starts = np.flatnonzero(np.append(True, (np.diff(histories[:, [0, 3]], axis=0) != 0).any(axis=1)))
     for first, end in zip(starts, [*starts[1:], best.x.size], strict=True):
-        x, t_x, T, paid = histories[first:end].T
-        chance = _Chance(
-            x[:1].view(np.uint64), [np.random.default_rng(one.view(np.uint64)) for one in histories[first:end]]
-        )
+        of_one_x = histories[first:end]
+        x, t_x, T, paid = of_one_x.T
+        chance = _Chance(x[:1].view(np.uint64), [np.random.default_rng(one.view(np.uint64)) for one in of_one_x])
         as_numpy = cast(np.random.Generator, chance)
         bought[first:end] = model.draw(parameters, np.repeat(x[0], POOL), t_x[:, None], T[:, None], horizon, as_numpy)
         of_paid = _Chance(np.append(paid[:1].view(np.uint64), np.uint64(1)), [])
@@ -312,6 +310,7 @@ class _Chance:
 
     What is the same for all of these pools, one row, is drawn once, by a Latin hypercube: what chance made uneven there
     would not average out between customers. What differs, a row for each pool, and counts come from their generators.
+    A row has POOL numbers, whatever size is asked for.
     """
 
     def __init__(self, seed: NDArray[np.uint64], pools: Sequence[np.random.Generator]) -> None:

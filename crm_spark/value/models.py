@@ -183,7 +183,7 @@ def fit(
     units = {model: chance_days if BUYING[model] is bgbb else unit_days for model in models}
     # Pareto/NBD, whose likelihood has an integral for each history, takes as long as the others together.
     workers = [{name: unit for name, unit in units.items() if (name == "pareto_nbd") == slow} for slow in (False, True)]
-    handed = _handed(among, by_week).repartition(1).localCheckpoint(eager=False)
+    handed = _handed(among, by_week).repartition(1).localCheckpoint(eager=False)  # computed once for both
     learned = [
         handed.mapInArrow(partial(_fit_buying, units=some, days=held_out, is_first=is_first), FITTED)
         for is_first, some in zip((True, False), filter(None, workers), strict=False)
