@@ -53,7 +53,7 @@ def called(document: Path) -> Iterator[tuple[str, set[str]]]:
     """Every command of `crm` that a document writes as code, with its options."""
     lines = [example.text for example in fences(document) if example.language in SHELLS]
     for code in [*lines, *SPAN.findall(prose(document))]:
-        for command, rest in CRM.findall(code):
+        for command, rest in CRM.findall(code.replace(" then ", "; crm ")):
             yield command, set(OPTION.findall(rest))
 
 

@@ -21,7 +21,7 @@ from typing import Literal
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crm_spark.features.days import MONEY
+from crm_spark.features.days import LINE_MONEY, MONEY
 from crm_spark.features.snapshot import held, known_on, within
 
 LEVELS = ("product", "subcategory", "category", "brand")
@@ -70,7 +70,7 @@ def gather(
         F.col("ordered_on").alias("day"),
         F.inline(_items(level)),
         F.col("amount").alias("revenue"),
-        (F.col("amount") - F.col("quantity") * F.col("cost")).cast(MONEY).alias("margin"),
+        (F.col("amount") - (F.col("quantity") * F.col("cost")).try_cast(LINE_MONEY)).cast(MONEY).alias("margin"),
     )
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -32,12 +33,15 @@ from crm_spark.cli import (
 )
 from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake, at_a_place
 from crm_spark.cli.say import complain
-from crm_spark.core.errors import CrmError, ending
+from crm_spark.core.errors import ConfigError, CrmError, ending
 
 if TYPE_CHECKING:
     from crm_spark.core.pipeline import Pipeline
 
+HELP = {"--help", "-h"}
+THEN = "then"  # stands between the commands of one call
 EPILOG = (
+    f"`{THEN}` puts several commands into one call, which share one Spark: crm ingest shop {THEN} run --as-of DATE. "
     "Exit codes: 0 done, 2 bad usage or configuration, 3 input breaks its contract, 4 a job failed, 5 the lake is busy."
 )
 
@@ -71,14 +75,49 @@ COMMANDS = [
 
 
 class Commands(TyperGroup):
-    """Commands whose errors end in a sentence on standard error, or in one JSON object on standard output."""
+    """Commands whose errors end in a sentence on standard error, or in one JSON object on standard output.
+
+    Of several in one call all are held against their usage before the first is run; the first that fails is the last.
+    """
 
     def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run a command line and end with its exit code."""
         told = list(sys.argv[1:] if args is None else args)
         more["standalone_mode"] = False
-        code = _code_of(lambda: super(Commands, self).main(told, **more), told)
+        parts = _parts(told)
+        code = _code_of(partial(self._refuse_misspelt, parts), told) if len(parts) > 1 else 0
+        for at, part in enumerate(parts if not code else []):
+            code = _code_of(partial(super().main, part, **more), part)
+            if code:
+                _say_not_run(parts[at + 1 :])
+                break
         return sys.exit(code) if standalone_mode else code
+
+    def _refuse_misspelt(self, parts: Sequence[Sequence[str]]) -> None:
+        """Read each command and its options, as is done again when it is run."""
+        for part in parts:
+            if not part:
+                raise ConfigError(f"`{THEN}` stands between two commands")
+            with self.make_context("crm", []) as context:
+                name, command, rest = self.resolve_command(context, list(part))
+                if command is not None and not HELP.intersection(rest):
+                    command.make_context(name, rest, parent=context)
+
+
+def _say_not_run(parts: Sequence[Sequence[str]]) -> None:
+    if parts:
+        complain(f"not run: {', '.join(part[0] for part in parts)}")
+
+
+def _parts(told: Sequence[str]) -> list[list[str]]:
+    """Take the commands of one call apart."""
+    parts: list[list[str]] = [[]]
+    for word in told:
+        if word == THEN:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
 
 
 def app_for(pipeline: Pipeline | None = None) -> typer.Typer:
@@ -95,7 +134,7 @@ def app_for(pipeline: Pipeline | None = None) -> typer.Typer:
         epilog=EPILOG,
         add_completion=False,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": sorted(HELP)},
     )
     app.callback(invoke_without_command=True)(_top)
     for command in COMMANDS:

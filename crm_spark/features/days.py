@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.contracts import Field, Table
 
 MONEY = "decimal(18,4)"
+LINE_MONEY = "decimal(15,4)"  # of one line, as ingestion bounds it: a thousand of them add up to MONEY
 
 CUSTOMER_DAYS = Table(
     "customer_days",

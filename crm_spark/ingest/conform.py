@@ -17,6 +17,7 @@ from crm_spark.ingest.typed import FAULTS, IS_DAY, day, finite, instant, local, 
 RATE = "_rate"
 NOW = "_now"
 RETURN_WITHOUT_SALE = "return_without_sale"
+LARGEST = 10**11  # so that a thousand such amounts, added up, are still a decimal(18,4)
 SEPARATOR = "\x1f"  # stands between the parts of a key before they are hashed
 
 
@@ -368,6 +369,25 @@ def _required(feed: Feed, name: str) -> list[str]:
 
 
 def _misfits(records: DataFrame, context: Context, name: str, target: Target) -> list[Column]:
+    """A phrase for each cell that is null though what makes it is there, and for each that is too large to add up."""
+    return [*_unmade(records, context, name, target), *_too_large(name, target)]
+
+
+def _too_large(name: str, target: Target) -> list[Column]:
+    """A phrase for each amount and number of pieces from LARGEST on: it is a mistake, and would fail every sum.
+
+    Prices of one piece are not added up.
+    """
+    table, row = HISTORIES.get(name, CONFORMED[name]), F.col(name)
+    told = {*target.columns, *(["amount"] if name == "order_lines" else [])}
+    return [
+        F.when(F.abs(row.getField(column.name)) >= LARGEST, F.lit(f"{column.name} is {LARGEST:,} or more"))
+        for column in table.columns
+        if column.name in told and column.unit in ("money", "piece") and column.name != "unit_price"
+    ]
+
+
+def _unmade(records: DataFrame, context: Context, name: str, target: Target) -> list[Column]:
     """A phrase for each cell that is null though what makes it is there; that is asked only of a null."""
     table, row = HISTORIES.get(name, CONFORMED[name]), F.col(name)
     types = _types(records, target.columns)

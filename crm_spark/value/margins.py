@@ -33,7 +33,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.features.days import MONEY, money_of
+from crm_spark.features.days import LINE_MONEY, MONEY, money_of
 from crm_spark.features.snapshot import known_on, until
 
 UNITS = 10_000  # of which one of money is made: sums of whole numbers take half as long as those of decimals
@@ -156,7 +156,7 @@ def traded(lines: DataFrame, resalable: float) -> DataFrame:
     again, is_sale = F.lit(resalable).cast("decimal(5,4)"), F.col("kind") == "sale"
     held = F.filter("costs", lambda one: one["on"] <= F.col("ordered_on"))
     piece = F.coalesce(F.try_element_at(held, F.lit(-1))["cost"], F.get("costs", F.lit(0))["cost"])
-    cost = (F.col("quantity") * piece).cast(MONEY)
+    cost = (F.col("quantity") * piece).try_cast(LINE_MONEY).cast(MONEY)
     sold, returned = money_of("sale"), -money_of("return")
     told = {
         "revenue": sold,

@@ -81,6 +81,41 @@ def test_without_a_command_the_help_is_shown(nowhere):
     assert "5 the lake is busy" in " ".join(ended.stdout.split())
 
 
+def test_commands_of_one_call_run_in_order_up_to_the_first_that_fails(fresh):
+    at = ["--lake", fresh.lake.location]
+    fails = ["--set", "toy_scores.breaks=true"]
+    ended = fresh(
+        "run", *AS_OF, *at, "--json", "then", "run", *AS_OF, *at, *fails, "then", "history", *at, "then", "list"
+    )
+    assert ended.exit_code == 4
+    answer = json.loads(ended.stdout.splitlines()[0])
+    assert {run["job"]: run["status"] for run in answer["runs"]} == {"toy_days": "done", "toy_scores": "done"}
+    assert ended.stderr.endswith("--debug shows where\ncrm: not run: history, list\n")
+    assert "customer's value" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (["rum"], "crm: no such command 'rum'; did you mean 'run'?\n"),
+        (["run", "--nope"], "crm: no such option: --nope\n"),
+        ([], "crm: `then` stands between two commands\n"),
+    ],
+)
+def test_of_several_commands_none_runs_where_one_is_misspelt(fresh, files, told, sentence):
+    before = files()
+    ended = fresh("run", *AS_OF, "--lake", fresh.lake.location, "then", *told)
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (2, "", sentence)
+    assert files() == before
+
+
+def test_help_may_be_asked_of_the_last_of_several_commands(nowhere):
+    ended = nowhere("list", "then", "run", "--help")
+    assert ended.exit_code == 0
+    assert "toy_days" in ended.stdout
+    assert "run [OPTIONS] [[JOB]...]" in " ".join(ended.stdout.split())
+
+
 def test_what_nobody_foresaw_is_one_sentence_without_its_text(nowhere, monkeypatch):
     def surprise(_: str) -> Path:
         raise KeyError("a customer's value")

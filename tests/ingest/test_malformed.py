@@ -36,6 +36,11 @@ RECORDS = {
     "negative_price.csv": ("2,1,c,p,1,-1,2025-01-01 10:00:00", "negative_price"),
     "future.csv": ("2,1,c,p,1,1,2999-01-01 10:00:00", "future_date"),
     "no_order.csv": (",1,c,p,1,1,2025-01-01 10:00:00", "order_id is missing"),
+    "huge.csv": (
+        "2,1,c,p,1,90000000000000,2025-01-01 10:00:00",
+        "amount is 100,000,000,000 or more",
+    ),
+    "many.csv": ("2,1,c,p,-100000000000,0.01,2025-01-01 10:00:00", "quantity is 100,000,000,000 or more"),
     "two_faults.csv": ("2,x,c,p,y,1,2025-01-01 10:00:00", "line is not a whole number; pieces is not a decimal(18,4)"),
 }
 
@@ -80,6 +85,8 @@ def _parquets(raw: Raw) -> dict[str, tuple[str, int, int, int, int]]:
 def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw) -> None:
     raw.feeds = {"orders": ORDERS, "json": JSONL, "parquet": PARQUET}
     good, whole = f"{HEADER}{GOOD}\n", json.dumps(WHOLE)
+    # All digits of a price; of fewer pieces, as such an amount would be too large.
+    exact = json.dumps({**WHOLE, "order": "0018", "pieces": 0.001}).replace("1.5", "12345678901234.1235")
     packed = gzip.compress((good * 50).encode())
     cases: dict[str, tuple[str | bytes, tuple[str, int, int, int, int]]] = {
         "orders/01_empty.csv": ("", ("loaded", 0, 0, 0, 0)),
@@ -99,7 +106,7 @@ def test_broken_files_and_bytes_are_refused_or_quarantined_and_counted(raw: Raw)
         "json/15_cut.jsonl": (f'{whole}\n{whole[:30]}\n[1]\n', ("loaded", 3, 1, 2, 0)),
         "json/16_deep.jsonl": ('{"order": ' + "[" * 5000 + "]" * 5000 + "}\n", ("loaded", 1, 0, 1, 0)),
         "json/17_stranger.jsonl": (whole.replace('"line"', '"lime"') + "\n", ("loaded", 1, 0, 1, 0)),
-        "json/18_exact.jsonl": (whole.replace('"1"', '"0018"').replace("1.5", "12345678901234.1235") + "\n", ("loaded", 1, 1, 0, 0)),
+        "json/18_exact.jsonl": (exact + "\n", ("loaded", 1, 1, 0, 0)),
         "json/21_two_in_one.jsonl": (f"{whole}{whole}\n{whole} more\n{whole[:-1]}, \"line\": 2}}\n", ("loaded", 3, 0, 3, 0)),
         "parquet/19_no_footer.parquet": (b"PAR1 nothing more", ("refused", 1, 0, 1, 0)),
     }  # fmt: skip
@@ -180,6 +187,7 @@ def test_what_an_expression_cannot_make_is_refused_and_what_where_leaves_out_is_
         "2,c2,1,3.00,,8",
         "3,c3,1,3.00,abc,7",
         "4,c4,999999999,99999999999999,,7",
+        "5,c4,1,99999999999999,,7",
         "test,c5,1,1,,7",
         "test,c6,1,1,,8",
     ]
@@ -192,6 +200,7 @@ def test_what_an_expression_cannot_make_is_refused_and_what_where_leaves_out_is_
     assert raw.reasons() == [
         ("bills/1.csv", 4, "discount is not a decimal(18,4)"),
         ("bills/1.csv", 5, "amount is not a decimal(18,4)"),
+        ("bills/1.csv", 6, "amount is 100,000,000,000 or more"),
         ("people/1.csv", 4, "customer_id is missing"),
         ("people/1.csv", 5, "birth_date is not a day"),
         ("people/1.csv", 6, "known_at is not a time"),

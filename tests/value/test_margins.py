@@ -113,6 +113,7 @@ def test_a_product_costs_what_was_known_on_the_day_of_the_sale(spark: SparkSessi
         "what comes back gives back the cost of its day": ("10", "-2.5", "2.5"),
         "unknown": ("10", "5.3", "4.7"),
         "below 0 is no cost": ("20", "7.95", "7.05"),
+        "10^11 or more is no cost": ("10", "5.3", "4.7"),
     }
     lines = [
         line("before anything was known", 300, "10"),
@@ -125,6 +126,7 @@ def test_a_product_costs_what_was_known_on_the_day_of_the_sale(spark: SparkSessi
         line("unknown", 1, "10", "q", discount=Decimal("2.5")),
         line("below 0 is no cost", 2, "20", "r"),
         line("below 0 is no cost", 1, "-5", "r", kind="return"),
+        line("10^11 or more is no cost", 2, "10", "s", pieces=20_000),
         line("later", -1, "10"),
         line(None, 1, "10"),
     ]
@@ -132,12 +134,15 @@ def test_a_product_costs_what_was_known_on_the_day_of_the_sale(spark: SparkSessi
         costs("p", 280, "3"), costs("p", 270, "3"), costs("p", 200, "4"), costs("p", 100, "6", hour=1),
         costs("p", 100, "5", hour=2), costs("p", 100, "5.5", hour=2, row_hash="i"), costs("p", 60, None),
         costs("p", -1, "9"), costs("r", 99, "-1"), costs("q", -1, "1"),
+        costs("s", 99, "90000000000"),
     ]  # fmt: skip
     rows = found(spark, {"order_lines": lines, "product_history": history})
     told = {who: (row["revenue"], row["product_cost"], row["margin"]) for who, row in rows.items()}
     assert told == {who: tuple(map(Decimal, row)) for who, row in expected.items()}
     assert {who for who, row in rows.items() if row["below_cost"]} == {"two pieces, below cost"}
-    assert {who for who, row in rows.items() if not row["known_share"]} == {"unknown", "below 0 is no cost"}
+    assert {who for who, row in rows.items() if not row["known_share"]} == {
+        "unknown", "below 0 is no cost", "10^11 or more is no cost"
+    }  # fmt: skip
     assert rows["unknown"]["discounts"] == Decimal("2.5")
 
 
