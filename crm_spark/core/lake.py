@@ -207,7 +207,7 @@ class Lake:
     def read(self, table: Table, version: int | None) -> DataFrame:
         """Read a table as it was at a version; without one, no rows of the promised columns."""
         if version is None:
-            return self.spark.createDataFrame([], table.nullable_ddl)
+            return _no_rows(self.spark, table.nullable_ddl)
         rows = self._plainly(table, version)
         if rows is None:
             rows = self.spark.read.option("versionAsOf", version).table(self.name(table))
@@ -422,7 +422,7 @@ class Lake:
             return None
         schema = StructType.fromJson(dict(told.schema))
         if not told.files:
-            return self.spark.createDataFrame([], schema)
+            return _no_rows(self.spark, schema)
         reader = self.spark.read.schema(schema).option("basePath", str(told.folder))
         return reader.parquet(*map(str, told.files))
 
@@ -599,6 +599,11 @@ def _begun(schema: StructType) -> Begun | None:
 def _refuse_half(table: Table, schema: StructType) -> None:
     if _begun(schema) is not None:
         raise ContractError(f"{table.name} is half migrated; `crm migrate {table.name}` finishes it")
+
+
+def _no_rows(spark: SparkSession, schema: str | StructType) -> DataFrame:
+    """Make no rows, and say so: what joins and groups them is then no step of any plan."""
+    return spark.createDataFrame([], schema).where(F.lit(False))
 
 
 def _marked(table: Table, rows: DataFrame, keys: DataFrame | None) -> DataFrame:

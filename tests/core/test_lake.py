@@ -1,5 +1,6 @@
 """The lake: every way of writing is idempotent, reads are pinned, contracts grow; a folder and a schema alike."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -278,6 +279,16 @@ def test_a_table_that_is_not_there_reads_as_no_rows(lake: Lake) -> None:
     assert lake.version(KEYED) is None
     assert lake.current(KEYED).collect() == []
     assert lake.read(KEYED, None).columns == KEYED.names
+
+
+def test_what_joins_and_groups_a_table_that_is_not_there_is_no_step_of_the_plan(
+    lake: Lake, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = keyed(spark, ("a", FIRST, 1))
+    counted = lake.current(KEYED).join(there.select("name"), "name").groupBy("name").agg(F.max("number").alias("most"))
+    there.select("name").join(counted, "name", "left").explain()
+    plan = capsys.readouterr().out
+    assert not re.search("Exchange|Join|Aggregate", plan), plan
 
 
 def test_the_table_itself_says_what_its_contract_says(lake: Lake, spark: SparkSession) -> None:
