@@ -248,7 +248,7 @@ def intervals_of_groups(sums: Floats) -> Floats:
     Returns
     -------
     (groups, 4) array
-        At LEVELS.
+        At LEVELS: one more draw would lie below with that probability (Weibull's plotting positions).
     """
     picked, kept, mean = sums[:, :DRAWS], sums[:, DRAWS], sums[:, DRAWS + 1]
     m = (sums.shape[1] - DRAWS - 2) // 2
@@ -256,7 +256,7 @@ def intervals_of_groups(sums: Floats) -> Floats:
     # The logarithm of a total's expectation is nearly a plane over the principal axes of the parameters.
     moved = np.exp((up - down) / 2 @ _normals(m, DRAWS))
     totals = picked * moved * _ratio(mean, kept, 1.0)[:, None]
-    return np.asarray(np.quantile(totals, LEVELS, axis=1).T, dtype=np.float64)
+    return np.asarray(np.quantile(totals, LEVELS, axis=1, method="weibull").T, dtype=np.float64)
 
 
 def _blocks(customers: Customers) -> Iterator[tuple[Ints, Ints, Customers]]:
@@ -317,7 +317,8 @@ class _Chance:
         self._strata, self._pools = np.random.default_rng(seed), pools
 
     def random(self, size: object = None) -> Floats:
-        return self._strata.permutation((np.arange(POOL) + 0.5) / POOL)
+        # Anywhere in its stratum: the middles alone would leave the ends out, and with them some of the spread.
+        return self._strata.permutation((np.arange(POOL) + self._strata.random(POOL)) / POOL)
 
     def standard_exponential(self, size: object = None) -> Floats:
         return -np.log(self.random())
