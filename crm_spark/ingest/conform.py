@@ -376,7 +376,7 @@ def _misfits(records: DataFrame, context: Context, name: str, target: Target) ->
 def _too_large(name: str, target: Target) -> list[Column]:
     """A phrase for each amount and number of pieces from LARGEST on: it is a mistake, and would fail every sum.
 
-    Prices of one piece are not added up.
+    `unit_price` is never added up: what follows from it, `amount`, is.
     """
     table, row = HISTORIES.get(name, CONFORMED[name]), F.col(name)
     told = {*target.columns, *(["amount"] if name == "order_lines" else [])}

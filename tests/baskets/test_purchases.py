@@ -66,6 +66,13 @@ def test_a_basket_holds_what_one_customer_bought_under_one_order_in_the_days_tha
     assert {tuple(row["items"]) for row in purchases.baskets(by_category).collect()} == {("Food",)}
 
 
+def test_a_cost_too_large_to_be_one_is_none(spark: SparkSession) -> None:
+    lines = [line("ann", "1", "tea"), line("ann", "1", "jam", quantity=Decimal(20_000))]
+    products = [known("tea", "Tea", None, cost="1"), known("jam", "Jam", None, cost="90000000000")]
+    bought = purchases.gather(*frames(spark, lines, products), AS_OF, days=10)
+    assert {row["item"]: row["margin"] for row in bought.collect()} == {"tea": Decimal(2), "jam": None}
+
+
 def some_lines() -> Rows:
     """Of 40 orders 12 are of tea and jam, 8 of tea, 10 of jam and milk, 10 of milk."""
     kinds = [["tea", "jam"]] * 12 + [["tea"]] * 8 + [["jam", "milk"]] * 10 + [["milk"]] * 10
