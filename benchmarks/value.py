@@ -61,7 +61,7 @@ def clv_1m_job(spark: SparkSession, folder: Path, share: float) -> Figure:
 
 
 def clv_1m_intervals(spark: SparkSession, folder: Path, share: float) -> Figure:
-    """The job as it is set: three models, judged on held-out time and chosen from, with intervals."""
+    """The job as it is set: all its models, judged on held-out time and chosen from, with intervals."""
     return _job("clv_1m_intervals", spark, folder, share, {})
 
 
