@@ -6,6 +6,7 @@ used as it is. Only where nothing is there a local one is made, with settings th
 
 import getpass
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -86,6 +87,8 @@ ASKED_AT_EACH_STEP = (
     "org.apache.spark.sql.functions",
 )
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
+COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 ARCHIVE = "classes.jsa"
 
 
@@ -109,7 +112,7 @@ def _start(settings: dict[str, str]) -> SparkSession:
     if is_submitted:
         settings = {**DELTA, **settings}
     elif is_ours:
-        settings = {**DELTA, **LOCAL, **jars(), **settings, **archived(settings)}
+        settings = {**DELTA, **LOCAL, **jars(), **settings, **for_java(settings)}
         _launch(settings)
     builder = SparkSession.builder.appName("crm_spark")
     for name, value in settings.items():
@@ -161,14 +164,18 @@ def jars() -> dict[str, str]:
     return {"spark.jars": ",".join(found)} if found else {"spark.jars.packages": PACKAGES}
 
 
-def archived(settings: Mapping[str, str]) -> dict[str, str]:
-    """Let Java take Spark's classes from the archive that the set-up made, which halves its start.
+def for_java(settings: Mapping[str, str]) -> dict[str, str]:
+    """Say how Java starts and collects, before what is set.
 
-    Java passes over an archive that another Java, or the same in another place, has made.
+    It takes Spark's classes from the archive that the set-up made, which halves its start; it passes over one that
+    another Java, or the same in another place, has made. It collects with all its threads while nothing else runs,
+    unless a collector is set: beside what runs, as by default, it would take that one's cores.
     """
-    archive = jar_folder() / ARCHIVE
-    others = settings.get(JAVA_OPTIONS, "")
-    return {JAVA_OPTIONS: f'-XX:SharedArchiveFile="{archive}" {others}'} if archive.is_file() else {}
+    others, archive = settings.get(JAVA_OPTIONS, ""), jar_folder() / ARCHIVE
+    told = [f'-XX:SharedArchiveFile="{archive}"'] if archive.is_file() else []
+    chosen = [others, *(os.environ.get(name, "") for name in READ_BY_JAVA)]
+    told += [] if any(COLLECTOR.search(options) for options in chosen) else ["-XX:+UseParallelGC"]
+    return {JAVA_OPTIONS: " ".join([*told, others]).strip()}
 
 
 def hold_in_java(spark: SparkSession, path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_spark.core.session import ARCHIVE, JAVA_OPTIONS, archived
+from crm_spark.core.session import ARCHIVE, JAVA_OPTIONS, READ_BY_JAVA, for_java
 
 
 @pytest.fixture
@@ -18,11 +18,24 @@ def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_java_starts_from_the_archive_beside_the_jars(jars: Path) -> None:
     (jars / ARCHIVE).touch()
 
-    options = archived({JAVA_OPTIONS: "-XX:+UseSerialGC"})[JAVA_OPTIONS]
+    options = for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"})[JAVA_OPTIONS]
 
     assert options == f'-XX:SharedArchiveFile="{jars / ARCHIVE}" -XX:+UseSerialGC'
 
 
 @pytest.mark.usefixtures("jars")
 def test_where_there_is_no_archive_java_options_stay_as_they_are() -> None:
-    assert archived({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {}
+    assert for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: "-XX:+UseSerialGC"}
+
+
+@pytest.mark.usefixtures("jars")
+def test_java_collects_with_all_its_threads_at_once() -> None:
+    assert for_java({JAVA_OPTIONS: "-Xss4m"}) == {JAVA_OPTIONS: "-XX:+UseParallelGC -Xss4m"}
+
+
+@pytest.mark.usefixtures("jars")
+@pytest.mark.parametrize("name", READ_BY_JAVA)
+def test_a_collector_that_the_environment_sets_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "-Xss4m -XX:+UseZGC")
+
+    assert for_java({}) == {JAVA_OPTIONS: ""}
