@@ -49,6 +49,10 @@ LOCAL = {
     "spark.databricks.delta.maxCommitAttempts": "20",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    # For the sums it writes beside each commit Delta asks Spark; by default eight processes would read links.
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
     # A load has some 160 generated classes. Spark keeps 100, and Java would compile them all anew each time.
     "spark.sql.codegen.cache.maxEntries": "2000",
     # A run writes the rows of one day: to sort them by their days first, as Spark does for one open file at a time, is
