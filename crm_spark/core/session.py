@@ -4,9 +4,12 @@ Under `spark-submit`, in a notebook and on Spark Connect a session is there or i
 used as it is. Only where nothing is there a local one is made, with settings that suit small tables.
 """
 
+import atexit
 import getpass
 import os
 import re
+import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -94,6 +97,8 @@ JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 ARCHIVE = "classes.jsa"
+# Of temporary files: macOS allows a socket's name 103 characters, Linux 107.
+LONGEST_FOLDER = 103 - len("/crm-00000000/.00000000-0000-0000-0000-000000000000.sock")
 
 
 def session(settings: Mapping[str, str] | None = None) -> SparkSession:
@@ -116,7 +121,7 @@ def _start(settings: dict[str, str]) -> SparkSession:
     if is_submitted:
         settings = {**DELTA, **settings}
     elif is_ours:
-        settings = {**DELTA, **LOCAL, **jars(), **settings, **for_java(settings)}
+        settings = {**DELTA, **LOCAL, **jars(), **sockets(), **settings, **for_java(settings)}
         _launch(settings)
     builder = SparkSession.builder.appName("crm_spark")
     for name, value in settings.items():
@@ -166,6 +171,20 @@ def jars() -> dict[str, str]:
     """Delta's two JARs as local files where the set-up put them, else by their coordinates."""
     found = sorted(str(path) for path in jar_folder().glob("*.jar"))
     return {"spark.jars": ",".join(found)} if found else {"spark.jars.packages": PACKAGES}
+
+
+def sockets() -> dict[str, str]:
+    """Let Java and its Python workers speak through files, in a folder of their own until Python ends.
+
+    Over TCP, Spark's default, each task waits 40 ms for one side to tell that it has heard the other. It stays with
+    that where systems have no such files, or allow no name as long as theirs.
+    """
+    if not hasattr(socket, "AF_UNIX") or len(tempfile.gettempdir()) > LONGEST_FOLDER:
+        return {}
+    folder = tempfile.mkdtemp(prefix="crm-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    named = "spark.python.unix.domain.socket"
+    return {f"{named}.enabled": "true", f"{named}.dir": folder}
 
 
 def for_java(settings: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ Spark's own reads nothing, as a fork of a process with threads may stand still f
 PyArrow and SciPy anew, in seconds. Of these only PyArrow starts a thread, to give memory back, and can do without.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -23,6 +24,8 @@ def read_libraries() -> None:
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     for name in LIBRARIES:
         importlib.import_module(name)
+    # PySpark collects after each task, and would look through all that these libraries hold.
+    gc.freeze()
 
 
 if __name__ == "__main__":
