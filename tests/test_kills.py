@@ -104,13 +104,13 @@ def is_alive(process: int) -> bool:
 @pytest.mark.parametrize(
     ("work", "step", "table", "whom"),
     [
-        pytest.param("guests", "writing", "guests", "python", marks=pytest.mark.slow),
+        ("guests", "writing", "guests", "python"),
         ("guests", "written", "guests", "java"),
         ("days_guests", "writing", "totals", "python"),
-        pytest.param("stuck", "writing on", "days_guests", "java", marks=pytest.mark.slow),
-        pytest.param("merging", "writing on", "guests", "python", marks=pytest.mark.slow),
-        pytest.param("compact", "compacting on", "visits", "java", marks=pytest.mark.slow),
-        pytest.param("vacuum", "sweeping on", "visits", "python", marks=pytest.mark.slow),
+        ("stuck", "writing on", "days_guests", "java"),
+        ("merging", "writing on", "guests", "python"),
+        ("compact", "compacting on", "visits", "java"),
+        ("vacuum", "sweeping on", "visits", "python"),
     ],
 )
 def test_after_a_kill_the_next_run_ends_as_if_nothing_had_happened(
@@ -130,7 +130,6 @@ def test_after_a_kill_the_next_run_ends_as_if_nothing_had_happened(
     assert [row["job"] for row in dead(lake)] == ([work] if work in {"guests", "days_guests"} else [])
 
 
-@pytest.mark.slow
 def test_after_a_kill_between_quarantine_and_accounts_each_record_is_there_once(
     morning: Path, yesterday: Path, spark: SparkSession
 ) -> None:

@@ -52,7 +52,7 @@ LOCAL = {
     "spark.databricks.delta.maxCommitAttempts": "20",
     # Delta's own store for a local folder; its default forks a process some ten times for each commit.
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
-    # For the sums it writes beside each commit Delta asks Spark; by default eight processes would read links.
+    # For the sums it writes beside each commit Delta asks Spark; by default several processes would read links.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),

@@ -1,5 +1,6 @@
 """The process from which Python workers are forked: it has read their libraries, and has no thread but one."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -26,10 +27,15 @@ def test_workers_of_plans_and_of_rdds_come_from_it_with_the_libraries_read(spark
     def look(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         missing = [name for name in LIBRARIES if name not in sys.modules]
         parent = Path(f"/proc/{os.getppid()}/cmdline").read_text(encoding="utf-8")
-        yield pa.RecordBatch.from_pydict({"parent": [parent.replace("\0", " ")], "missing": [missing]})
+        told = {"parent": parent.replace("\0", " "), "missing": missing, "frozen": gc.get_freeze_count()}
+        told["through"] = os.environ.get("PYTHON_WORKER_FACTORY_SOCK_DIR", "TCP")
+        yield pa.RecordBatch.from_pylist([told])
 
-    (of_plan,) = spark.range(1).coalesce(1).mapInArrow(look, "parent string, missing array<string>").collect()
+    types = "parent string, missing array<string>, frozen bigint, through string"
+    (of_plan,) = spark.range(1).coalesce(1).mapInArrow(look, types).collect()
     assert of_plan["missing"] == []
+    assert of_plan["frozen"] > 100_000, "after each task Python would look through them"
+    assert Path(of_plan["through"]).stat().st_mode & 0o777 == 0o700, "nobody else speaks with a worker"
     assert "-m crm_spark.core.workers pyspark.worker" in of_plan["parent"]
     (of_rdd,) = spark.sparkContext.parallelize([0], 1).map(lambda _: os.getppid()).collect()
     assert Path(f"/proc/{of_rdd}/cmdline").read_text(encoding="utf-8").replace("\0", " ") == of_plan["parent"]
