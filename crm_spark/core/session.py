@@ -95,6 +95,8 @@ ASKED_AT_EACH_STEP = (
 )
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
+# After how many calls and loops, by default 5,000, 600, 15,000 and 40,000.
+COMPILED_AGAIN = {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 ARCHIVE = "classes.jsa"
 # Of temporary files: macOS allows a socket's name 103 characters, Linux 107.
@@ -191,11 +193,13 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
     """Say how Java starts and collects, before what is set.
 
     It takes Spark's classes from the archive that the set-up made, which halves its start; it passes over one that
-    another Java, or the same in another place, has made. It collects with all its threads while nothing else runs,
-    unless a collector is set: beside what runs, as by default, it would take that one's cores.
+    another Java, or the same in another place, has made. Its second compiler waits ten times as long as by default:
+    most of Spark's code runs too seldom to earn what that takes from few cores. It collects with all its threads while
+    nothing else runs, unless a collector is set: beside what runs, as by default, it would take that one's cores.
     """
     others, archive = settings.get(JAVA_OPTIONS, ""), jar_folder() / ARCHIVE
     told = [f'-XX:SharedArchiveFile="{archive}"'] if archive.is_file() else []
+    told += [f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items()]
     chosen = [others, *(os.environ.get(name, "") for name in READ_BY_JAVA)]
     told += [] if any(COLLECTOR.search(options) for options in chosen) else ["-XX:+UseParallelGC"]
     return {JAVA_OPTIONS: " ".join([*told, others]).strip()}

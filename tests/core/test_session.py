@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from crm_spark.core.session import ARCHIVE, JAVA_OPTIONS, READ_BY_JAVA, for_java
+from crm_spark.core.session import ARCHIVE, COMPILED_AGAIN, JAVA_OPTIONS, READ_BY_JAVA, for_java
+
+PATIENT = " ".join(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())
 
 
 @pytest.fixture
@@ -20,17 +22,17 @@ def test_java_starts_from_the_archive_beside_the_jars(jars: Path) -> None:
 
     options = for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"})[JAVA_OPTIONS]
 
-    assert options == f'-XX:SharedArchiveFile="{jars / ARCHIVE}" -XX:+UseSerialGC'
+    assert options == f'-XX:SharedArchiveFile="{jars / ARCHIVE}" {PATIENT} -XX:+UseSerialGC'
 
 
 @pytest.mark.usefixtures("jars")
-def test_where_there_is_no_archive_java_options_stay_as_they_are() -> None:
-    assert for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: "-XX:+UseSerialGC"}
+def test_what_is_set_comes_last_and_so_before_all_else() -> None:
+    assert for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseSerialGC"}
 
 
 @pytest.mark.usefixtures("jars")
 def test_java_collects_with_all_its_threads_at_once() -> None:
-    assert for_java({JAVA_OPTIONS: "-Xss4m"}) == {JAVA_OPTIONS: "-XX:+UseParallelGC -Xss4m"}
+    assert for_java({JAVA_OPTIONS: "-Xss4m"}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseParallelGC -Xss4m"}
 
 
 @pytest.mark.usefixtures("jars")
@@ -38,4 +40,4 @@ def test_java_collects_with_all_its_threads_at_once() -> None:
 def test_a_collector_that_the_environment_sets_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "-Xss4m -XX:+UseZGC")
 
-    assert for_java({}) == {JAVA_OPTIONS: ""}
+    assert for_java({}) == {JAVA_OPTIONS: PATIENT}
