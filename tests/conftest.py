@@ -14,7 +14,7 @@ from crm_spark.core import lease
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.lake import Lake
-from crm_spark.core.session import DELTA, LOCAL, for_java, jars, session, sockets
+from crm_spark.core.session import local, session
 from tests.browser import browser, faults  # noqa: F401 - fixtures of all tests that make a page
 
 QUICK_FOR_FEW_ROWS = {
@@ -79,8 +79,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
 
 def connected(settings: Mapping[str, str]) -> SparkSession:
     """Start a server of Spark Connect in a Java of this process, and a session of it."""
-    chosen = {**DELTA, **LOCAL, **jars(), **sockets(), **settings, "spark.connect.grpc.binding.address": "127.0.0.1"}
-    chosen |= for_java(chosen)
+    chosen = local({**settings, "spark.connect.grpc.binding.address": "127.0.0.1"})
     told = [part for name, value in chosen.items() if name != "spark.master" for part in ("--conf", f"{name}={value}")]
     os.environ |= {
         "PYSPARK_PYTHON": sys.executable,

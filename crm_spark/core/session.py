@@ -67,7 +67,7 @@ LOCAL = {
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # A task takes a page for what it sorts or groups: of 2 GB Spark would make it 32 MB, to be zeroed and thrown away
     # by each of thousands of small tasks, and Java would do little else than collect them. 2 MB with its header:
-    # a page that is a little larger takes three regions of Java's heap instead of two.
+    # a page that is a little larger takes three regions of a heap by Java's default instead of two.
     "spark.buffer.pageSize": f"{2 * 1024**2 - 16}b",
     # Parquet looks for repeated values until it has seen 1 MB of different ones, in each column of each part.
     "spark.hadoop.parquet.dictionary.page.size": "131072",
@@ -94,6 +94,7 @@ ASKED_AT_EACH_STEP = (
     "org.apache.spark.sql.functions",
 )
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+DEFAULT_OPTIONS = "spark.driver.defaultJavaOptions"
 READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
 # After how many calls and loops, by default 5,000, 600, 15,000 and 40,000.
 COMPILED_AGAIN = {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}
@@ -123,7 +124,7 @@ def _start(settings: dict[str, str]) -> SparkSession:
     if is_submitted:
         settings = {**DELTA, **settings}
     elif is_ours:
-        settings = {**DELTA, **LOCAL, **jars(), **sockets(), **settings, **for_java(settings)}
+        settings = local(settings)
         _launch(settings)
     builder = SparkSession.builder.appName("crm_spark")
     for name, value in settings.items():
@@ -175,6 +176,11 @@ def jars() -> dict[str, str]:
     return {"spark.jars": ",".join(found)} if found else {"spark.jars.packages": PACKAGES}
 
 
+def local(settings: Mapping[str, str]) -> dict[str, str]:
+    """Give all settings of a session on this machine; those that are given go before ours."""
+    return {**DELTA, **LOCAL, **jars(), **sockets(), **settings, **for_java(settings)}
+
+
 def sockets() -> dict[str, str]:
     """Let Java and its Python workers speak through files, in a folder of their own until Python ends.
 
@@ -200,7 +206,7 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
     others, archive = settings.get(JAVA_OPTIONS, ""), jar_folder() / ARCHIVE
     told = [f'-XX:SharedArchiveFile="{archive}"'] if archive.is_file() else []
     told += [f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items()]
-    chosen = [others, *(os.environ.get(name, "") for name in READ_BY_JAVA)]
+    chosen = [others, settings.get(DEFAULT_OPTIONS, ""), *(os.environ.get(name, "") for name in READ_BY_JAVA)]
     told += [] if any(COLLECTOR.search(options) for options in chosen) else ["-XX:+UseParallelGC"]
     return {JAVA_OPTIONS: " ".join([*told, others]).strip()}
 

@@ -1,10 +1,21 @@
 """The settings of a session that is made here."""
 
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from crm_spark.core.session import ARCHIVE, COMPILED_AGAIN, JAVA_OPTIONS, READ_BY_JAVA, for_java
+from crm_spark.core.session import (
+    ARCHIVE,
+    COMPILED_AGAIN,
+    DEFAULT_OPTIONS,
+    JAVA_OPTIONS,
+    LONGEST_FOLDER,
+    READ_BY_JAVA,
+    for_java,
+    sockets,
+)
 
 PATIENT = " ".join(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())
 
@@ -41,3 +52,25 @@ def test_a_collector_that_the_environment_sets_stays(name: str, monkeypatch: pyt
     monkeypatch.setenv(name, "-Xss4m -XX:+UseZGC")
 
     assert for_java({}) == {JAVA_OPTIONS: PATIENT}
+
+
+@pytest.mark.usefixtures("jars")
+def test_a_collector_among_sparks_default_options_stays() -> None:
+    assert for_java({DEFAULT_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: PATIENT}
+
+
+def test_where_the_names_of_sockets_would_be_too_long_python_is_spoken_with_as_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * LONGEST_FOLDER)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+
+    assert sockets() == {}
+    assert list(long.iterdir()) == []
+
+
+def test_where_systems_have_no_such_sockets_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+
+    assert sockets() == {}
