@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from crm_spark.core.session import (
     ARCHIVE,
@@ -13,6 +14,7 @@ from crm_spark.core.session import (
     JAVA_OPTIONS,
     LONGEST_FOLDER,
     READ_BY_JAVA,
+    forget_clusters,
     for_java,
     sockets,
 )
@@ -74,3 +76,15 @@ def test_where_systems_have_no_such_sockets_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr(socket, "AF_UNIX")
 
     assert sockets() == {}
+
+
+def test_hadoop_holds_no_defaults_of_yarn_and_mapreduce_but_what_is_set(spark: SparkSession) -> None:
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    told = ("yarn.nodemanager.address", "mapreduce.job.queuename", "fs.AbstractFileSystem.file.impl")
+    assert [hadoop.get(name) for name in told] == [None, None, "org.apache.hadoop.fs.local.LocalFs"]
+
+    hadoop.set("mapreduce.job.queuename", "mine")
+    forget_clusters(spark)
+
+    assert hadoop.get("mapreduce.job.queuename") == "mine"
+    hadoop.unset("mapreduce.job.queuename")
