@@ -14,8 +14,8 @@ from crm_spark.core.session import (
     JAVA_OPTIONS,
     LONGEST_FOLDER,
     READ_BY_JAVA,
-    forget_clusters,
     for_java,
+    forget_clusters,
     sockets,
 )
 
