@@ -51,7 +51,7 @@ from crm_spark.value.models import KERNELS
 
 DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
-TOGETHER = 64  # days of age within which customers go to one worker
+TOGETHER = 16  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
 EVER = {pareto_nbd: pareto_nbd.discounted_if_alive, bgbb: bgbb.discounted_if_alive}  # by kernel
 HORIZONS = (30, 90, 365)  # days, which column names tell
