@@ -141,7 +141,7 @@ def _start(settings: dict[str, str]) -> SparkSession:
 def forget_clusters(spark: SparkSession) -> None:
     """Drop Hadoop's defaults for YARN and MapReduce, which are sent with each task that reads or writes a file.
 
-    They are most of what Hadoop holds, and a small task does little else than read that. What is set stays.
+    They are most of what Hadoop holds, and each such task would read them anew. What is set stays.
     """
     java: Any = spark._jvm
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
