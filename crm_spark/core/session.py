@@ -134,7 +134,8 @@ def _start(settings: dict[str, str]) -> SparkSession:
     started = builder.getOrCreate()
     if is_ours:
         started.sparkContext.setLogLevel(os.environ.get("CRM_SPARK_LOG_LEVEL", "ERROR"))
-        forget_clusters(started)
+        if settings["spark.master"].startswith("local"):
+            forget_clusters(started)
     return started
 
 
