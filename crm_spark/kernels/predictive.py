@@ -8,10 +8,11 @@ Customers: once a customer is still one, what they do next depends on x and T al
 only says how likely they are one. So for each (x, T) one pool of futures is drawn, of who bought at the last moment,
 each future with parameters of its own; of another customer the share rho = E(x, t_x, T) / E(x, T, T) lives such a
 future, the others buy nothing. T alike in their first BITS bits share a pool, which moves a future by less than
-chance does. What of a future depends on x alone (how often one buys where T is no matter, when one leaves) is drawn
-once for all pools of that x, by a Latin hypercube: more evenly than by chance. Money is Gamma-Gamma: n purchases are
-worth Gamma(p n) / nu, with nu ~ Gamma(p x + q) over v + x mean, which is a scale. Quantiles follow from the sorted
-pool. Nothing is drawn for single customers: who has the same history gets the same answer, whoever else is asked about.
+chance does; where T is above x it is T - x, as of counted opportunities those without a purchase tell most. What of a
+future depends on x alone (how often one buys where T is no matter, when one leaves) is drawn once for all pools of that
+x, by a Latin hypercube: more evenly than by chance. Money is Gamma-Gamma: n purchases are worth Gamma(p n) / nu, with
+nu ~ Gamma(p x + q) over v + x mean, which is a scale. Quantiles follow from the sorted pool. Nothing is drawn for
+single customers: who has the same history gets the same answer, whoever else is asked about.
 
 Groups: in each of DRAWS draws each customer picks a future from the pool of their (x, T), by a hash of their key; a
 group's total is the sum. The draw's parameters, the same for all customers and groups, move the totals by as much as
@@ -41,7 +42,7 @@ LEVELS = (0.05, 0.25, 0.75, 0.95)
 DRAWS = 200  # of a group's total
 POOL = 512  # futures of each (x, T)
 POOLS = 256  # in memory at once
-BITS = 7  # of T that pools tell apart: it is taken for at most 1 / 64 longer
+BITS = 6  # of T or T - x that pools tell apart: it is taken for at most 1 / 64 longer or shorter
 CHUNK = 16_384  # customers whose draws stay in the cache
 
 Ints = NDArray[np.int64]
@@ -261,9 +262,9 @@ def intervals_of_groups(sums: Floats) -> Floats:
 
 def _blocks(customers: Customers) -> Iterator[tuple[Ints, Ints, Customers]]:
     """Customers by (x, T): their rows, for each row the place of its pool, and the pools' best customers."""
-    # Upwards: x must not become more than fits into T, where opportunities are counted.
-    fraction, exponent = np.frexp(customers.T)
-    nearly = np.ldexp(np.ceil(fraction * 2**BITS), exponent - BITS)
+    counted = np.where(customers.x <= customers.T, customers.x, 0.0)
+    fraction, exponent = np.frexp(customers.T - counted)
+    nearly = counted + np.ldexp(np.rint(fraction * 2**BITS), exponent - BITS)
     columns = np.stack([nearly, customers.x, customers.paid]).astype(np.float64)
     order = np.lexsort(columns)
     columns = columns[:, order]

@@ -155,7 +155,7 @@ def predict(
     # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
     of_age = F.floor(F.col("age") / TOGETHER)
     # By one whole number, which Spark sorts by its digits and without comparing rows.
-    place = F.shiftleft(F.col("age").cast("bigint"), 32) + F.col("frequency")
+    place = F.shiftleft(F.col("frequency").cast("bigint"), 32) + F.col("age")
     alike = among.select(*GIVEN, *text).repartition("frequency", of_age).sortWithinPartitions(place)
     if prospects is not None:
         asked_too = prospects.select("customer_id", "margin_share", *text)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from crm_spark.features.snapshot import known_on
 from crm_spark.kernels.holdout import WEEK
 
+A_MONEY = 10_000.0  # of its smallest parts
 WEEKS = 52  # before the held-out ones that are told
 BITS = 3  # that hold the days with an order of one week
 PACKED = 63 // BITS  # weeks of which one bigint holds the days with an order
@@ -69,6 +70,8 @@ def gather(
         margins two.
     """
     money = F.col("sales") - F.col("returns") if net else F.col("sales")
+    # In ten-thousandths, as money is told: whole numbers, which floats add up exactly and quicker than decimals.
+    money = F.rint(money.cast("double") * A_MONEY)
     bought = customer_days.where((F.col("day") <= F.lit(as_of)) & (F.col("orders") > 0))
     sums = bought.groupBy("customer_id").agg(
         F.min("day").alias("first"),
@@ -78,14 +81,14 @@ def gather(
         F.min_by(money, "day").alias("of_first"),
         *_counts(as_of, held_out),
     )
-    later = (F.col("all") - F.col("of_first")).cast("double")
+    later = (F.col("all") - F.col("of_first")) / A_MONEY
     return _with_margins(sums, customer_margins).select(
         "customer_id",
         "frequency",
         F.date_diff("last", "first").alias("recency"),
         F.date_diff(F.lit(as_of), F.col("first")).alias("age"),
         F.try_divide(later, F.col("frequency")).alias("monetary"),
-        F.col("all").cast("double").alias("revenue"),
+        (F.col("all") / A_MONEY).alias("revenue"),
         "margin_share",
         *_judged(as_of, held_out),
     )

@@ -363,9 +363,15 @@ def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tup
 
 def _in_order(rows: Floats, of: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
     """Distinct histories in one order, whatever the order given: sums of floats depend on it."""
-    keys = [key for key in (of, *rows[:-1]) if (key != key[:1]).any()]  # what is all the same puts nothing in order
+    keys = [_small(key) for key in (of, *rows[:-1]) if (key != key[:1]).any()]  # what is all the same orders nothing
     order = np.lexsort(keys) if keys else np.arange(of.size)
     return rows[:, order], of[order]
+
+
+def _small(key: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of 16 bits where the same can be told by them: NumPy sorts these by their digits."""
+    small = np.clip(key, 0, 2**16 - 1).astype(np.uint16)
+    return small if np.array_equal(small, key) else key
 
 
 def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:

@@ -76,12 +76,14 @@ CASES = {
     "steady": (Steady(), np.array([0.4]), 10,
                [(0, 0, 9, np.nan), (2, 8, 9, 20.0), (5, 5, 9, 3.0), (1, 1, 9, 10.0), (3, 9, 9, 4.0)]),
 }  # fmt: skip
+MANY_CHANCES = [(129, 129, 129, 20.0), (131, 131, 131, 3.0), (90, 133, 133, 3.0), (60, 199, 200, 9.0)]
+WITH_MANY = {**CASES, "BG/BB, many chances": (bgbb, DONATIONS, 10, MANY_CHANCES)}
 
 
 @pytest.mark.parametrize("relative", [0.0, 0.15], ids=["known", "uncertain"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", WITH_MANY)
 def test_quantiles_are_those_of_a_large_simulation(case: str, relative: float) -> None:
-    model, parameters, horizon, histories = CASES[case]
+    model, parameters, horizon, histories = WITH_MANY[case]
     buying, spending, customers = (
         _uncertain(parameters, relative),
         _uncertain(SPENDING, relative),

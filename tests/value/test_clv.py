@@ -1,19 +1,22 @@
 """Lifetime value on Spark: CDNOW by its published figures, the same rows however they lie, and hard cases."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 from scipy import special
 
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY
-from crm_spark.value import clv, models
+from crm_spark.value import clv, learned, models
 from crm_spark.value.bands import SHARES
 from crm_spark.value.histories import chances, gather, prospects
 
@@ -104,6 +107,37 @@ def test_purchases_of_a_day_are_one_and_returns_alone_are_none(spark: SparkSessi
     histories = gather(days_of(spark, days), date(1997, 2, 10)).orderBy("customer_id")
     assert [tuple(row)[:6] for row in histories.collect()] == [("a", 2, 20, 40, 30.0, 90.0), ("b", 0, 0, 40, None, 5.0)]
     assert histories.toPandas()["held_weeks"].map(len).tolist() == [0, 0]  # without a warning of a type it cannot tell
+
+
+def test_money_is_summed_up_to_the_last_digit(spark: SparkSession) -> None:
+    first = AS_OF - timedelta(days=30)
+    amounts = {"cents": [0.1, 0.2, 0.0], "nothing later": [0.3, 0.0, 0.0], "much": [99_999_999_999.9999, 0.0001, 5.0]}
+    days = [(who, first + timedelta(days=at), 1, one) for who, each in amounts.items() for at, one in enumerate(each)]
+    told = {row["customer_id"]: row for row in gather(days_of(spark, days), AS_OF).collect()}
+    assert {who: (row["revenue"], row["monetary"]) for who, row in told.items()} == {
+        "cents": (0.3, 0.1),
+        "nothing later": (0.3, 0.0),
+        "much": (100_000_000_005.0, 2.50005),
+    }
+
+
+def test_what_was_learned_is_handed_out_and_rows_stay_in_order(spark: SparkSession) -> None:
+    rows = spark.range(1000).select(F.pmod(F.col("id") * 7, F.lit(1000)).alias("place")).repartition(3, "place")
+    known = spark.range(1).select(F.struct(F.col("id").alias("told")).alias("learned"))
+    asked = learned.hand_out(rows.sortWithinPartitions("place"), F.broadcast(known))
+    lying = asked.mapInArrow(_lying, "places array<bigint>, told array<string>").collect()
+    assert sorted(place for row in lying for place in row["places"]) == list(range(1000))
+    for row in lying:
+        assert row["places"] == sorted(row["places"])
+        assert row["told"] == ['{"told":0}', *[None] * (len(row["places"]) - 1)]
+
+
+def _lying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All rows of a partition as one, if there are any."""
+    table = pa.Table.from_batches(list(batches), pa.schema([("place", pa.int64()), ("learned", pa.string())]))
+    if len(table):
+        columns = [pa.array([table.column(name).to_pylist()]) for name in ("place", "learned")]
+        yield pa.RecordBatch.from_arrays(columns, ["places", "told"])
 
 
 def _many(customers: int, times: int, sales: float) -> Days:
