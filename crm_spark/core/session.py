@@ -62,6 +62,8 @@ LOCAL = {
     # A run writes the rows of one day: to sort them by their days first, as Spark does for one open file at a time, is
     # for nothing. Of more days than these it does so.
     "spark.sql.maxConcurrentOutputFileWriters": "8",
+    # Groups are customers as a rule: a first map for few of them is full at once, asked in vain, and code to compile.
+    "spark.sql.codegen.aggregate.map.twolevel.enabled": "false",
     # A filter made of one side of a join pays from 10 GB on; to look for one takes a tenth of planning a small load.
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     # To note where in Python a column was made, for messages that no one sees, takes longer than to make it.
