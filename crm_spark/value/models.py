@@ -183,7 +183,7 @@ def fit(
     units = {model: chance_days if BUYING[model] is bgbb else unit_days for model in models}
     # Pareto/NBD, whose likelihood has an integral for each history, takes as long as the others together.
     workers = [{name: unit for name, unit in units.items() if (name == "pareto_nbd") == slow} for slow in (False, True)]
-    handed = _handed(among, by_week).repartition(1).localCheckpoint(eager=False)  # computed once for both
+    handed = _handed(among, held_out, by_week).repartition(1).localCheckpoint(eager=False)  # computed once for both
     learned = [
         handed.mapInArrow(partial(_fit_buying, units=some, days=held_out, is_first=is_first), FITTED)
         for is_first, some in zip((True, False), filter(None, workers), strict=False)
@@ -224,7 +224,7 @@ def expectations(fitted: DataFrame) -> DataFrame:
     return rows.select(*HOLDOUT.names)
 
 
-def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
+def _handed(among: DataFrame, held_out: int, by_week: DataFrame | None) -> DataFrame:
     """What a worker is handed: distinct histories on all days, before the held-out ones, and what came by week.
 
     There is one row at least, as a worker without any may not be asked at all.
@@ -232,13 +232,13 @@ def _handed(among: DataFrame, by_week: DataFrame | None) -> DataFrame:
     none, customers = F.lit(0), F.count("*").alias("customers")
     text = ["covariates"] if "covariates" in among.columns else []
     whole = among.groupBy("frequency", "recency", "age", *text).agg(customers)
-    known = among.where(F.col("known").isNotNull()).groupBy("known", *text).agg(customers)
-    of_known = [f"known.{name}" for name in ROW[1:-1]]
     parts = [
         among.sparkSession.createDataFrame([tuple([-1.0] + [0.0] * 6)], ", ".join(f"{name} double" for name in ROW)),
         _doubles(whole, 0, "frequency", "recency", "age", none, none, "customers", text=text),
-        _doubles(known, 1, *of_known, "customers", text=text),
     ]
+    if held_out:
+        known = among.where(F.col("known").isNotNull()).groupBy("known", *text).agg(customers)
+        parts.append(_doubles(known, 1, *[f"known.{name}" for name in ROW[1:-1]], "customers", text=text))
     if by_week is not None:
         parts.append(_doubles(by_week, 2, "at", none, none, none, "actual", none))
     return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
