@@ -124,20 +124,20 @@ def test_money_is_summed_up_to_the_last_digit(spark: SparkSession) -> None:
 def test_what_was_learned_is_handed_out_and_rows_stay_in_order(spark: SparkSession) -> None:
     rows = spark.range(1000).select(F.pmod(F.col("id") * 7, F.lit(1000)).alias("place")).repartition(3, "place")
     known = spark.range(1).select(F.struct(F.col("id").alias("told")).alias("learned"))
+
+    def lying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """All rows of a partition as one, if there are any."""
+        table = pa.Table.from_batches(list(batches), pa.schema([("place", pa.int64()), ("learned", pa.string())]))
+        if len(table):
+            columns = [pa.array([table.column(name).to_pylist()]) for name in ("place", "learned")]
+            yield pa.RecordBatch.from_arrays(columns, ["places", "told"])
+
     asked = learned.hand_out(rows.sortWithinPartitions("place"), F.broadcast(known))
-    lying = asked.mapInArrow(_lying, "places array<bigint>, told array<string>").collect()
-    assert sorted(place for row in lying for place in row["places"]) == list(range(1000))
-    for row in lying:
+    parts = asked.mapInArrow(lying, "places array<bigint>, told array<string>").collect()
+    assert sorted(place for row in parts for place in row["places"]) == list(range(1000))
+    for row in parts:
         assert row["places"] == sorted(row["places"])
         assert row["told"] == ['{"told":0}', *[None] * (len(row["places"]) - 1)]
-
-
-def _lying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """All rows of a partition as one, if there are any."""
-    table = pa.Table.from_batches(list(batches), pa.schema([("place", pa.int64()), ("learned", pa.string())]))
-    if len(table):
-        columns = [pa.array([table.column(name).to_pylist()]) for name in ("place", "learned")]
-        yield pa.RecordBatch.from_arrays(columns, ["places", "told"])
 
 
 def _many(customers: int, times: int, sales: float) -> Days:
