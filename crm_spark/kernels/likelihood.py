@@ -62,8 +62,8 @@ def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
     """Give the ends of each parameter's 95 % interval, by its profile likelihood to third order.
 
     Where the logarithm of a parameter, or one of any sign, lies t standard errors from its estimate and the others as
-    they then are likeliest, the log-likelihood has fallen by t^2 / 2 - s t^3 / 6; that line, at Z to both sides, tells
-    its lean s. It has fallen by Z^2 / 2 at s Z^2 / 6 + Z and s Z^2 / 6 - Z, to first order in s.
+    they then are likeliest, the log-likelihood has fallen by t^2 / 2 - s t^3 / 6 - u t^4 / 24; that line, and its slope,
+    both at Z, tell its lean s. It has fallen by Z^2 / 2 at s Z^2 / 6 + Z and s Z^2 / 6 - Z, to first order in s.
 
     Parameters
     ----------
@@ -87,10 +87,14 @@ def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
     at = np.where(is_log, np.log(scale), found.parameters)
     leans = np.zeros(size)
     for i in range(size):
-        way = Z * covariance[i] / errors[i]
+        way = covariance[i] / errors[i]
+        side = at + Z * way
         with np.errstate(all="ignore"):
-            up, down = (derive(np.where(is_log, np.exp(side), side))[0] for side in (at + way, at - way))
-        leans[i] = 3 * (up - down) / Z**3
+            there = np.where(is_log, np.exp(side), side)
+            value, gradient, _ = derive(there)
+            slope = gradient * np.where(is_log, there, 1.0) @ way
+        fallen, steeper = value - found.log_likelihood + Z**2 / 2, slope + Z
+        leans[i] = 24 * fallen / Z**3 - 6 * steeper / Z**2
     shift = np.where(np.abs(leans) * Z < LEANING, leans * Z**2 / 6, np.nan)
     ends = at[:, None] + errors[:, None] * (shift[:, None] + np.array([-Z, Z]))
     return np.asarray(np.where(is_log[:, None], np.exp(ends), ends), dtype=np.float64)
