@@ -101,7 +101,7 @@ DEFAULT_OPTIONS = "spark.driver.defaultJavaOptions"
 READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
 # After how many calls and loops, by default 5,000, 600, 15,000 and 40,000.
 COMPILED_AGAIN = {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}
-COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+COLLECTOR, FIRST_HEAP = re.compile(r"-XX:\+Use\w+GC\b"), re.compile(r"-Xms|-XX:Initial(Heap|RAM)")
 ARCHIVE = "classes.jsa"
 OF_CLUSTERS = ("mapred-default.xml", "yarn-default.xml")
 # Of temporary files: macOS allows a socket's name 103 characters, Linux 107.
@@ -221,13 +221,16 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
     It takes Spark's classes from the archive that the set-up made, which halves its start; it passes over one that
     another Java, or the same in another place, has made. Its second compiler waits ten times as long as by default:
     most of Spark's code runs too seldom to earn what that takes from few cores. It collects with all its threads while
-    nothing else runs, unless a collector is set: beside what runs, as by default, it would take that one's cores.
+    nothing else runs, unless a collector is set: beside what runs, as by default, it would take that one's cores. It
+    may use its whole heap from the beginning, unless that is set: to grow, it would first collect all there is.
     """
     others, archive = settings.get(JAVA_OPTIONS, ""), jar_folder() / ARCHIVE
     told = [f'-XX:SharedArchiveFile="{archive}"'] if archive.is_file() else []
     told += [f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items()]
     chosen = [others, settings.get(DEFAULT_OPTIONS, ""), *(os.environ.get(name, "") for name in READ_BY_JAVA)]
-    told += [] if any(COLLECTOR.search(options) for options in chosen) else ["-XX:+UseParallelGC"]
+    whole = settings.get("spark.driver.memory", LOCAL["spark.driver.memory"])
+    ours = {COLLECTOR: "-XX:+UseParallelGC", FIRST_HEAP: f"-Xms{whole}"}
+    told += [option for kind, option in ours.items() if not any(map(kind.search, chosen))]
     return {JAVA_OPTIONS: " ".join([*told, others]).strip()}
 
 

@@ -62,8 +62,8 @@ def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
     """Give the ends of each parameter's 95 % interval, by its profile likelihood to third order.
 
     Where the logarithm of a parameter, or one of any sign, lies t standard errors from its estimate and the others as
-    they then are likeliest, the log-likelihood has fallen by t^2 / 2 - s t^3 / 6 - u t^4 / 24; that line, and its slope,
-    both at Z, tell its lean s. It has fallen by Z^2 / 2 at s Z^2 / 6 + Z and s Z^2 / 6 - Z, to first order in s.
+    they then are likeliest, the log-likelihood has fallen by t^2 / 2 - s t^3 / 6 - u t^4 / 24; its value and its slope
+    at Z tell its lean s. It has fallen by Z^2 / 2 at s Z^2 / 6 + Z and s Z^2 / 6 - Z, to first order in s.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from crm_spark.core.session import (
 )
 
 PATIENT = " ".join(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())
+WHOLE = "-Xms2g"  # of the memory that a session has by default
 
 
 @pytest.fixture
@@ -35,17 +36,17 @@ def test_java_starts_from_the_archive_beside_the_jars(jars: Path) -> None:
 
     options = for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"})[JAVA_OPTIONS]
 
-    assert options == f'-XX:SharedArchiveFile="{jars / ARCHIVE}" {PATIENT} -XX:+UseSerialGC'
+    assert options == f'-XX:SharedArchiveFile="{jars / ARCHIVE}" {PATIENT} {WHOLE} -XX:+UseSerialGC'
 
 
 @pytest.mark.usefixtures("jars")
 def test_what_is_set_comes_last_and_so_before_all_else() -> None:
-    assert for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseSerialGC"}
+    assert for_java({JAVA_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: f"{PATIENT} {WHOLE} -XX:+UseSerialGC"}
 
 
 @pytest.mark.usefixtures("jars")
 def test_java_collects_with_all_its_threads_at_once() -> None:
-    assert for_java({JAVA_OPTIONS: "-Xss4m"}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseParallelGC -Xss4m"}
+    assert for_java({JAVA_OPTIONS: "-Xss4m"}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseParallelGC {WHOLE} -Xss4m"}
 
 
 @pytest.mark.usefixtures("jars")
@@ -53,12 +54,23 @@ def test_java_collects_with_all_its_threads_at_once() -> None:
 def test_a_collector_that_the_environment_sets_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "-Xss4m -XX:+UseZGC")
 
-    assert for_java({}) == {JAVA_OPTIONS: PATIENT}
+    assert for_java({}) == {JAVA_OPTIONS: f"{PATIENT} {WHOLE}"}
 
 
 @pytest.mark.usefixtures("jars")
 def test_a_collector_among_sparks_default_options_stays() -> None:
-    assert for_java({DEFAULT_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: PATIENT}
+    assert for_java({DEFAULT_OPTIONS: "-XX:+UseSerialGC"}) == {JAVA_OPTIONS: f"{PATIENT} {WHOLE}"}
+
+
+@pytest.mark.usefixtures("jars")
+def test_java_has_its_whole_heap_from_the_beginning() -> None:
+    assert for_java({"spark.driver.memory": "512m"})[JAVA_OPTIONS].split()[-1] == "-Xms512m"
+
+
+@pytest.mark.usefixtures("jars")
+@pytest.mark.parametrize("told", ["-Xms1200m", "-XX:InitialHeapSize=1g", "-XX:InitialRAMPercentage=10"])
+def test_a_first_heap_that_is_set_stays(told: str) -> None:
+    assert for_java({JAVA_OPTIONS: told}) == {JAVA_OPTIONS: f"{PATIENT} -XX:+UseParallelGC {told}"}
 
 
 def test_where_the_names_of_sockets_would_be_too_long_python_is_spoken_with_as_by_default(
