@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
@@ -140,7 +140,9 @@ FITTED = (
 )
 TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 TYPES["array<double>"] = pa.list_(pa.float64())
-ROW = ["kind", "x", "t_x", "T", "before", "held", "customers"]  # what a worker is handed
+HISTORY = {"x": "frequency", "t_x": "recency", "T": "age"}
+KNOWN = {"known_x": "known.x", "known_t_x": "known.t_x", "before": "known.before"}
+COUNTED = (*HISTORY, *KNOWN, "customers")
 
 
 def fit(
@@ -225,29 +227,18 @@ def expectations(fitted: DataFrame) -> DataFrame:
 
 
 def _handed(among: DataFrame, held_out: int, by_week: DataFrame | None) -> DataFrame:
-    """What a worker is handed: distinct histories on all days, before the held-out ones, and what came by week.
+    """What a worker is handed: distinct histories with how many customers have each, and what came by week.
 
-    There is one row at least, as a worker without any may not be asked at all.
+    Who had a history before the held-out days has it beside the one on all days: there are hardly more of both than of
+    either. There is one row at least, as a worker without any may not be asked at all.
     """
-    none, customers = F.lit(0), F.count("*").alias("customers")
+    history = [F.col(column).alias(name) for name, column in HISTORY.items()]
+    history += [(F.col(column) if held_out else F.lit(None).cast("int")).alias(name) for name, column in KNOWN.items()]
     text = ["covariates"] if "covariates" in among.columns else []
-    whole = among.groupBy("frequency", "recency", "age", *text).agg(customers)
-    parts = [
-        among.sparkSession.createDataFrame([tuple([-1.0] + [0.0] * 6)], ", ".join(f"{name} double" for name in ROW)),
-        _doubles(whole, 0, "frequency", "recency", "age", none, none, "customers", text=text),
-    ]
-    if held_out:
-        known = among.where(F.col("known").isNotNull()).groupBy("known", *text).agg(customers)
-        parts.append(_doubles(known, 1, *[f"known.{name}" for name in ROW[1:-1]], "customers", text=text))
-    if by_week is not None:
-        parts.append(_doubles(by_week, 2, "at", none, none, none, "actual", none))
+    nobody = among.sparkSession.createDataFrame([(None, None)], "at int, actual bigint")
+    parts = [among.groupBy(*history, *text).agg(F.count("*").alias("customers")), nobody]
+    parts += [] if by_week is None else [by_week]
     return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
-
-
-def _doubles(rows: DataFrame, kind: int, *columns: Column | str, text: Sequence[str] = ()) -> DataFrame:
-    named = [F.col(column) if isinstance(column, str) else column for column in columns]
-    numbers = [column.cast("double").alias(name) for name, column in zip(ROW, [F.lit(kind), *named], strict=True)]
-    return rows.select(*numbers, *text)
 
 
 # -- lifted: Arrow in, Arrow out
@@ -342,28 +333,32 @@ def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tup
     Then the texts of covariates, if any are told.
     """
     table = pa.Table.from_batches(list(batches))
-    rows = np.stack([np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ROW])
-    of: NDArray[np.intp] = np.zeros(len(table), dtype=np.intp)
+    told = {name: np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in (*COUNTED, "at", "actual")}
+    is_history, is_week = np.isfinite(told["x"]), np.isfinite(told["at"])
+    of: NDArray[np.intp] = np.zeros(is_history.sum(), dtype=np.intp)
     texts: Sequence[str] = ()
     if "covariates" in table.column_names:
-        is_history = np.isin(rows[0], (0, 1))
-        of[is_history], texts = pd.factorize(table.column("covariates").to_pandas()[is_history], sort=True)
-    of_kind = [_in_order(rows[1:, rows[0] == kind], of[rows[0] == kind]) for kind in range(3)]
-    whole, known = (
-        Told(HeldOut(x, t_x, T, before, held, n, days), each) for (x, t_x, T, before, held, n), each in of_kind[:2]
-    )
-    at, *_, actual, _ = of_kind[2][0]
-    at = at.astype(np.int64)
+        of, texts = pd.factorize(table.column("covariates").to_pandas()[is_history], sort=True)
+    rows, of = _in_order(np.stack([told[name][is_history] for name in COUNTED]), of)
+    x, t_x, T, known_x, known_t_x, before, customers = rows
+    none, is_known = np.zeros(x.size), np.isfinite(known_x)
+    whole = HeldOut(x, t_x, T, none, none, customers, days)
+    columns = known_x, known_t_x, T - days, before, x - known_x, customers
+    known_x, known_t_x, until, before, held, customers = (column[is_known] for column in columns)
+    known = HeldOut(known_x, known_t_x, until, before, held, customers, days)
+    at, actual = told["at"][is_week].astype(np.int64), told["actual"][is_week]
     # A week in which nobody bought has no row.
     weeks = np.arange(at.min(initial=1), -(-days // holdout.WEEK) + 1)
     came = np.zeros(weeks.size)
     came[at - weeks[:1]] = actual
-    return whole, known, (weeks, came), texts
+    return Told(whole, of), Told(known, of[is_known]), (weeks, came), texts
 
 
 def _in_order(rows: Floats, of: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
     """Distinct histories in one order, whatever the order given: sums of floats depend on it."""
-    keys = [_small(key) for key in (of, *rows[:-1]) if (key != key[:1]).any()]  # what is all the same orders nothing
+    # Of the same age all or none were known before the held-out days.
+    keys = [np.nan_to_num(key) for key in (of, *rows[:-1])]
+    keys = [_small(key) for key in keys if (key != key[:1]).any()]  # what is all the same orders nothing
     order = np.lexsort(keys) if keys else np.arange(of.size)
     return rows[:, order], of[order]
 
