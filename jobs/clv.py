@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
+from crm_spark.core.kept import kept
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.value import clv as value
@@ -75,12 +76,12 @@ def clv(
     if config.chance_days > 1:
         customer_days = histories.chances(customer_days, as_of, config.chance_days)
     # What is used several times is computed once.
-    customers = histories.gather(customer_days, as_of, config.net, held_out, margins).localCheckpoint()
+    customers = kept(histories.gather(customer_days, as_of, config.net, held_out, margins))
     prospects = histories.prospects(customer_history, customers, as_of, margins)
     if config.covariates:
         everybody = customers.unionByName(prospects, allowMissingColumns=True)
-        known = covariates.gather(everybody, customer_history, order_lines, as_of, config.covariates).localCheckpoint()
-        told = covariates.level(known, config.covariates).localCheckpoint()
+        known = kept(covariates.gather(everybody, customer_history, order_lines, as_of, config.covariates))
+        told = kept(covariates.level(known, config.covariates))
         customers, prospects = histories.bought(told), told.where(F.col("frequency").isNull())
     weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
     fitted = models.fit(
