@@ -102,7 +102,7 @@ JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 DEFAULT_OPTIONS = "spark.driver.defaultJavaOptions"
 READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of the environment
 # After how many calls and loops, by default 5,000, 600, 15,000 and 40,000.
-COMPILED_AGAIN = {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}
+COMPILED_AGAIN = {"Invocation": 200_000, "MinInvocation": 24_000, "Compile": 600_000, "BackEdge": 1_600_000}
 COLLECTOR, FIRST_HEAP = re.compile(r"-XX:\+Use\w+GC\b"), re.compile(r"-Xms|-XX:Initial(Heap|RAM)")
 ARCHIVE = "classes.jsa"
 OF_CLUSTERS = ("mapred-default.xml", "yarn-default.xml")
@@ -221,7 +221,7 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
     """Say how Java starts and collects, before what is set.
 
     It takes Spark's classes from the archive that the set-up made, which halves its start; it passes over one that
-    another Java, or the same in another place, has made. Its second compiler waits ten times as long as by default:
+    another Java, or the same in another place, has made. Its second compiler waits forty times as long as by default:
     most of Spark's code runs too seldom to earn what that takes from few cores. It collects with all its threads while
     nothing else runs, unless a collector is set: beside what runs, as by default, it would take that one's cores. It
     may use its whole heap from the beginning, unless that is set: to grow, it would first collect all there is.
