@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.job import job
 from crm_spark.core.kept import kept
+from crm_spark.core.session import SMALL_ROWS
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY, ORDER_LINES
 from crm_spark.value import clv as value
@@ -63,6 +64,7 @@ class Config(Settings):
     reads=[CUSTOMER_DAYS, MARGINS, CUSTOMER_HISTORY, ORDER_LINES],
     writes=[value.CLV, models.PARAMETERS, models.SCORES, models.HOLDOUT],
     sections=[*sections.SECTIONS, *covariate_sections.SECTIONS],
+    spark=SMALL_ROWS,
 )
 def clv(
     customer_days: DataFrame,
@@ -75,15 +77,15 @@ def clv(
     margins = None if config.net else customer_margins.where(F.col("as_of") == F.lit(as_of))
     if config.chance_days > 1:
         customer_days = histories.chances(customer_days, as_of, config.chance_days)
-    # What is used several times is computed once.
-    customers = kept(histories.gather(customer_days, as_of, config.net, held_out, margins))
+    # What is used several times is computed once, and lies as those want it who use it.
+    customers = kept(histories.alike(histories.gather(customer_days, as_of, config.net, held_out, margins)))
     prospects = histories.prospects(customer_history, customers, as_of, margins)
     if config.covariates:
         everybody = customers.unionByName(prospects, allowMissingColumns=True)
         known = kept(covariates.gather(everybody, customer_history, order_lines, as_of, config.covariates))
-        told = kept(covariates.level(known, config.covariates))
+        told = kept(histories.alike(covariates.level(known, config.covariates)))
         customers, prospects = histories.bought(told), told.where(F.col("frequency").isNull())
-    weeks = histories.weeks(customer_days, customers, as_of, held_out) if held_out else None
+    weeks = histories.weeks(customer_days, as_of, held_out) if held_out else None
     fitted = models.fit(
         customers, as_of, config.unit_days, config.models, held_out, weeks, config.chance_days
     ).localCheckpoint()

@@ -44,7 +44,7 @@ def answers(spark: SparkSession) -> dict[str, DataFrame]:
     measures = rfm.measure(days, AS_OF)
     cuts = rfm.cut_points(measures, 5).localCheckpoint()
     histories = gather(days, AS_OF, held_out=60).localCheckpoint()
-    by_week = weeks(days, histories, AS_OF, 60)
+    by_week = weeks(days, AS_OF, 60)
     fitted = models.fit(histories, AS_OF, held_out=60, by_week=by_week).localCheckpoint()
     parameters = models.parameters(fitted)
     covaried = histories.selectExpr(

@@ -4,8 +4,8 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +40,8 @@ class Job:
         handed over where everything must be computed.
     sections : sequence of callables
         Each makes a section of the page from tables, named by its parameters.
+    spark : mapping, optional
+        Settings of Spark while the job runs, beside those of its session.
     """
 
     function: Callable[..., Any]
@@ -47,6 +49,7 @@ class Job:
     writes: Sequence[Table]
     follows: Table | None = None
     sections: Sequence[Callable[..., Section]] = ()
+    spark: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *tables: Any, **named: Any) -> Any:
         """Call the bare function."""
@@ -90,6 +93,7 @@ def job(
     writes: Sequence[Table],
     follows: Table | None = None,
     sections: Sequence[Callable[..., Section]] = (),
+    spark: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Job]:
     """Make a job of a function.
 
@@ -106,7 +110,7 @@ def job(
             raise ValueError(f"{function.__name__}: no table of its reads is named {', '.join(sorted(strangers))}")
         if follows is not None and follows not in reads:
             raise ValueError(f"{function.__name__}: follows {follows.name}, which it does not read")
-        return Job(function, tuple(reads), tuple(writes), follows, tuple(sections))
+        return Job(function, tuple(reads), tuple(writes), follows, tuple(sections), dict(spark or {}))
 
     return decorate
 

@@ -21,6 +21,7 @@ from crm_spark.core.job import Job, Update
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID, log
 from crm_spark.core.refusals import is_unreadable
+from crm_spark.core.session import meanwhile
 from crm_spark.core.together import together
 
 
@@ -141,7 +142,8 @@ class _Run:
             self._end(result, began)
             return result
         try:
-            self._attempt(result)
+            with meanwhile(self.lake.spark, self.job.spark):
+                self._attempt(result)
         except Exception as error:
             result.status, result.reason = "failed", _told(error)
             even_so(partial(self._end, result, began))

@@ -13,7 +13,8 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ LOCAL = {
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
 }
 
+# Spark measures a batch for Python anew at each row that it adds, column by column, and ends it at 64 MB: that takes
+# longer than to hand it over. 10,000 rows, the other limit, are less where there are no lists or long texts.
+SMALL_ROWS = {"spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1)}
 
 # PySpark asks Java for these by name again and again, and each time Java looks through all JARs.
 ASKED_AT_EACH_STEP = (
@@ -104,6 +108,8 @@ READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")  # of 
 # After how many calls and loops, by default 5,000, 600, 15,000 and 40,000.
 COMPILED_AGAIN = {"Invocation": 200_000, "MinInvocation": 24_000, "Compile": 600_000, "BackEdge": 1_600_000}
 COLLECTOR, FIRST_HEAP = re.compile(r"-XX:\+Use\w+GC\b"), re.compile(r"-Xms|-XX:Initial(Heap|RAM)")
+# Arrow in Java would look at each number whether it is within its buffer, and whether it is null a second time.
+UNCHECKED = ("-Darrow.enable_unsafe_memory_access=true", "-Darrow.enable_null_check_for_get=false")
 ARCHIVE = "classes.jsa"
 OF_CLUSTERS = ("mapred-default.xml", "yarn-default.xml")
 # Of temporary files: macOS allows a socket's name 103 characters, Linux 107.
@@ -224,16 +230,30 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
     another Java, or the same in another place, has made. Its second compiler waits forty times as long as by default:
     most of Spark's code runs too seldom to earn what that takes from few cores. It collects with all its threads while
     nothing else runs, unless a collector is set: beside what runs, as by default, it would take that one's cores. It
-    may use its whole heap from the beginning, unless that is set: to grow, it would first collect all there is.
+    may use its whole heap from the beginning, unless that is set: to grow, it would first collect all there is. What
+    Arrow holds is read without checks: it comes from workers of ours, and Spark asks for nulls itself.
     """
     others, archive = settings.get(JAVA_OPTIONS, ""), jar_folder() / ARCHIVE
     told = [f'-XX:SharedArchiveFile="{archive}"'] if archive.is_file() else []
-    told += [f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items()]
+    told += [*UNCHECKED, *(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())]
     chosen = [others, settings.get(DEFAULT_OPTIONS, ""), *(os.environ.get(name, "") for name in READ_BY_JAVA)]
     whole = settings.get("spark.driver.memory", LOCAL["spark.driver.memory"])
     ours = {COLLECTOR: "-XX:+UseParallelGC", FIRST_HEAP: f"-Xms{whole}"}
     told += [option for kind, option in ours.items() if not any(map(kind.search, chosen))]
     return {JAVA_OPTIONS: " ".join([*told, others]).strip()}
+
+
+@contextmanager
+def meanwhile(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
+    """Let a session have other settings, as long as something goes on in it."""
+    before = {name: spark.conf.get(name) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, kept in before.items():
+            spark.conf.set(name, kept or wanted[name])
 
 
 def hold_in_java(spark: SparkSession, path: Path) -> None:

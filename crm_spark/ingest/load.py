@@ -6,7 +6,6 @@ table is written, and every write is idempotent, so a batch that died is finishe
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +22,7 @@ from crm_spark.core.lake import Lake
 from crm_spark.core.log import log
 from crm_spark.core.rules import read_rules
 from crm_spark.core.runs import RUNS
+from crm_spark.core.session import meanwhile
 from crm_spark.core.together import together
 from crm_spark.ingest import files, lookups, plan, quarantine, stage
 from crm_spark.ingest.accounts import ACCOUNTS, LOOKUPS, QUARANTINE, SUPERSEDED
@@ -112,7 +112,7 @@ def ingest(
         Records break a rule whose severity is `fail`: nothing of their batch is loaded.
     """
     shipped, asked = rules(place), asked or Asked()
-    with _settings(lake):
+    with meanwhile(lake.spark, SETTINGS):
         check(lake.spark, source, shipped)
         found = {name: files.find(root, source.feeds[name]) for name in source.order}
         _refuse_unknown(source, asked.replace, found)
@@ -150,29 +150,17 @@ def _refuse_unknown(source: Source, replace: Collection[str], found: dict[str, l
         raise ConfigError(f"{source.source} has no file {strangers[0]}; --replace takes a path below its folder")
 
 
-@contextmanager
-def _settings(lake: Lake) -> Iterator[None]:
-    """While loading, the session's clock is UTC and a bad cast gives null: an error would print the value.
-
-    Staged records are wide: held in small batches they leave no holes in a heap of 2 GB. They are read a few
-    times only: packing them costs more than it saves. Java never compiles a method of more than 8,000 bytes:
-    what judges a record is longer, so Spark must cut it into several.
-    """
-    wanted = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.ansi.enabled": "false",
-        "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
-        "spark.sql.inMemoryColumnarStorage.compressed": "false",
-        "spark.sql.codegen.hugeMethodLimit": "8000",
-    }
-    before = {name: lake.spark.conf.get(name) for name in wanted}
-    try:
-        for name, value in wanted.items():
-            lake.spark.conf.set(name, value)
-        yield
-    finally:
-        for name, kept in before.items():
-            lake.spark.conf.set(name, kept or wanted[name])
+# While loading, the session's clock is UTC and a bad cast gives null: an error would print the value. Staged records
+# are wide: held in small batches they leave no holes in a heap of 2 GB. They are read a few times only: packing them
+# costs more than it saves. Java never compiles a method of more than 8,000 bytes: what judges a record is longer, so
+# Spark must cut it into several.
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+}
 
 
 @dataclass(frozen=True)

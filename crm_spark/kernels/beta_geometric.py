@@ -47,15 +47,14 @@ class Model:
         ----------
         among : Histories
         start : (4,) array, optional
-            Parameters of a former run, from which to search too.
+            Parameters of a former run, from which to search first.
 
         Returns
         -------
         Estimate
             Parameters in the order of NAMES; alpha has the unit of the times.
         """
-        starts = begin(among, GUESSES, (False, True, False, False), start)
-        return search(self.likelihood, among, NAMES, starts)
+        return search(self.likelihood, among, NAMES, begin(among, GUESSES, (False, True, False, False)), start)
 
     def likelihood(self, among: Histories) -> Derive:
         """Prepare the log-likelihood, to be derived at many parameters: see `derivatives`."""

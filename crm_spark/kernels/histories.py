@@ -6,6 +6,8 @@ observation; all times count from the first purchase.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +35,16 @@ class Histories:
     customers: Floats
     of: NDArray[np.int64]
 
+    @cached_property
+    def by_end(self) -> "Histories":
+        """Give the distinct (x, T)."""
+        return histories(self.x, np.zeros_like(self.T), self.T)
+
+    @cached_property
+    def by_last(self) -> "Histories":
+        """Give the distinct (x, t_x), the latter as T."""
+        return histories(self.x, np.zeros_like(self.t_x), self.t_x)
+
 
 def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None) -> Histories:
     """Gather equal histories: what follows works on the distinct ones.
@@ -58,6 +70,37 @@ def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None
     return Histories(kept[0], kept[1], kept[2], counts.astype(np.float64), of)
 
 
+def together(rows: NDArray[np.int32], customers: NDArray[Any] | None = None) -> tuple[NDArray[np.int32], Floats]:
+    """Gather equal columns of whole numbers: each once, in one order whatever that given, with its customers.
+
+    Parameters
+    ----------
+    rows : (k, m) array
+    customers : (m,) array, optional
+        How many each column stands for; by default one.
+
+    Returns
+    -------
+    (k, n) array, (n,) array
+    """
+    keys = [_small(row) for row in rows if (row != row[:1]).any()]  # what is all the same orders nothing
+    order = np.lexsort(keys) if keys else np.arange(rows.shape[1])
+    rows = rows[:, order]
+    is_new = np.ones(order.size, dtype=bool)
+    is_new[1:] = (np.diff(rows, axis=1) != 0).any(axis=0) if len(rows) else False
+    first = np.flatnonzero(is_new)
+    counts = np.diff(first, append=order.size)
+    if customers is not None and order.size:
+        counts = np.add.reduceat(customers[order], first)
+    return rows[:, first], counts.astype(np.float64)
+
+
+def _small(numbers: NDArray[np.int32]) -> NDArray[Any]:
+    """Numbers of 16 bits where the same can be told by them: NumPy sorts these by their digits."""
+    above = numbers - numbers.min()
+    return above.astype(np.uint16) if above.max() < 2**16 else numbers
+
+
 def of_rows(ask: Callable[..., Floats], parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:
     """Ask a function of rows about histories that are broadcast against each other.
 
@@ -80,7 +123,11 @@ def of_rows(ask: Callable[..., Floats], parameters: Floats, x: Floats, t_x: Floa
 
 
 def search(
-    likelihood: Callable[[Histories], Derive], among: Histories, names: Sequence[str], starts: Sequence[Floats]
+    likelihood: Callable[[Histories], Derive],
+    among: Histories,
+    names: Sequence[str],
+    starts: Sequence[Floats],
+    start: Floats | None = None,
 ) -> Estimate:
     """Find the parameters at which the likelihood of histories is greatest.
 
@@ -90,9 +137,15 @@ def search(
         Gives for histories what derives their log-likelihood.
     starts : sequence of (k,) arrays
         All are tried on few histories; the search on more begins at the best of what they found.
+    start : (k,) array, optional
+        Where a former search ended; the others are tried only where there is no maximum near it.
     """
     if not (among.x > 0).any():
         return nothing(len(names), "no customer bought again")
+    if start is not None:
+        near = best(likelihood(among), names, [start], float(among.customers.sum()))
+        if not near.reason:
+            return near
     for most in (FEW, MANY):
         step = among.x.size // most
         if step > 1:
@@ -107,21 +160,15 @@ def _every(among: Histories, step: int) -> Histories:
     return Histories(x, t_x, T, customers, of=np.empty(0, dtype=np.int64))
 
 
-def begin(
-    among: Histories, guesses: Sequence[Sequence[float]], times: Sequence[bool], start: Floats | None
-) -> list[Floats]:
-    """Give the parameters from which to search: guesses in units of the mean T, and where a former run ended.
+def begin(among: Histories, guesses: Sequence[Sequence[float]], times: Sequence[bool]) -> list[Floats]:
+    """Give the parameters from which to search.
 
     Parameters
     ----------
     guesses : sequence of k numbers
+        In units of the mean T.
     times : k booleans
         Whether a parameter is a time.
-    start : (k,) array, optional
-        Of a former run; tried first.
     """
     unit = np.where(times, (among.customers @ among.T) / max(among.customers.sum(), 1.0) or 1.0, 1.0)
-    starts = [np.asarray(guess, dtype=np.float64) * unit for guess in guesses]
-    if start is None:
-        return starts
-    return [np.asarray(start, dtype=np.float64), *starts]
+    return [np.asarray(guess, dtype=np.float64) * unit for guess in guesses]

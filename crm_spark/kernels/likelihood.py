@@ -26,6 +26,7 @@ Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and He
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
 LEANING = 3.0  # of a lean times Z: an end would be half as far as the other
 LAST_STEPS = 6  # of Newton's method, where one or two are enough
+NEAR = 1e-6  # of a step: the next would be its square
 HIGHER = 1e-6  # of a log-likelihood, in units of one observation: what is above that is higher
 Z = float(special.ndtri(0.975))  # standard errors to each side that hold 95 %
 FLAT = 1e-7  # gradient of the mean log-likelihood at which Newton's last step makes it exact
@@ -190,21 +191,21 @@ def maximise(derive: Derive, names: Sequence[str], start: Floats, observations: 
     if np.abs(told.gradient(logs)).max() > 1e-4 or np.abs(logs - begin).max() > FARTHEST:
         return nothing(start.size, _runs(names, logs - begin, is_log))
     for _ in range(LAST_STEPS):
-        hessian = told.hessian(logs)
+        hessian, gradient = told.hessian(logs), told.gradient(logs)
         if not _is_positive(hessian):
             return nothing(start.size, _flat(names, hessian, logs - begin, is_log))
-        step = -linalg.solve(hessian, told.gradient(logs), assume_a="pos")
-        logs = logs + step
-        if np.abs(step).max() < 1e-4:  # the next would be its square
+        step = -linalg.solve(hessian, gradient, assume_a="pos")
+        logs, before = logs + step, logs
+        if np.abs(step).max() < NEAR:
             break
     else:
         # Towards a boundary the likelihood falls off as the parameter itself does: every step is then as long.
         return nothing(start.size, _runs(names, step, is_log))
     parameters = told.parameters(logs)
-    value, _, hessian = derive(parameters)
-    if not _is_positive(-hessian):
-        return nothing(start.size, _flat(names, -hessian, logs - begin, is_log))
-    return Estimate(parameters, linalg.inv(-hessian), value)
+    scale = np.where(is_log, parameters, 1.0)
+    # So near the maximum value and curvature are those of the last point: what one more look would change is nothing.
+    value = -observations * (told.value(before) + gradient @ step / 2)
+    return Estimate(parameters, linalg.inv(hessian) / observations * np.outer(scale, scale), value)
 
 
 def _runs(names: Sequence[str], moved: Floats, is_log: Flags) -> str:

@@ -32,14 +32,14 @@ def fit(among: Histories, start: Floats | None = None) -> Estimate:
     ----------
     among : Histories
     start : (2,) array, optional
-        Parameters of a former run, from which to search too.
+        Parameters of a former run, from which to search first.
 
     Returns
     -------
     Estimate
         Parameters in the order of NAMES; alpha has the unit of the times.
     """
-    return search(likelihood, among, NAMES, begin(among, GUESSES, (False, True), start))
+    return search(likelihood, among, NAMES, begin(among, GUESSES, (False, True)), start)
 
 
 def likelihood(among: Histories) -> Derive:

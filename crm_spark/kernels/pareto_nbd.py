@@ -53,15 +53,14 @@ def fit(among: Histories, start: Floats | None = None) -> Estimate:
     ----------
     among : Histories
     start : (4,) array, optional
-        Parameters of a former run, from which to search too.
+        Parameters of a former run, from which to search first.
 
     Returns
     -------
     Estimate
         Parameters in the order of NAMES; alpha and beta have the unit of the times.
     """
-    starts = begin(among, GUESSES, (False, True, False, True), start)
-    return search(likelihood, among, NAMES, starts)
+    return search(likelihood, among, NAMES, begin(among, GUESSES, (False, True, False, True)), start)
 
 
 def likelihood(among: Histories) -> Derive:
@@ -86,7 +85,7 @@ class _Likelihood:
         self.x, of_x = np.unique(among.x, return_inverse=True)
         self.n_x = np.bincount(of_x, weights=among.customers)
         self.n = among.customers
-        self.late, self.early = (histories(among.x, np.zeros_like(time), time) for time in (among.T, among.t_x))
+        self.late, self.early = among.by_end, among.by_last
 
     def derive(self, parameters: Floats) -> Derivatives:
         r, _, s, _ = parameters

@@ -55,6 +55,7 @@ class Plain:
     def __init__(self, kernel: ModuleType, unit: int) -> None:
         self.kernel, self.unit = kernel, unit
         self.names: tuple[str, ...] = kernel.NAMES
+        self._gathered: tuple[Told, Histories] | None = None
 
     def fit(self, told: Told, start: Floats | None, plain: Estimate | None) -> Estimate:
         """Find the parameters."""
@@ -74,8 +75,11 @@ class Plain:
         return holdout.by_week(self.kernel, at, told.rows, weeks, self.unit)
 
     def _among(self, told: Told) -> Histories:
-        rows = told.rows
-        return histories(rows.x, rows.t_x / self.unit, rows.T / self.unit, rows.customers)
+        """Give the distinct histories; the last ones are kept, as limits are asked of those that were fitted."""
+        if self._gathered is None or self._gathered[0] is not told:
+            rows = told.rows
+            self._gathered = told, histories(rows.x, rows.t_x / self.unit, rows.T / self.unit, rows.customers)
+        return self._gathered[1]
 
 
 class Covaried:

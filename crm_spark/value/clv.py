@@ -51,7 +51,6 @@ from crm_spark.value.models import KERNELS
 
 DAYS_A_YEAR = 365.25
 MONTH = DAYS_A_YEAR / 12
-TOGETHER = 16  # days of age within which customers go to one worker
 AT_ONCE = 250_000  # customers that the kernel is handed at once: fewer would repeat what they share
 EVER = {pareto_nbd: pareto_nbd.discounted_if_alive, bgbb: bgbb.discounted_if_alive}  # by kernel
 HORIZONS = (30, 90, 365)  # days, which column names tell
@@ -133,7 +132,8 @@ def predict(
     Parameters
     ----------
     among : DataFrame
-        As `histories.gather` gives it.
+        As `histories.gather` gives it. Best laid out by `histories.alike`: futures are drawn once for each frequency
+        and age that a worker meets, so those of one kind shall come to one, one after the other.
     parameters : DataFrame of PARAMETERS
         Of one day.
     horizon : int
@@ -148,15 +148,11 @@ def predict(
     Returns
     -------
     DataFrame of CLV
-        One shuffle of `among` by frequency and age, one pass.
+        One pass, no shuffle of `among`.
     """
     known = F.broadcast(learned.gather(parameters))
     text = ["covariates"] if "covariates" in among.columns else []
-    # Futures are drawn once for each frequency and age, so those of one kind go to one worker, one after the other.
-    of_age = F.floor(F.col("age") / TOGETHER)
-    # By one whole number, which Spark sorts by its digits and without comparing rows.
-    place = F.shiftleft(F.col("frequency").cast("bigint"), 32) + F.col("age")
-    alike = among.select(*GIVEN, *text).repartition("frequency", of_age).sortWithinPartitions(place)
+    alike = among.select(*GIVEN, *text)
     if prospects is not None:
         asked_too = prospects.select("customer_id", "margin_share", *text)
         alike = alike.unionByName(asked_too, allowMissingColumns=True)

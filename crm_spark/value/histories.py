@@ -6,6 +6,8 @@ and have none are prospects.
 
 from datetime import date, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -15,7 +17,27 @@ from crm_spark.kernels.holdout import WEEK
 A_MONEY = 10_000.0  # of its smallest parts
 WEEKS = 52  # before the held-out ones that are told
 BITS = 3  # that hold the days with an order of one week
+TOGETHER = 16  # days of age within which customers go to one worker
 PACKED = 63 // BITS  # weeks of which one bigint holds the days with an order
+
+
+def alike(customers: DataFrame) -> DataFrame:
+    """Lay customers out so that those of one frequency and nearly one age lie together, in order of both.
+
+    Parameters
+    ----------
+    customers : DataFrame
+        As `gather` gives it, and prospects, whose columns of a history are null: they lie anywhere.
+
+    Returns
+    -------
+    DataFrame
+        The same rows. One shuffle.
+    """
+    of_age = F.coalesce(F.floor(F.col("age") / TOGETHER), F.xxhash64("customer_id"))
+    # By one whole number, which Spark sorts by its digits and without comparing rows.
+    place = F.shiftleft(F.col("frequency").cast("bigint"), 32) + F.col("age")
+    return customers.repartition("frequency", of_age).sortWithinPartitions(place)
 
 
 def chances(customer_days: DataFrame, as_of: date, days: int) -> DataFrame:
@@ -186,14 +208,12 @@ def bought(customers: DataFrame) -> DataFrame:
     return customers.where(F.col("frequency").isNotNull())
 
 
-def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int) -> DataFrame:
-    """Count the repeat purchases of each week, of customers who came before the held-out days.
+def weeks(customer_days: DataFrame, as_of: date, held_out: int) -> DataFrame:
+    """Count the days with an order in each week before the held-out days, the first ones of customers among them.
 
     Parameters
     ----------
     customer_days : DataFrame of CUSTOMER_DAYS
-    among : DataFrame
-        As `gather` gives it.
 
     Returns
     -------
@@ -201,24 +221,27 @@ def weeks(customer_days: DataFrame, among: DataFrame, as_of: date, held_out: int
         `at` as HOLDOUT has it, `actual`. One pass over `customer_days`, no shuffle of them.
     """
     until = as_of - timedelta(days=held_out)
-    known = among.where(F.col("known").isNotNull())
     at = F.ceil(F.date_diff("day", F.lit(until)) / WEEK).cast("int").alias("at")
     bought = customer_days.where((F.col("day") <= F.lit(until)) & (F.col("orders") > 0)).select(at)
-    then = bought.where(F.col("at") > -WEEKS).groupBy("at").agg(_count(1))
-    # In the weeks before all purchases are counted, so the first ones are taken off.
-    came = F.ceil(-F.col("known.T") / WEEK).cast("int").alias("at")
-    firsts = known.select(came).where(F.col("at") > -WEEKS).groupBy("at").agg(_count(-1))
-    held = known.agg(F.array(*[F.sum(_unpacked(week)) for week in range(_weeks(held_out))]).alias("held"))
-    since = held.select(F.posexplode("held").alias("week", "actual")).select((F.col("week") + 1).alias("at"), "actual")
-    counted = then.unionByName(firsts).unionByName(since.where("actual > 0"))
-    return counted.groupBy("at").agg(F.sum("actual").alias("actual"))
+    return bought.where(F.col("at") > -WEEKS).groupBy("at").agg(F.count("*").alias("actual"))
 
 
-def _unpacked(week: int) -> Column:
-    """Days with an order of a held-out week, the first of which is 0."""
-    number = F.col("held_weeks")[week // PACKED]
-    return F.shiftright(number, week % PACKED * BITS).bitwiseAND(2**BITS - 1)
+def numbers(held_out: int) -> int:
+    """How many numbers hold the days with an order of the held-out weeks of a customer."""
+    return -(-_weeks(held_out) // PACKED)
 
 
-def _count(sign: int) -> Column:
-    return (F.count("*") * sign).alias("actual")
+def unpacked(held_weeks: NDArray[np.int64], held_out: int) -> NDArray[np.int64]:
+    """Add up the days with an order of each held-out week.
+
+    Parameters
+    ----------
+    held_weeks : (numbers, n) array
+        As `gather` gives them.
+
+    Returns
+    -------
+    (weeks,) array
+    """
+    each = (week % PACKED * BITS for week in range(_weeks(held_out)))
+    return np.array([((held_weeks[at // PACKED] >> bits) & (2**BITS - 1)).sum() for at, bits in enumerate(each)])

@@ -41,8 +41,11 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
+from crm_spark.kernels.histories import together
 from crm_spark.kernels.holdout import HeldOut
 from crm_spark.kernels.likelihood import Estimate, Floats, limits
+from crm_spark.kernels.lists import gathered
+from crm_spark.value import histories
 from crm_spark.value.candidates import COVARIED, Candidate, Covaried, Plain, Told
 
 BUYING: dict[str, ModuleType] = {
@@ -140,9 +143,15 @@ FITTED = (
 )
 TYPES = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 TYPES["array<double>"] = pa.list_(pa.float64())
+TYPES["binary"] = pa.binary()
 HISTORY = {"x": "frequency", "t_x": "recency", "T": "age"}
 KNOWN = {"known_x": "known.x", "known_t_x": "known.t_x", "before": "known.before"}
-COUNTED = (*HISTORY, *KNOWN, "customers")
+COUNTED = (*HISTORY, *KNOWN)
+UNTOLD = -1  # in them, of who had no history before the held-out days
+# A block has rows of COUNTED and how many customers have each, of 32 bits; or repeat purchases and their mean, of 64.
+HANDED = "worker int, covariates string, block binary, at int, actual bigint"
+ARROW_HANDED = pa.schema([(name, TYPES[kind]) for name, kind in (part.split(" ") for part in HANDED.split(", "))])
+AT_ONCE = 250_000  # customers that are counted together
 
 
 def fit(
@@ -159,8 +168,8 @@ def fit(
     Parameters
     ----------
     among : DataFrame
-        As `histories.gather` gives it, and `covariates.level` where models shall have some; read several times: best
-        persisted.
+        As `histories.gather` gives it, and `covariates.level` where models shall have some. Best laid out by
+        `histories.alike`: who counts histories then meets those that are equal.
     unit_days : int, default 7
         Days of one unit of the models' time: only alpha and beta depend on it.
     models : sequence of str, default AT_ANY_TIME
@@ -177,21 +186,14 @@ def fit(
     DataFrame
         All that was learned; `parameters`, `scores` and `expectations` make tables of it. Models of buying are fitted
         on the distinct histories with their counts, Pareto/NBD in one worker and all others in another; Gamma-Gamma on
-        12 bytes for each customer who bought again and spent money, in a third. One shuffle for the models of buying,
-        one for Gamma-Gamma.
+        16 bytes for each customer who bought again and spent money, in a third. One pass, one shuffle of blocks.
     """
-    money = among.where((F.col("frequency") > 0) & (F.col("monetary") > 0)).select("frequency", "monetary")
-    nobody = among.sparkSession.createDataFrame([(0, 0.0)], "frequency int, monetary double")
     units = {model: chance_days if BUYING[model] is bgbb else unit_days for model in models}
     # Pareto/NBD, whose likelihood has an integral for each history, takes as long as the others together.
-    workers = [{name: unit for name, unit in units.items() if (name == "pareto_nbd") == slow} for slow in (False, True)]
-    handed = _handed(among, held_out, by_week).repartition(1).localCheckpoint(eager=False)  # computed once for both
-    learned = [
-        handed.mapInArrow(partial(_fit_buying, units=some, days=held_out, is_first=is_first), FITTED)
-        for is_first, some in zip((True, False), filter(None, workers), strict=False)
-    ]
-    learned.append(money.unionByName(nobody).repartition(1).mapInArrow(_fit_money, FITTED))
-    fitted = reduce(DataFrame.unionByName, learned)
+    workers = [{name: unit for name, unit in units.items() if (name == "pareto_nbd") == slow} for slow in (True, False)]
+    workers = [some for some in workers if some]
+    handed = _handed(among, len(workers), held_out, by_week).repartitionById(len(workers) + 1, "worker")
+    fitted = handed.mapInArrow(partial(_fit, workers=workers, days=held_out), FITTED)
     all_rows = Window.partitionBy(F.lit(0))
     error, is_able = F.col("root_mean_squared_error"), F.col("aic").isNotNull()
     least = F.min(F.when(is_able, error)).over(all_rows)
@@ -226,32 +228,66 @@ def expectations(fitted: DataFrame) -> DataFrame:
     return rows.select(*HOLDOUT.names)
 
 
-def _handed(among: DataFrame, held_out: int, by_week: DataFrame | None) -> DataFrame:
-    """What a worker is handed: distinct histories with how many customers have each, and what came by week.
-
-    Who had a history before the held-out days has it beside the one on all days: there are hardly more of both than of
-    either. There is one row at least, as a worker without any may not be asked at all.
-    """
+def _handed(among: DataFrame, buying: int, held_out: int, by_week: DataFrame | None) -> DataFrame:
+    """What each worker is handed: histories and weeks for those who fit models of buying, money for the last."""
     history = [F.col(column).alias(name) for name, column in HISTORY.items()]
     history += [(F.col(column) if held_out else F.lit(None).cast("int")).alias(name) for name, column in KNOWN.items()]
+    held = [F.col("held_weeks")[at].alias(f"held_{at}") for at in range(histories.numbers(held_out))]
     text = ["covariates"] if "covariates" in among.columns else []
-    nobody = among.sparkSession.createDataFrame([(None, None)], "at int, actual bigint")
-    parts = [among.groupBy(*history, *text).agg(F.count("*").alias("customers")), nobody]
-    parts += [] if by_week is None else [by_week]
+    counted = among.select(*history, *held, "monetary", *text).mapInArrow(
+        partial(_counted, buying=buying, days=held_out), HANDED
+    )
+    # A worker without any row may not be asked at all.
+    parts = [counted, among.sparkSession.createDataFrame([(worker,) for worker in range(buying + 1)], "worker int")]
+    if by_week is not None:
+        parts.append(by_week.withColumn("worker", F.explode(F.array(*[F.lit(worker) for worker in range(buying)]))))
     return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
 
 
 # -- lifted: Arrow in, Arrow out
 
 
-def _fit_buying(
-    batches: Iterator[pa.RecordBatch], units: Mapping[str, int], days: int, is_first: bool = True
+def _counted(batches: Iterator[pa.RecordBatch], buying: int, days: int) -> Iterator[pa.RecordBatch]:
+    """Count customers with equal histories, those with each covariates in a block, and what they bought in weeks."""
+    for customers in gathered(batches, AT_ONCE):
+        rows = np.stack([customers.column(name).fill_null(UNTOLD).to_numpy() for name in COUNTED])
+        of, texts = np.zeros(rows.shape[1], dtype=np.intp), [None]
+        if "covariates" in customers.column_names:
+            of, texts = pd.factorize(customers.column("covariates").to_pandas())
+        told: list[dict[str, Any]] = []
+        for code, text in enumerate(texts):
+            each, alike = together(rows[:, of == code])
+            told.append({"covariates": text, "block": np.vstack([each, alike]).astype(np.int32).tobytes()})
+        packed = [customers.column(f"held_{at}").to_numpy() for at in range(histories.numbers(days))]
+        if packed:
+            is_known = np.asarray(customers.column("known_x").is_valid())
+            sums = histories.unpacked(np.stack(packed)[:, is_known], days)
+            told += [{"at": week, "actual": int(sum_)} for week, sum_ in enumerate(sums, 1)]
+        x, mean = (customers.column(name).cast(pa.float64()).to_numpy() for name in ("x", "monetary"))
+        money = np.stack([x, mean])[:, (x > 0) & (mean > 0)]
+        handed = [{"worker": worker, **row} for worker in range(buying) for row in told]
+        handed.append({"worker": buying, "block": money.tobytes()})
+        yield pa.RecordBatch.from_pylist(handed, ARROW_HANDED)
+
+
+def _fit(
+    batches: Iterator[pa.RecordBatch], workers: Sequence[Mapping[str, int]], days: int
 ) -> Iterator[pa.RecordBatch]:
+    """Fit what one worker is handed."""
+    table = pa.Table.from_batches(list(batches))
+    worker = table.column("worker")[0].as_py()
+    if worker < len(workers):
+        yield from _fit_buying(table, workers[worker], days, is_first=worker == 0)
+    else:
+        yield from _fit_money(table)
+
+
+def _fit_buying(table: pa.Table, units: Mapping[str, int], days: int, is_first: bool) -> Iterator[pa.RecordBatch]:
     """Fit models before the held-out days and judge them there, then fit them on all days from where that ended.
 
     The first worker judges the baselines too.
     """
-    whole, known, by_week, texts = _told(batches, days)
+    whole, known, by_week, texts = _told(table, days)
     for name, unit in units.items():
         plain = yield from _tried(name, Plain(BUYING[name], unit), whole, known, by_week, (None, None))
         if len(texts) and name in WITH_COVARIATES:
@@ -318,55 +354,49 @@ def _judged(
     )
 
 
-def _fit_money(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    table = pa.Table.from_batches(list(batches))
-    x, mean = (np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in ("frequency", "monetary"))
-    x, mean = x[x > 0], mean[x > 0]
+def _fit_money(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    x, mean = np.concatenate([np.empty((2, 0)), *_blocks(table, np.float64, 2)], axis=1)
     found = gamma_gamma.fit(x, mean)
     ends = None if found.reason else limits(gamma_gamma.likelihood(x, mean), found)
     yield _batch(_learned(MONEY, gamma_gamma.NAMES, found, ends, x.size))
 
 
-def _told(batches: Iterator[pa.RecordBatch], days: int) -> tuple[Told, Told, tuple[Any, Floats], Sequence[str]]:
+def _told(table: pa.Table, days: int) -> tuple[Told, Told, tuple[Any, Floats], Sequence[str]]:
     """Histories on all days, those before the held-out ones, and weeks with what came in them; each in order.
 
     Then the texts of covariates, if any are told.
     """
-    table = pa.Table.from_batches(list(batches))
-    told = {name: np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in (*COUNTED, "at", "actual")}
-    is_history, is_week = np.isfinite(told["x"]), np.isfinite(told["at"])
-    of: NDArray[np.intp] = np.zeros(is_history.sum(), dtype=np.intp)
-    texts: Sequence[str] = ()
-    if "covariates" in table.column_names:
-        of, texts = pd.factorize(table.column("covariates").to_pandas()[is_history], sort=True)
-    rows, of = _in_order(np.stack([told[name][is_history] for name in COUNTED]), of)
-    x, t_x, T, known_x, known_t_x, before, customers = rows
-    none, is_known = np.zeros(x.size), np.isfinite(known_x)
+    blocks = _blocks(table, np.int32, len(COUNTED) + 1)
+    codes, texts = pd.factorize(
+        table.column("covariates").filter(table.column("block").is_valid()).to_pandas(), sort=True
+    )
+    of = np.repeat(np.maximum(codes, 0), [block.shape[1] for block in blocks]).astype(np.int32)
+    numbers = np.concatenate([np.empty((len(COUNTED) + 1, 0), dtype=np.int32), *blocks], axis=1)
+    (*rows, of), customers = together(np.vstack([numbers[:-1], of]), numbers[-1])
+    x, t_x, T, known_x, known_t_x, before = (row.astype(np.float64) for row in rows)
+    none, is_known = np.zeros(x.size), known_x != UNTOLD
     whole = HeldOut(x, t_x, T, none, none, customers, days)
     columns = known_x, known_t_x, T - days, before, x - known_x, customers
     known_x, known_t_x, until, before, held, customers = (column[is_known] for column in columns)
     known = HeldOut(known_x, known_t_x, until, before, held, customers, days)
-    at, actual = told["at"][is_week].astype(np.int64), told["actual"][is_week]
-    # A week in which nobody bought has no row.
-    weeks = np.arange(at.min(initial=1), -(-days // holdout.WEEK) + 1)
-    came = np.zeros(weeks.size)
-    came[at - weeks[:1]] = actual
-    return Told(whole, of), Told(known, of[is_known]), (weeks, came), texts
+    return Told(whole, of), Told(known, of[is_known]), _weeks(table, known), texts
 
 
-def _in_order(rows: Floats, of: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
-    """Distinct histories in one order, whatever the order given: sums of floats depend on it."""
-    # Of the same age all or none were known before the held-out days.
-    keys = [np.nan_to_num(key) for key in (of, *rows[:-1])]
-    keys = [_small(key) for key in keys if (key != key[:1]).any()]  # what is all the same orders nothing
-    order = np.lexsort(keys) if keys else np.arange(of.size)
-    return rows[:, order], of[order]
+def _weeks(table: pa.Table, known: HeldOut) -> tuple[Any, Floats]:
+    """Weeks, and the repeat purchases in each of customers who came before the held-out ones."""
+    of_week = table.filter(table.column("at").is_valid())
+    at, bought = (of_week.column(name).to_numpy() for name in ("at", "actual"))
+    weeks = np.arange(at.min(initial=1), -(-known.days // holdout.WEEK) + 1)  # in which nobody bought may have no row
+    came = np.bincount(at - weeks[:1], bought, weeks.size).astype(np.float64)
+    # In the weeks before all purchases are told, so the first ones are taken off.
+    firsts = np.ceil(-known.T / holdout.WEEK).astype(np.int64)
+    is_there = firsts >= weeks.min(initial=1)
+    return weeks, came - np.bincount(firsts[is_there] - weeks[:1], known.customers[is_there], weeks.size)
 
 
-def _small(key: NDArray[Any]) -> NDArray[Any]:
-    """Numbers of 16 bits where the same can be told by them: NumPy sorts these by their digits."""
-    small = np.clip(key, 0, 2**16 - 1).astype(np.uint16)
-    return small if np.array_equal(small, key) else key
+def _blocks(table: pa.Table, kind: type, rows: int) -> list[NDArray[Any]]:
+    """Numbers as they were packed, each block with so many rows."""
+    return [np.frombuffer(block.as_py(), kind).reshape(rows, -1) for block in table.column("block").drop_null()]
 
 
 def _errors(known: HeldOut, by: Floats) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from crm_spark.kernels.likelihood import Floats
 from crm_spark.kernels.predictive import Customers, Uncertain, intervals_of_groups, sums_of_groups
 from crm_spark.value import learned
 from crm_spark.value.bands import SHARES
-from crm_spark.value.clv import TOGETHER
 from crm_spark.value.groups import HISTORY
+from crm_spark.value.histories import TOGETHER
 from crm_spark.value.learned import Learned
 from crm_spark.value.models import KERNELS
 

@@ -14,12 +14,13 @@ from crm_spark.core.session import (
     JAVA_OPTIONS,
     LONGEST_FOLDER,
     READ_BY_JAVA,
+    UNCHECKED,
     for_java,
     forget_clusters,
     sockets,
 )
 
-PATIENT = " ".join(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())
+PATIENT = " ".join([*UNCHECKED, *(f"-XX:Tier4{name}Threshold={times}" for name, times in COMPILED_AGAIN.items())])
 WHOLE = "-Xms2g"  # of the memory that a session has by default
 
 

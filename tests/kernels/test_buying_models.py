@@ -120,9 +120,8 @@ def test_at_its_limits_the_profile_likelihood_of_a_parameter_has_fallen_as_chi_s
 def test_a_former_run_does_not_change_where_a_search_ends(model, at, cdnow: pd.DataFrame) -> None:
     among = histories(*[cdnow[name].to_numpy(float) for name in ("frequency", "recency", "T")])
     found = model.fit(among)
-    assert model.fit(among, start=np.array([5.0, 0.5, 3.0, 9.0])).parameters == pytest.approx(
-        found.parameters, rel=1e-6
-    )
+    for start in ([5.0, 0.5, 3.0, 9.0], [1e-9, 1e9, 1e9, 1e-9]):
+        assert model.fit(among, start=np.array(start)).parameters == pytest.approx(found.parameters, rel=1e-6)
     with pytest.raises(ValueError, match="start must be 4 positive numbers"):
         model.fit(among, start=np.array([1.0, 0.0, 1.0, 1.0]))
 

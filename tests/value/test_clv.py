@@ -14,11 +14,12 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from scipy import special
 
+from crm_spark.core.session import meanwhile
 from crm_spark.features.days import CUSTOMER_DAYS
 from crm_spark.ingest.tables import CUSTOMER_HISTORY
 from crm_spark.value import clv, learned, models
 from crm_spark.value.bands import SHARES
-from crm_spark.value.histories import chances, gather, prospects
+from crm_spark.value.histories import alike, chances, gather, prospects
 
 AS_OF = date(1997, 9, 30)
 NOON = datetime(1997, 1, 1, 12, tzinfo=UTC)
@@ -119,6 +120,28 @@ def test_money_is_summed_up_to_the_last_digit(spark: SparkSession) -> None:
         "nothing later": (0.3, 0.0),
         "much": (100_000_000_005.0, 2.50005),
     }
+
+
+def test_those_of_one_frequency_and_nearly_one_age_lie_together_and_in_order(spark: SparkSession) -> None:
+    who = F.col("id").cast("string").alias("customer_id")
+    bought = spark.range(3000).select(who, F.pmod("id", F.lit(5)).cast("int").alias("frequency"),
+                                      F.pmod(F.col("id") * 7, F.lit(200)).cast("int").alias("age"))  # fmt: skip
+    others = spark.range(3000, 3300).select(who)
+    parts: dict[int, list[Row]] = {}
+    apart = {"spark.sql.shuffle.partitions": "3", "spark.sql.adaptive.coalescePartitions.enabled": "false"}
+    with meanwhile(spark, apart):
+        lying = alike(bought.unionByName(others, allowMissingColumns=True)).withColumn("part", F.spark_partition_id())
+        for row in lying.collect():
+            parts.setdefault(row["part"], []).append(row)
+    assert sum(map(len, parts.values())) == 3300
+    kinds = [
+        {(row["frequency"], row["age"] // 16) for row in part if row["age"] is not None} for part in parts.values()
+    ]
+    assert len(parts) > 1
+    assert len(set.union(*kinds)) == sum(map(len, kinds))
+    for part in parts.values():
+        places = [(row["frequency"], row["age"]) for row in part if row["age"] is not None]
+        assert places == sorted(places)
 
 
 def test_what_was_learned_is_handed_out_and_rows_stay_in_order(spark: SparkSession) -> None:

@@ -134,7 +134,7 @@ def test_a_model_with_covariates_is_judged_chosen_and_asked_as_the_kernel_is(
     spark: SparkSession, shop: tuple[DataFrame, DataFrame], model: str, of: Any
 ) -> None:
     days, customers = shop
-    by_week = weeks(days, customers, AS_OF, HELD_OUT)
+    by_week = weeks(days, AS_OF, HELD_OUT)
     fitted = models.fit(customers, AS_OF, models=[model], held_out=HELD_OUT, by_week=by_week).localCheckpoint()
     parameters = models.parameters(fitted).localCheckpoint()
     learned = {row["parameter"]: row for row in parameters.collect() if row["model"] == f"{model}_covariates"}

@@ -27,7 +27,7 @@ PUBLISHED = {
 def learned(days: DataFrame, as_of: date, held_out: int, **told: object) -> tuple[list[Row], list[Row], list[Row]]:
     """Parameters, scores and expectations."""
     histories = gather(days, as_of, held_out=held_out).localCheckpoint()
-    by_week = weeks(days, histories, as_of, held_out) if held_out else None
+    by_week = weeks(days, as_of, held_out) if held_out else None
     fitted = models.fit(histories, as_of, held_out=held_out, by_week=by_week, **told).localCheckpoint()  # type: ignore[arg-type]
     tables = models.parameters(fitted), models.scores(fitted), models.expectations(fitted)
     return tables[0].collect(), tables[1].collect(), tables[2].orderBy("model", "by", "at").collect()
