@@ -97,8 +97,8 @@ def together(rows: NDArray[np.int32], customers: NDArray[Any] | None = None) -> 
 
 def _small(numbers: NDArray[np.int32]) -> NDArray[Any]:
     """Numbers of 16 bits where the same can be told by them: NumPy sorts these by their digits."""
-    above = numbers - numbers.min()
-    return above.astype(np.uint16) if above.max() < 2**16 else numbers
+    least = int(numbers.min())
+    return (numbers - least).astype(np.uint16) if int(numbers.max()) - least < 2**16 else numbers
 
 
 def of_rows(ask: Callable[..., Floats], parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crm_spark.kernels.histories import together
@@ -11,6 +11,8 @@ from crm_spark.kernels.histories import together
 NUMBERS = st.one_of(st.integers(-1, 2), st.integers(-(2**31), 2**31 - 1))
 
 
+# The least and the greatest are farther apart than 32 bits tell.
+@example([((0, 0, at), 1) for at in (-(2**31), 2**31 - 1, -(2**31) + 2**16 - 1, 2**31 - 1)])
 @given(st.lists(st.tuples(st.tuples(NUMBERS, NUMBERS, NUMBERS), st.integers(1, 9))))
 def test_equal_columns_are_counted_once_whatever_their_order(told: list[tuple[tuple[int, ...], int]]) -> None:
     rows = np.array([column for column, _ in told], dtype=np.int32).reshape(len(told), 3).T
