@@ -79,7 +79,8 @@ def fit(among: Lifetimes, start: Floats | None = None) -> Estimate:
         return nothing(len(NAMES), "the likelihood has no maximum: nobody renewed, so beta falls to 0")
     share = left / (left + renewed)
     starts = [strength * np.array([share, 1 - share]) for strength in (1.0, 10.0)]
-    customers = among.left[0] + among.renewed[0]
+    # As a rule those of the first renewal; of contracts that are known from a later one on there are none then.
+    customers = float((among.left + among.renewed).max())
     return best(likelihood(among), NAMES, starts if start is None else [*starts, start], customers)
 
 

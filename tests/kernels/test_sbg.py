@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crm_spark.kernels import sbg
@@ -240,6 +240,7 @@ def test_what_cannot_be_estimated_has_a_reason(left: list[int], renewed: list[in
 
 
 @settings(deadline=None, max_examples=60)
+@example([(0, 0), (1, 1)])
 @given(COUNTS)
 def test_any_customers_end_in_a_maximum_or_a_reason(counts: list[tuple[int, int]]) -> None:
     # Of who renewed some left at the next renewal, or are there no longer: other cohorts are younger.
