@@ -77,8 +77,9 @@ def clv(
     margins = None if config.net else customer_margins.where(F.col("as_of") == F.lit(as_of))
     if config.chance_days > 1:
         customer_days = histories.chances(customer_days, as_of, config.chance_days)
-    # What is used several times is computed once, and lies as those want it who use it.
-    customers = kept(histories.alike(histories.gather(customer_days, as_of, config.net, held_out, margins)))
+    # What is used several times is computed once, and lies as those want it who use it last.
+    gathered = histories.gather(customer_days, as_of, config.net, held_out, margins)
+    customers = kept(gathered if config.covariates else histories.alike(gathered))
     prospects = histories.prospects(customer_history, customers, as_of, margins)
     if config.covariates:
         everybody = customers.unionByName(prospects, allowMissingColumns=True)

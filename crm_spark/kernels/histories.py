@@ -70,7 +70,9 @@ def histories(x: Floats, t_x: Floats, T: Floats, customers: Floats | None = None
     return Histories(kept[0], kept[1], kept[2], counts.astype(np.float64), of)
 
 
-def together(rows: NDArray[np.int32], customers: NDArray[Any] | None = None) -> tuple[NDArray[np.int32], Floats]:
+def distinct_columns(
+    rows: NDArray[np.int32], customers: NDArray[Any] | None = None
+) -> tuple[NDArray[np.int32], Floats]:
     """Gather equal columns of whole numbers: each once, in one order whatever that given, with its customers.
 
     Parameters

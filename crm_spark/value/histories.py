@@ -226,7 +226,7 @@ def weeks(customer_days: DataFrame, as_of: date, held_out: int) -> DataFrame:
     return bought.where(F.col("at") > -WEEKS).groupBy("at").agg(F.count("*").alias("actual"))
 
 
-def numbers(held_out: int) -> int:
+def held_numbers(held_out: int) -> int:
     """How many numbers hold the days with an order of the held-out weeks of a customer."""
     return -(-_weeks(held_out) // PACKED)
 

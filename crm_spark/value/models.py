@@ -41,7 +41,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.kernels import bgbb, bgnbd, gamma_gamma, holdout, mbgnbd, nbd, pareto_nbd
-from crm_spark.kernels.histories import together
+from crm_spark.kernels.histories import distinct_columns
 from crm_spark.kernels.holdout import HeldOut
 from crm_spark.kernels.likelihood import Estimate, Floats, limits
 from crm_spark.kernels.lists import gathered
@@ -150,7 +150,6 @@ COUNTED = (*HISTORY, *KNOWN)
 UNTOLD = -1  # in them, of who had no history before the held-out days
 # A block has rows of COUNTED and how many customers have each, of 32 bits; or repeat purchases and their mean, of 64.
 HANDED = "worker int, covariates string, block binary, at int, actual bigint"
-ARROW_HANDED = pa.schema([(name, TYPES[kind]) for name, kind in (part.split(" ") for part in HANDED.split(", "))])
 AT_ONCE = 250_000  # customers that are counted together
 
 
@@ -232,7 +231,7 @@ def _handed(among: DataFrame, buying: int, held_out: int, by_week: DataFrame | N
     """What each worker is handed: histories and weeks for those who fit models of buying, money for the last."""
     history = [F.col(column).alias(name) for name, column in HISTORY.items()]
     history += [(F.col(column) if held_out else F.lit(None).cast("int")).alias(name) for name, column in KNOWN.items()]
-    held = [F.col("held_weeks")[at].alias(f"held_{at}") for at in range(histories.numbers(held_out))]
+    held = [F.col("held_weeks")[at].alias(f"held_{at}") for at in range(histories.held_numbers(held_out))]
     text = ["covariates"] if "covariates" in among.columns else []
     counted = among.select(*history, *held, "monetary", *text).mapInArrow(
         partial(_counted, buying=buying, days=held_out), HANDED
@@ -256,9 +255,9 @@ def _counted(batches: Iterator[pa.RecordBatch], buying: int, days: int) -> Itera
             of, texts = pd.factorize(customers.column("covariates").to_pandas())
         told: list[dict[str, Any]] = []
         for code, text in enumerate(texts):
-            each, alike = together(rows[:, of == code])
+            each, alike = distinct_columns(rows[:, of == code])
             told.append({"covariates": text, "block": np.vstack([each, alike]).astype(np.int32).tobytes()})
-        packed = [customers.column(f"held_{at}").to_numpy() for at in range(histories.numbers(days))]
+        packed = [customers.column(f"held_{at}").to_numpy() for at in range(histories.held_numbers(days))]
         if packed:
             is_known = np.asarray(customers.column("known_x").is_valid())
             sums = histories.unpacked(np.stack(packed)[:, is_known], days)
@@ -267,7 +266,7 @@ def _counted(batches: Iterator[pa.RecordBatch], buying: int, days: int) -> Itera
         money = np.stack([x, mean])[:, (x > 0) & (mean > 0)]
         handed = [{"worker": worker, **row} for worker in range(buying) for row in told]
         handed.append({"worker": buying, "block": money.tobytes()})
-        yield pa.RecordBatch.from_pylist(handed, ARROW_HANDED)
+        yield _batch(handed, HANDED)
 
 
 def _fit(
@@ -372,7 +371,7 @@ def _told(table: pa.Table, days: int) -> tuple[Told, Told, tuple[Any, Floats], S
     )
     of = np.repeat(np.maximum(codes, 0), [block.shape[1] for block in blocks]).astype(np.int32)
     numbers = np.concatenate([np.empty((len(COUNTED) + 1, 0), dtype=np.int32), *blocks], axis=1)
-    (*rows, of), customers = together(np.vstack([numbers[:-1], of]), numbers[-1])
+    (*rows, of), customers = distinct_columns(np.vstack([numbers[:-1], of]), numbers[-1])
     x, t_x, T, known_x, known_t_x, before = (row.astype(np.float64) for row in rows)
     none, is_known = np.zeros(x.size), known_x != UNTOLD
     whole = HeldOut(x, t_x, T, none, none, customers, days)
@@ -425,8 +424,8 @@ def _learned(
     ]  # fmt: skip
 
 
-def _batch(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
-    """Rows of FITTED; what is not told is null, and so is what is no number."""
-    fields = [part.split(" ", 1) for part in FITTED.split(", ")]
+def _batch(rows: Sequence[dict[str, Any]], of: str = FITTED) -> pa.RecordBatch:
+    """Rows of FITTED or HANDED; what is not told is null, and so is what is no number."""
+    fields = [part.split(" ", 1) for part in of.split(", ")]
     columns = [pa.array([row.get(name) for row in rows], TYPES[kind], from_pandas=True) for name, kind in fields]
     return pa.RecordBatch.from_arrays(columns, [name for name, _ in fields])

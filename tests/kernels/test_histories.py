@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crm_spark.kernels.histories import together
+from crm_spark.kernels.histories import distinct_columns
 
 NUMBERS = st.one_of(st.integers(-1, 2), st.integers(-(2**31), 2**31 - 1))
 
@@ -23,7 +23,7 @@ def test_equal_columns_are_counted_once_whatever_their_order(told: list[tuple[tu
     orders = np.arange(len(told)), np.arange(len(told))[::-1]
     for given_, expected in ((None, counts), (customers, weighted)):
         for order in orders:
-            each, n = together(rows[:, order], None if given_ is None else given_[order])
+            each, n = distinct_columns(rows[:, order], None if given_ is None else given_[order])
             assert dict(zip(map(tuple, each.T.tolist()), n.tolist(), strict=True)) == expected
-        one, other = (together(rows[:, order])[0] for order in orders)
+        one, other = (distinct_columns(rows[:, order])[0] for order in orders)
         assert np.array_equal(one, other)
