@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Derivatives = tuple[float, Floats, Floats]
 Derive = Callable[[Floats], Derivatives]  # log-likelihood, gradient (k,) and Hessian (k, k) at parameters (k,)
+Rise = Callable[[Floats], tuple[float, Floats]]  # the first two of them
 
 FARTHEST = 12.0  # in logarithms, from where the search began: what goes on from there goes on forever
 LEANING = 3.0  # of a lean times Z: an end would be half as far as the other
@@ -59,7 +60,7 @@ class Estimate:
         return np.sqrt(np.diag(self.covariance))
 
 
-def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
+def limits(rise: Rise | Derive, found: Estimate, any_sign: int = 0) -> Floats:
     """Give the ends of each parameter's 95 % interval, by its profile likelihood to third order.
 
     Where the logarithm of a parameter, or one of any sign, lies t standard errors from its estimate and the others as
@@ -68,8 +69,8 @@ def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
 
     Parameters
     ----------
-    derive : callable
-        As `maximise` was told.
+    rise : callable
+        Gives what `maximise` was told, or the first two of it.
     found : Estimate
         What it found; without a reason.
     any_sign : int, default 0
@@ -92,7 +93,7 @@ def limits(derive: Derive, found: Estimate, any_sign: int = 0) -> Floats:
         side = at + Z * way
         with np.errstate(all="ignore"):
             there = np.where(is_log, np.exp(side), side)
-            value, gradient, _ = derive(there)
+            value, gradient = rise(there)[:2]
             slope = gradient * np.where(is_log, there, 1.0) @ way
         fallen, steeper = value - found.log_likelihood + Z**2 / 2, slope + Z
         leans[i] = 24 * fallen / Z**3 - 6 * steeper / Z**2

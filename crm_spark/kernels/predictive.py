@@ -142,7 +142,12 @@ class Customers:
 
 
 def intervals(
-    model: Model, buying: Uncertain, spending: Uncertain, customers: Customers, horizon: float
+    model: Model,
+    buying: Uncertain,
+    spending: Uncertain,
+    customers: Customers,
+    horizon: float,
+    expected: Floats | None = None,
 ) -> tuple[Ints, Floats]:
     """Give for each customer quantiles of the purchases of a horizon and of the money they bring.
 
@@ -154,6 +159,8 @@ def intervals(
     customers : Customers
     horizon : float
         In the unit of the times.
+    expected : (n,) array, optional
+        Purchases that the model expects of them, where that was asked already.
 
     Returns
     -------
@@ -164,6 +171,8 @@ def intervals(
     """
     purchases = np.zeros((customers.x.size, len(LEVELS)), dtype=np.int64)
     money = np.zeros((customers.x.size, len(LEVELS)))
+    if expected is None:
+        expected = model.expected_purchases(buying.parameters, customers.x, customers.t_x, customers.T, horizon)
     drawn, p_q_v = buying.draws(POOL), spending.draws(POOL)
     for rows, pool_of, best in _blocks(customers):
         bought, worth = _futures(model, drawn, p_q_v, best, horizon)
@@ -171,15 +180,14 @@ def intervals(
         bought, worth, worth_v = (np.sort(of, axis=1) for of in (bought, worth, worth * p_q_v[2]))
         highest = model.expected_purchases(buying.parameters, best.x, best.t_x, best.T, horizon)
         for some, pool in _chunks(rows, pool_of):
-            these = customers.at(some)
-            expected = model.expected_purchases(buying.parameters, these.x, these.t_x, these.T, horizon)
-            rho = np.minimum(_ratio(expected, highest[pool]), 1.0)
+            spent = customers.at(some).spent
+            rho = np.minimum(_ratio(expected[some], highest[pool]), 1.0)
             for i, level in enumerate(LEVELS):
                 # Of all futures the share 1 - rho is empty: the rest of the way goes through the pool.
                 place = np.ceil(POOL * (1 - _ratio(np.full(rho.size, 1 - level), rho, otherwise=2.0))) - 1
                 found = (pool, np.maximum(place, 0).astype(np.int64))
                 purchases[some, i] = np.where(place >= 0, bought[found], 0)
-                money[some, i] = np.where(place >= 0, worth_v[found] + these.spent * worth[found], 0.0)
+                money[some, i] = np.where(place >= 0, worth_v[found] + spent * worth[found], 0.0)
     return purchases, money
 
 

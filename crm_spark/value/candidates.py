@@ -64,7 +64,8 @@ class Plain:
 
     def limits(self, told: Told, found: Estimate) -> Floats:
         """Give the ends of the intervals."""
-        return limits(self.kernel.likelihood(self._among(told)), found)
+        rise = getattr(self.kernel, "rise", self.kernel.likelihood)  # where there is a quicker one
+        return limits(rise(self._among(told)), found)
 
     def expected(self, at: Floats, told: Told) -> Floats:
         """Give the purchases to expect of each row's customers."""

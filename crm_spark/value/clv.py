@@ -246,7 +246,7 @@ def _predicted(
         # Without a model of money the purchases are told all the same.
         spending = money or Uncertain(np.ones(3), np.zeros((3, 3)))
         asked = Customers(x, t_x / unit, T / unit, np.where(has_worth, x, 0.0), np.where(mean > 0, mean, 1.0))
-        purchases, brought = intervals(model, buying, spending, asked, horizon / unit)
+        purchases, brought = intervals(model, buying, spending, asked, horizon / unit, bought[:, -1])
         is_told = np.isfinite(answers["expected_spend"])
         for share, count, sum_ in zip(SHARES, purchases.T, brought.T, strict=True):
             answers[f"purchases_{share}"] = count.astype(np.float64)

@@ -8,6 +8,7 @@ import pytest
 
 from crm_spark.kernels import pareto_nbd
 from crm_spark.kernels.histories import histories
+from crm_spark.kernels.likelihood import limits
 from tests.kernels.buying import EXTREME, assert_exact, columns
 
 PUBLISHED = np.array([0.553, 10.578, 0.606, 11.669])
@@ -34,6 +35,18 @@ def test_each_customer_of_cdnow_is_predicted_as_published(cdnow: pd.DataFrame, c
 def test_derivatives_are_exact_at_extremes(at: list[float], history: tuple[float, float, float]) -> None:
     found = pareto_nbd.derivatives(np.array(at), histories(*columns([history])))
     assert_exact(found, partial(_terms, history=history), at)
+
+
+def test_the_gradient_alone_is_that_beside_the_hessian_and_gives_the_same_limits(
+    exact_weeks: tuple[np.ndarray, ...],
+) -> None:
+    among = histories(*exact_weeks)
+    value, gradient = pareto_nbd.rise(among)(PUBLISHED)
+    of_both = pareto_nbd.derivatives(PUBLISHED, among)
+    assert value == of_both[0]
+    assert (gradient == of_both[1]).all()
+    found = pareto_nbd.fit(among)
+    assert (limits(pareto_nbd.rise(among), found) == limits(pareto_nbd.likelihood(among), found)).all()
 
 
 def _terms(*at: mpmath.mpf, history: tuple[float, float, float]) -> list[mpmath.mpf]:

@@ -261,6 +261,17 @@ def test_an_answer_does_not_depend_on_who_else_is_asked_about() -> None:
         assert (all_of_them[few] == some).all()
 
 
+def test_what_the_model_expects_may_be_told() -> None:
+    customers, spending = _customers([(4, t_x, 10, 5.0) for t_x in (1, 3, 5, 7, 9, 10)]), _uncertain(SPENDING, 0.0)
+    model, buying = Steady(), _uncertain([3.0], 0.0)
+    expected = model.expected_purchases(buying.parameters, customers.x, customers.t_x, customers.T, 10)
+    asked = predictive.intervals(model, buying, spending, customers, 10)
+    for told, of in zip(predictive.intervals(model, buying, spending, customers, 10, expected), asked, strict=True):
+        assert (told == of).all()
+    purchases, _ = predictive.intervals(model, buying, spending, customers, 10, expected / 1000)
+    assert not purchases.any()
+
+
 def test_sums_of_a_groups_parts_add_up_to_those_of_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     customers, random = _many(300), np.random.default_rng(2)
     key, group = random.integers(2**32, size=300, dtype=np.uint32), random.integers(0, 3, 300)
