@@ -83,6 +83,10 @@ LOCAL = {
     # One thread for each worker: workers already fill the cores.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+    # A worker keeps memory that it used and will use again: glibc would give back arrays beyond 128 KB, or what lies
+    # free beyond twice the largest, and the system would zero them anew. 32 MB is the most that the first may be.
+    "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(256 * 1024**2),
 }
 
 # Spark measures a batch for Python anew at each row that it adds, column by column, and ends it at 64 MB: that takes

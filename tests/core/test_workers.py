@@ -2,11 +2,14 @@
 
 import gc
 import os
+import platform
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
@@ -39,3 +42,20 @@ def test_workers_of_plans_and_of_rdds_come_from_it_with_the_libraries_read(spark
     assert "-m crm_spark.core.workers pyspark.worker" in of_plan["parent"]
     (of_rdd,) = spark.sparkContext.parallelize([0], 1).map(lambda _: os.getppid()).collect()
     assert Path(f"/proc/{of_rdd}/cmdline").read_text(encoding="utf-8").replace("\0", " ") == of_plan["parent"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
+def test_a_worker_keeps_memory_that_it_will_use_again(spark: SparkSession) -> None:
+    """Else the system hands over pages of 4 KB or 2 MB anew, here more than a thousand."""
+
+    def work(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        pages = []
+        for _ in range(4):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            arrays = [np.ones(20 * 1024**2 // 8) for _ in range(3)]
+            del arrays
+            pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        yield pa.RecordBatch.from_pydict({"pages": [pages[-1]]})
+
+    (told,) = spark.range(1).coalesce(1).mapInArrow(work, "pages bigint").collect()
+    assert told["pages"] < 100
