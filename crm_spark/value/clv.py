@@ -152,11 +152,11 @@ def predict(
     """
     known = F.broadcast(learned.gather(parameters))
     text = ["covariates"] if "covariates" in among.columns else []
-    alike = among.select(*GIVEN, *text)
+    customers = among.select(*GIVEN, *text)
     if prospects is not None:
         asked_too = prospects.select("customer_id", "margin_share", *text)
-        alike = alike.unionByName(asked_too, allowMissingColumns=True)
-    asked = learned.hand_out(alike, known)
+        customers = customers.unionByName(asked_too, allowMissingColumns=True)
+    asked = learned.hand_out(customers, known)
     types = [f"{name} {CLV[name].type}" for name in [*HISTORY, *PREDICTED]]
     types += [
         "margin_share double",
