@@ -52,7 +52,9 @@ def behaviour_findings(
 ) -> tuple[DataFrame, DataFrame, DataFrame]:
     as_of = config.as_of
     series = behaviour_series.where(F.col("as_of") == F.lit(as_of))
-    foretold = behaviour_forecasts.where(F.col("as_of") < F.lit(as_of))
+    # Of all that was ever foretold, what is of the newest periods: none is longer than a month.
+    since = F.date_sub(F.lit(as_of), 31 * (config.newest + 1))
+    foretold = behaviour_forecasts.where((F.col("as_of") < F.lit(as_of)) & (F.col("day") > since))
     peers = rfm_scores.where(F.col("as_of") == F.lit(as_of)).select(
         F.lit("customer").alias("grouping"), F.col("customer_id").alias("key"), F.col("segment").alias("group")
     )

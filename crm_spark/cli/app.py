@@ -42,7 +42,8 @@ HELP = {"--help", "-h"}
 THEN = "then"  # stands between the commands of one call
 EPILOG = (
     f"`{THEN}` puts several commands into one call, which share one Spark: crm ingest shop {THEN} run --as-of DATE. "
-    "Exit codes: 0 done, 2 bad usage or configuration, 3 input breaks its contract, 4 a job failed, 5 the lake is busy."
+    "Exit codes: 0 done, 2 bad usage or configuration, 3 input breaks its contract, 4 a job failed, "
+    "5 the lake is busy, 130 stopped."
 )
 
 

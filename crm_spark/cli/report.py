@@ -82,7 +82,7 @@ def _facts(lake: Lake, place: Place) -> dict[str, str]:
     last = _last_run(lake)
     facts = {
         "lake": lake.location,
-        "as of": last["as_of"].isoformat() if last and last["as_of"] else "no run yet",
+        "as of": last["as_of"].isoformat() if last else "no run yet",
         "last run": f"{instant(last['at']):%Y-%m-%d %H:%M} UTC" if last else "none",
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
@@ -90,8 +90,8 @@ def _facts(lake: Lake, place: Place) -> dict[str, str]:
 
 
 def _last_run(lake: Lake) -> dict[str, Any] | None:
-    """Give the newest run that ended well and spoke for a day."""
+    """Give the latest day for which a run ended well, which the sections are of, and when the last of such ended."""
     ended = lake.read(RUNS, lake.version(RUNS)).where(F.col("status").isin("done", "skipped"))
-    dated = ended.where(F.col("as_of").isNotNull())
-    newest = dated.orderBy(F.desc("at")).select("as_of", "at").limit(1).collect()
-    return newest[0].asDict() if newest else None
+    newest = ended.where(F.col("as_of").isNotNull()).agg(F.max("as_of").alias("as_of"), F.max("at").alias("at"))
+    last = newest.collect()[0].asDict()
+    return last if last["as_of"] else None

@@ -13,7 +13,7 @@ from crm_spark.cli.options import AsOf, Downstream, Jobs, Report, Sets, Upstream
 from crm_spark.cli.plan import foresee
 from crm_spark.cli.watch import Watch
 from crm_spark.core.arguments import day
-from crm_spark.core.errors import ConfigError, CrmError
+from crm_spark.core.errors import ConfigError, CrmError, JobFailed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -77,13 +77,26 @@ def run(
     foreseen = check(desk, chosen, when)
     with Watch(len(chosen)) as watch:
         done = run_day(desk, chosen, when, watch, foreseen)
-    told, lines = done.data(), summary([done])
+    written = None
     if report is not None and done.error is None:
-        written = page.write(desk, report)
+        try:
+            written = page.write(desk, report)
+        except Exception as error:  # what the jobs did is told, whatever becomes of the page
+            done.failed, done.error = "report", _of_page(error)
+    told, lines = done.data(), summary([done])
+    if written is not None:
         told["report"] = vars(written)
         lines.append(str(written))
     desk.answer(told, *lines)
     return end(desk, done)
+
+
+def _of_page(error: Exception) -> CrmError:
+    if isinstance(error, CrmError):
+        return error
+    told = JobFailed(f"the page is not written: unexpected {type(error).__name__}; --debug shows where")
+    told.__cause__ = error
+    return told
 
 
 def check(desk: Desk, jobs: list[Job], as_of: date) -> list[Intent]:

@@ -73,7 +73,7 @@ class Place(BaseSettings):
     currency: str = Field("EUR", pattern=CURRENCY, description="The one currency of all money in the lake.")
     sources: str = Field("conf/sources", description="The folder of the mapping files.")
     own_jobs: str | None = Field(None, description="A folder of job files beside the shipped ones.")
-    rules: str | None = Field(None, description="A folder of rule files that go before the shipped ones.")
+    rules: str | None = Field(None, description="A folder whose conformed.yaml takes the place of the shipped one.")
     quarantine_days: int = Field(90, ge=1, description="Days that the text of refused records is kept.")
     keep_days: int = Field(7, ge=1, description="Days that old versions stay readable after `crm clean`.")
     logs: Literal["text", "json"] = Field("text", description="How log lines are written.")

@@ -36,7 +36,8 @@ class Field:
     nullable : bool, default False
         Whether the value may be missing.
     personal : bool, default False
-        Whether the value tells something of one person; never shown in a message or a report.
+        Whether the value tells something of one person; never in a message; on the page at most as
+        the key of a few customers.
     """
 
     name: str

@@ -100,7 +100,8 @@ def job(
     Raises
     ------
     ValueError
-        A parameter names no table of `reads`, or `follows` is not one of them.
+        A parameter names no table of `reads`, `follows` is not one of them, or a table of `writes` is one that only
+        ingestion adds to.
     """
 
     def decorate(function: Callable[..., Any]) -> Job:
@@ -110,6 +111,9 @@ def job(
             raise ValueError(f"{function.__name__}: no table of its reads is named {', '.join(sorted(strangers))}")
         if follows is not None and follows not in reads:
             raise ValueError(f"{function.__name__}: follows {follows.name}, which it does not read")
+        added_to = [table.name for table in writes if table.owns == "batch"]
+        if added_to:
+            raise ValueError(f"{function.__name__}: {', '.join(added_to)} owns a batch, which only ingestion adds to")
         return Job(function, tuple(reads), tuple(writes), follows, tuple(sections), dict(spark or {}))
 
     return decorate

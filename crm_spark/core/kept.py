@@ -1,5 +1,8 @@
 """Rows that are computed once, for all that read them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
@@ -12,3 +15,13 @@ def kept(rows: DataFrame) -> DataFrame:
     times. For rows that are read in each round of a search it is the other way round: these are checkpointed plainly.
     """
     return rows.localCheckpoint(storageLevel=StorageLevel.MEMORY_AND_DISK)
+
+
+@contextmanager
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """Keep rows from when they are first read until this is left, by whatever way."""
+    kept_rows = rows.persist()
+    try:
+        yield kept_rows
+    finally:
+        kept_rows.unpersist()

@@ -40,7 +40,7 @@ from crm_spark.core.ddl import (
 from crm_spark.core.errors import ConfigError, ContractError
 from crm_spark.core.events import tell
 from crm_spark.core.pruning import spans, within
-from crm_spark.core.refusals import checked, guarded, is_absent
+from crm_spark.core.refusals import checked, guarded, is_absent, only
 from crm_spark.core.together import together
 
 Answer = TypeVar("Answer")
@@ -273,7 +273,8 @@ class Lake:
         self._ready.add(table.name)
 
     def replace_as_of(self, table: Table, rows: DataFrame, as_of: date, run_id: str) -> None:
-        """Replace the rows of one `as_of`."""
+        """Replace the rows of one `as_of`; rows of another are refused."""
+        rows = rows.withColumn("as_of", only(as_of))
         if self._is_new(table, as_of):
             self.append(table, rows, run_id)
         else:

@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Callable
+from datetime import date
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ContractError, JobFailed, LakeBusy
 
 FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+OTHER_DAY = "crm_spark: rows of another day"
+
+
+def only(as_of: date) -> Column:
+    """Give `as_of`, and end the write where a row has another: it would stand among those of a day that is done."""
+    is_of_day = F.col("as_of").isNull() | (F.col("as_of") == F.lit(as_of))
+    return F.when(is_of_day, F.col("as_of")).otherwise(F.raise_error(F.lit(OTHER_DAY)).cast("date"))
 
 
 def checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Callable[[], None]:
@@ -23,6 +32,9 @@ def checked(table: Table, rows: DataFrame, write: Callable[[], object]) -> Calla
         try:
             write()
         except Exception as error:
+            if OTHER_DAY in str(error):
+                remedy = "a run writes the rows of its own `as_of` alone; keep those"
+                raise ContractError(f"{table.name} breaks its contract: it got rows of another day; {remedy}") from None
             if not re.search(r"NOT NULL constraint violated|DELTA_MULTIPLE_SOURCE_ROW", str(error)):
                 raise
             broken = [f"{row['fault']}: {row['rows']} rows" for row in table.faults(rows).orderBy("fault").collect()]

@@ -91,7 +91,8 @@ class Section:
     chapter : Chapter
         Where it stands.
     rows : DataFrame
-        The numbers: an aggregate of at most a few thousand rows, never a row for each customer.
+        The numbers, a few thousand rows at most: an aggregate or the first few of an order, never a row for each
+        customer.
     sentence : callable
         Makes the one sentence that says what is seen, from those rows.
     picture : Lines, Bars, Heat or Tree

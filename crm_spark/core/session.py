@@ -5,7 +5,6 @@ used as it is. Only where nothing is there a local one is made, with settings th
 """
 
 import atexit
-import getpass
 import json
 import os
 import re
@@ -41,8 +40,8 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
-    # Spark makes this folder whether it is used or not: not where the user stands.
-    "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / f"spark-warehouse-{getpass.getuser()}"),
+    # Spark makes this folder whether it is used or not: not where the user stands, who in a container has no name.
+    "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse-{getattr(os, 'getuid', os.getpid)()}",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     # A table's state in 50 tasks costs seconds on one machine.
@@ -250,14 +249,17 @@ def for_java(settings: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def meanwhile(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
     """Let a session have other settings, as long as something goes on in it."""
-    before = {name: spark.conf.get(name) for name in wanted}
+    before = {name: spark.conf.get(name, None) for name in wanted}
     try:
         for name, value in wanted.items():
             spark.conf.set(name, value)
         yield
     finally:
         for name, kept in before.items():
-            spark.conf.set(name, kept or wanted[name])
+            if kept is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, kept)
 
 
 def hold_in_java(spark: SparkSession, path: Path) -> None:

@@ -41,7 +41,9 @@ OF_SERIES = ("grouping", "key", "measure")
 KEYS = [
     Field("as_of", "date", "the day until which is known"),
     Field("grouping", "string", "whose series it is: customer, segment, channel+category, …, all"),
-    Field("key", "string", "which of them; of several their values, with + between", personal=True),
+    Field(
+        "key", "string", "which of them; of several their values, with + between (a + of a value: \\+)", personal=True
+    ),
     Field("measure", "string", "purchases, spend, visits or ratings"),
 ]
 
@@ -250,7 +252,9 @@ def _key(grouping: str) -> Column:
     columns = {"customer": "customer_id", "product": "product_id"}
     names = [columns.get(name, name) for name in grouping.split(AND)]
     is_known = reduce(Column.__and__, [F.col(name).isNotNull() for name in names])
-    return F.when(is_known, F.concat_ws(AND, *names))
+    # A + that is part of a value would make two keys one.
+    values = [F.regexp_replace(name, r"[+\\]", r"\\$0") for name in names] if len(names) > 1 else names
+    return F.when(is_known, F.concat_ws(AND, *values))
 
 
 # -- lifted: Arrow in, Arrow out

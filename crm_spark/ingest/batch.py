@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import QualityError
+from crm_spark.core.kept import cached
 from crm_spark.core.lake import Lake
 from crm_spark.core.together import together
 from crm_spark.ingest import entities, lookups, stage, versions
@@ -114,15 +115,17 @@ class Batch:
         QualityError
             Records break a rule that fails the batch; nothing was written.
         """
-        known = self.lake.current(LOOKUPS)
-        together([partial(self._judge, part, known) for part in self.parts if part.context.feed.key])
-        known = self._looked_up_then(known)
-        together([partial(self._judge, part, known) for part in self.parts if not part.context.feed.key])
-        self._judge_returns()
-        if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
-            self._write()
-        for held in [held for part in self.parts for held in part.held]:
-            held.unpersist()
+        try:
+            known = self.lake.current(LOOKUPS)
+            together([partial(self._judge, part, known) for part in self.parts if part.context.feed.key])
+            known = self._looked_up_then(known)
+            together([partial(self._judge, part, known) for part in self.parts if not part.context.feed.key])
+            self._judge_returns()
+            if self.retried is None or self.is_forced or any(part.total("loaded") for part in self.parts):
+                self._write()
+        finally:
+            for held in [held for part in self.parts for held in part.held]:
+                held.unpersist()
         return {number: _counts(part, number) for part in self.parts for number in part.files}
 
     # -- judging
@@ -245,18 +248,18 @@ class Batch:
         if not self._touches(bringing):
             return
         history, table = HISTORIES[name], CONFORMED[name]
-        said = _union(
+        statements = _union(
             [entities.observed(rows, name, part.context.zone) for part in bringing for rows in _statements(part, name)]
-        ).persist()
-        self._put(history, self._told(said).select(*history.names))
-        whole = self.lake.current(history)
-        if self.removed:
-            keys = self.lake.current(table).select(*table.key).unionByName(whole.select(*table.key))
-            self._merge(table, entities.latest(whole, name), keys)
-        else:
-            touched = said.select(*table.key).distinct()
-            self._merge(table, entities.latest(whole.join(touched, list(table.key), "left_semi"), name))
-        said.unpersist()
+        )
+        with cached(statements) as said:
+            self._put(history, self._told(said).select(*history.names))
+            whole = self.lake.current(history)
+            if self.removed:
+                keys = self.lake.current(table).select(*table.key).unionByName(whole.select(*table.key))
+                self._merge(table, entities.latest(whole, name), keys)
+            else:
+                touched = said.select(*table.key).distinct()
+                self._merge(table, entities.latest(whole.join(touched, list(table.key), "left_semi"), name))
 
     def _write_lookups(self) -> None:
         bringing = [part for part in self.parts if part.context.feed.key]
@@ -286,19 +289,19 @@ class Batch:
         gone = held.where(removed).select(*table.key)
         ids = rows.select(*table.key).unionByName(gone).distinct()
         near = held.unionByName(kept).where(~removed).join(ids, list(table.key), "left_semi")
-        ranks = versions.ranked(rows.unionByName(near), table).persist()
-        outranked = versions.packed(ranks.where(F.col("rank") > 1), table)
-        standing = ranks.where(F.col("rank") == 1).drop("rank")
-        if not outranked.isEmpty():
-            with self.superseding:
-                self._merge(SUPERSEDED, outranked)
-        self._merge(table, standing.select(*table.names), ids)
-        if self.removed:
-            gone = self.lake.current(SUPERSEDED).where((F.col("table_name") == table.name) & removed)
-            stale = gone.select(*SUPERSEDED.key).unionByName(versions.packed(standing, table).select(*SUPERSEDED.key))
-            with self.superseding:
-                self._merge(SUPERSEDED, outranked, stale.unionByName(outranked.select(*SUPERSEDED.key)))
-        ranks.unpersist()
+        with cached(versions.ranked(rows.unionByName(near), table)) as ranks:
+            outranked = versions.packed(ranks.where(F.col("rank") > 1), table)
+            standing = ranks.where(F.col("rank") == 1).drop("rank")
+            if not outranked.isEmpty():
+                with self.superseding:
+                    self._merge(SUPERSEDED, outranked)
+            self._merge(table, standing.select(*table.names), ids)
+            if self.removed:
+                gone = self.lake.current(SUPERSEDED).where((F.col("table_name") == table.name) & removed)
+                stands = versions.packed(standing, table).select(*SUPERSEDED.key)
+                stale = gone.select(*SUPERSEDED.key).unionByName(stands)
+                with self.superseding:
+                    self._merge(SUPERSEDED, outranked, stale.unionByName(outranked.select(*SUPERSEDED.key)))
 
     # -- one table
 

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from crm_spark.core.config import Place
 from crm_spark.core.contracts import Table
 from crm_spark.core.errors import ConfigError, QualityError
+from crm_spark.core.kept import cached
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import log
 from crm_spark.core.rules import read_rules
@@ -319,10 +320,9 @@ class _Loading:
         names = [name for name in names if name in self.contexts and (retry or self.contexts[name].can_wait)]
         if not names:
             return False
-        held = quarantine.waiting(self.lake, self.source.source, names, retry).persist()
-        parts = quarantine.parts(self.lake.spark, held, self.contexts)
-        aged = self._load_again(held, parts, known, retry) if parts else []
-        held.unpersist()
+        with cached(quarantine.waiting(self.lake, self.source.source, names, retry)) as held:
+            parts = quarantine.parts(self.lake.spark, held, self.contexts)
+            aged = self._load_again(held, parts, known, retry) if parts else []
         return bool(aged)
 
     def _load_again(self, held: DataFrame, parts: list[Part], known: Known, retry: bool) -> list[Row]:

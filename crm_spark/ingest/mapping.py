@@ -21,7 +21,11 @@ class Strict(BaseModel):
 
 
 class Rule(Strict):
-    """What must hold for a record: an SQL condition over the feed's raw columns; unknown counts as holding."""
+    """What must hold for a record: an SQL condition; unknown counts as holding.
+
+    It sees the feed's raw columns, the rows that the record becomes (`order_lines.kind`) and the time of loading
+    (`_now`). A shipped rule is of one table and sees its row alone.
+    """
 
     name: str
     check: str

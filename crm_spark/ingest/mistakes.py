@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crm_spark.core.config import SECRET
+from crm_spark.core.config import PASSWORD, SECRET
 from crm_spark.core.errors import near
 from crm_spark.ingest import declared
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
@@ -15,7 +15,6 @@ from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
 if TYPE_CHECKING:  # mappings are held against this when they are read
     from crm_spark.ingest.mapping import Feed, Rates, Source, Target
 
-CREDENTIALS = re.compile(r"://[^\s@]*:[^\s@]*@")  # scheme://user:password@host
 PARAMETER = re.compile(r"[?&;]([\w.-]+)=")
 UNORDERED = ("string", "boolean")
 
@@ -32,7 +31,7 @@ def secrets(tree: Any, where: str = "") -> Iterator[str]:
 
 def _bears_secret(text: str) -> bool:
     named = PARAMETER.findall(text) if "://" in text else []
-    return bool(CREDENTIALS.search(text)) or any(SECRET.search(name) or name == "sig" for name in named)
+    return bool(PASSWORD.search(text)) or any(SECRET.search(name) or name == "sig" for name in named)
 
 
 def mistakes(source: Source) -> list[str]:

@@ -66,7 +66,8 @@ def _dated(rows: DataFrame, words: str, day: str) -> DataFrame:
 def _delivered(ingest_accounts: DataFrame) -> DataFrame:
     """Records in files by the day on which these were written, on the clock of the business."""
     what = F.concat(F.lit("files of "), F.concat_ws(" / ", "source", "feed"))
-    written_on = F.to_date(F.from_utc_timestamp("modified_at", F.coalesce("zone", F.lit("UTC"))))
+    on_our_clock = F.col("modified_at").cast("timestamp_ntz")  # that of the session
+    written_on = F.convert_timezone(None, F.coalesce("zone", F.lit("UTC")), on_our_clock).cast("date")
     return (
         ingest_accounts.where(~F.col("status").isin(UNCOUNTED))
         .groupBy(F.lit("files").alias("kind"), what.alias("what"), written_on.alias("day"))

@@ -15,7 +15,7 @@ from datetime import date
 from functools import partial
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
@@ -202,7 +202,7 @@ def describe(
     )
     kept = groups.localCheckpoint()
     names = kept.select("group_id", "at").repartition(1).mapInArrow(partial(_name, features=tuple(features)), NAMED)
-    shares = [_share(name).alias(f"{name}_share") for name in ("customers", "spend")]
+    shares = [preparation.share(name).alias(f"{name}_share") for name in ("customers", "spend")]
     features_ = F.array(*[F.lit(feature) for feature in features])
     return kept.join(F.broadcast(names), "group_id").select(
         F.lit(as_of).alias("as_of"),
@@ -228,11 +228,6 @@ def _all(parameter: str, value: Column, reason: Column) -> list[Column]:
         value.alias("value"),
         reason.alias("reason"),
     ]
-
-
-def _share(name: str) -> Column:
-    total = F.sum(name).over(Window.partitionBy(F.lit(0)))
-    return F.when(total > 0, preparation.settled((F.col(name) / total).cast("double")))
 
 
 # -- lifted: Arrow in, Arrow out

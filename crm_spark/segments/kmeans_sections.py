@@ -149,7 +149,9 @@ def choice(segment_profiles: DataFrame, segment_model: DataFrame) -> Section:
 
 
 def _choice_told(rows: Rows) -> str:
-    taken = next(row for row in rows if row["is_taken"])
+    taken = next((row for row in rows if row["is_taken"]), None)
+    if taken is None:
+        return "There are fewer segments than were looked for: to the middle of one of these nobody is nearest."
     told = f"There are {taken['k']} segments, with a silhouette of {taken['silhouette']:.2f}"
     if taken["stability"] is not None:
         told += f" and a stability of {taken['stability']:.2f}"

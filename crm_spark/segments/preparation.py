@@ -14,16 +14,16 @@ Tukey, J. W. (1977). Exploratory Data Analysis. Addison-Wesley.
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.features.quantiles import quantiles
 from crm_spark.kernels.series import LARGEST
+from crm_spark.segments.choice import DIGITS
 from crm_spark.segments.traits import trait
 
 STEPS = ("missing", "low", "high", "is_logarithm", "mean", "deviation")
 INFINITE = "infinite"
-DIGITS = 9  # decimal places that are kept: sums of doubles differ in the last digits from run to run
 LEARNED = "parameter string, feature string, value double"
 
 
@@ -121,6 +121,12 @@ def named(step: str, feature: str) -> str:
 def settled(value: Column) -> Column:
     """Leave out the digits that another order of summing changes."""
     return F.round(value, DIGITS) + F.lit(0.0)  # there is no -0
+
+
+def share(name: str) -> Column:
+    """Give which share of all rows' sum a row has; null where there is no sum."""
+    total = F.sum(name).over(Window.partitionBy(F.lit(0)))
+    return F.when(total > 0, settled((F.col(name) / total).cast("double")))
 
 
 def _moment(step: str, feature: str) -> Column:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
@@ -86,8 +86,8 @@ def profile(
     profiles = sums.join(F.broadcast(medians), "segment_id", "left").withColumns(
         {
             "as_of": F.lit(as_of),
-            "customers_share": _share("customers"),
-            "spend_share": _share("money"),
+            "customers_share": preparation.share("customers"),
+            "spend_share": preparation.share("money"),
             "medians": F.coalesce("medians", nothing),
         }
     )
@@ -98,11 +98,6 @@ def _known(features: Sequence[str], values: Sequence[Column]) -> Column:
     """A map of the features that have a value."""
     pairs = [part for feature, value in zip(features, values, strict=True) for part in (F.lit(feature), value)]
     return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
-
-
-def _share(name: str) -> Column:
-    total = F.sum(name).over(Window.partitionBy(F.lit(0)))
-    return F.when(total > 0, preparation.settled((F.col(name) / total).cast("double")))
 
 
 def _sentence(told: Sequence[str]) -> Column:

@@ -32,7 +32,7 @@ def retention(cohorts: DataFrame) -> Section:
         labels=LABELS,
         order_by=["cohort", "months_since"],
         note="A month that is not over counts as far as it goes. Brought is summed up from the first purchase on.",
-        empty="Nobody's first purchase is a month ago yet.",
+        empty=f"No customer first bought in the {SHOWN} months before and at least a month ago.",
     )
 
 

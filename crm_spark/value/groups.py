@@ -18,25 +18,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
-from crm_spark.value.bands import SHARES
+from crm_spark.value.bands import banded
 from crm_spark.value.histories import bought
 
 UNKNOWN = "(unknown)"
 DECILES = 10
 GROUPINGS = ("rfm", "kmeans", "decile", "cohort")
-
-
-def _bands(name: str, meaning: str, unit: str) -> list[Field]:
-    return [
-        Field(
-            f"{name}_{share}",
-            "double",
-            f"{meaning} together: with {int(share[1:])} % it is this or less",
-            unit=unit,
-            nullable=True,
-        )
-        for share in SHARES
-    ]
 
 
 GROUPS = Table(
@@ -64,9 +51,9 @@ GROUPS = Table(
         Field("value_deviation", "double", "standard deviation among them", unit="money", nullable=True),
         Field("horizon", "int", "days after `as_of` that are looked at", unit="day"),
         Field("expected_purchases", "double", "days with an order in the horizon", unit="day", nullable=True),
-        *_bands("purchases", "days with an order in the horizon", "day"),
+        *banded("purchases", "double", "days with an order in the horizon together", "day"),
         Field("expected_revenue", "double", "what they bring, before discount and cost", unit="money", nullable=True),
-        *_bands("revenue", "what they bring", "money"),
+        *banded("revenue", "double", "what they bring together", "money"),
         Field("reason", "string", "why something is not told", nullable=True),
     ],
 )

@@ -71,14 +71,15 @@ def _sums(batches: Iterator[pa.RecordBatch], groupings: list[str]) -> Iterator[p
         told = told or learned.read(batch)
         for at in range(0, batch.num_rows, AT_ONCE):
             for customers, covariates in learned.by_covariates(pa.Table.from_batches([batch.slice(at, AT_ONCE)]), told):
-                drawn, reason = _drawn(customers, told, covariates, groupings)
+                drawn, why = _drawn(customers, told, covariates, groupings)
+                reason = reason or why
                 for of, numbers in drawn.items():
                     sums[of] = sums[of] + numbers if of in sums else numbers
     names, values = list(sums), list(sums.values())
     columns = [pa.array([name[at] for name in names], pa.string()) for at in range(3)]
-    told = pa.array([reason] * len(names), pa.string())
+    reasons = pa.array([reason] * len(names), pa.string())
     yield pa.RecordBatch.from_arrays(
-        [*columns, pa.array(values, pa.list_(pa.float64())), told], ["grouping", "group", "what", "sums", "reason"]
+        [*columns, pa.array(values, pa.list_(pa.float64())), reasons], ["grouping", "group", "what", "sums", "reason"]
     )
 
 

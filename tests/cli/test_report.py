@@ -55,6 +55,8 @@ def test_sections_stand_in_the_order_of_the_pipeline_with_the_numbers_of_their_t
     assert places == sorted(places)
     assert "There are 2 kinds." in told
     assert "as of: 2026-01-31" in told
+    record(lake, "later", "totals", "done", "", as_of=date(2025, 12, 31))
+    assert "as of: 2026-01-31" in text(assemble(lake, Pipeline([totals]), place, "Shop")), "after a backfill too"
     assert f"lake: {lake.location}" in told
 
 

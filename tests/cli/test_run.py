@@ -37,6 +37,16 @@ def test_the_page_is_written_once_all_jobs_are_done(crm, played, tmp_path, monke
     assert len(played.called) == called
 
 
+def test_a_page_that_fails_takes_nothing_from_what_is_told_of_the_jobs(crm, tmp_path, monkeypatch):
+    monkeypatch.setattr("crm_spark.cli.report.assemble", lambda *_: 1 // 0)
+    ended = crm.at("run", "--as-of", "2026-01-02", "--report", str(tmp_path / "page.html"), "--json")
+    assert ended.exit_code == 4
+    told = json.loads(ended.stdout)
+    assert [run["job"] for run in told["runs"]] == ["toy_days", "toy_scores"]
+    said = "the page is not written: unexpected ZeroDivisionError; --debug shows where"
+    assert (told["failed"], told["error"]) == ("report", said)
+
+
 def test_a_lake_that_another_driver_holds_is_busy(nowhere, loaded):
     shutil.copytree(loaded, nowhere.lake.location)
     hold = (

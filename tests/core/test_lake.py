@@ -140,6 +140,21 @@ def test_a_day_that_is_new_for_sure_is_added_and_every_other_replaced(lake: Lake
     assert rows(lake, SNAPSHOT) == [(FIRST - timedelta(days=1), "f"), *zip(days, "acde", strict=True)]
 
 
+def test_rows_of_another_day_are_refused_however_the_day_is_written(lake: Lake, spark: SparkSession) -> None:
+    mixed = spark.createDataFrame([(FIRST, "ann"), (SECOND, "bob")], SNAPSHOT.nullable_ddl)
+    lake.prepare(SNAPSHOT)
+    for made in ("in this turn", "before"):
+        with lake.turn(), pytest.raises(ContractError, match="snapshot .* rows of another day") as told:
+            if made == "in this turn":
+                lake._made.add(SNAPSHOT.name)
+            lake.replace_as_of(SNAPSHOT, mixed, FIRST, "run")
+        assert "bob" not in str(told.value)
+    lake.replace_as_of(SNAPSHOT, mixed.where("name = 'ann'"), FIRST, "run")
+    with lake.turn(), pytest.raises(ContractError, match="rows of another day"):
+        lake.replace_as_of(SNAPSHOT, mixed, SECOND, "run")
+    assert rows(lake, SNAPSHOT) == [(FIRST, "ann")]
+
+
 def is_asked_of_delta(told: DataFrame) -> bool:
     """Whether Delta looks for the files of a table when it is read."""
     plan = told._jdf.queryExecution().executedPlan().toString()

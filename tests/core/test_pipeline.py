@@ -1,5 +1,6 @@
 """The pipeline: what it refuses, and jobs from outside the package."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def test_two_jobs_that_write_one_table_are_refused():
     with pytest.raises(ConfigError) as told:
         Pipeline([one, other])
     assert str(told.value) == "a table is written by one job only:\n  things by one and other"
+
+
+def test_a_job_that_would_replace_what_ingestion_adds_to_is_refused():
+    with pytest.raises(ValueError, match="two: loads owns a batch, which only ingestion adds to"):
+
+        @job(reads=[], writes=[THINGS, replace(THINGS, name="loads", owns="batch")])
+        def two(): ...
 
 
 OWN = """

@@ -17,6 +17,7 @@ from crm_spark.core.session import (
     UNCHECKED,
     for_java,
     forget_clusters,
+    meanwhile,
     sockets,
 )
 
@@ -101,3 +102,12 @@ def test_hadoop_holds_no_defaults_of_yarn_and_mapreduce_but_what_is_set(spark: S
 
     assert hadoop.get("mapreduce.job.queuename") == "mine"
     hadoop.unset("mapreduce.job.queuename")
+
+
+def test_what_a_session_is_set_to_meanwhile_is_as_before_in_the_end(spark: SparkSession) -> None:
+    unset, set_before = "spark.crm.set.meanwhile", "spark.sql.shuffle.partitions"
+    before = spark.conf.get(set_before)
+    with pytest.raises(ZeroDivisionError), meanwhile(spark, {unset: "on", set_before: "7"}):
+        assert (spark.conf.get(unset), spark.conf.get(set_before)) == ("on", "7")
+        raise ZeroDivisionError
+    assert (spark.conf.get(unset, None), spark.conf.get(set_before)) == (None, before)

@@ -186,3 +186,12 @@ def test_series_are_put_together_up_to_so_many_values_and_none_is_lost(
     sizes = [[len(one or ()) for one in portion] for portion in portions]
     assert all(sum(portion) <= most or len(portion) == 1 for portion in sizes)
     assert all(sum(one) + other[0] > most for one, other in pairwise(sizes)), "none is cut too early"
+
+
+def test_groups_whose_values_have_a_plus_are_told_apart(spark: SparkSession) -> None:
+    lines = [line("ann", "1", 2, channel="web+app"), line("bob", "2", 2, channel="web", product_id="app+tea")]
+    known = facts(spark, lines)
+    found = told(series.gather(known, ["channel+product", "channel"], "day", AS_OF))
+    keys = {key for grouping, key, measure in found if measure == "spend" and grouping == "channel+product"}
+    assert keys == {r"web\+app+tea", r"web+app\+tea"}
+    assert ("channel", "web+app", "spend") in found

@@ -4,9 +4,11 @@ import random
 import statistics
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from crm_spark.core.session import meanwhile
 from crm_spark.ingest.accounts import ACCOUNTS
 from crm_spark.ingest.oddities import odd_days
 
@@ -85,11 +87,15 @@ def test_what_is_older_than_ninety_days_is_not_told_and_a_gap_makes_no_later_day
     assert {row[:2] for row in found(spark, counts, [])} == {("order lines of new", FIRST + timedelta(days=80))}
 
 
-def test_files_count_on_the_day_on_which_they_were_written_where_the_business_is(spark: SparkSession) -> None:
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+def test_files_count_on_the_day_on_which_they_were_written_where_the_business_is(
+    spark: SparkSession, zone: str
+) -> None:
     late = datetime(2026, 1, 5, 23, 30, tzinfo=UTC)  # Tuesday in Berlin
     delivered = [(late + timedelta(weeks=week), 100, "loaded") for week in range(9)]
     delivered += [(late + timedelta(weeks=9), 5, "refused"), (late + timedelta(weeks=9), 95, "repeated")]
-    assert found(spark, {}, delivered) == {("files of shop / events", date(2026, 3, 10), 5, 100.0, "few")}
+    with meanwhile(spark, {"spark.sql.session.timeZone": zone}):
+        assert found(spark, {}, delivered) == {("files of shop / events", date(2026, 3, 10), 5, 100.0, "few")}
 
 
 def test_random_days_are_judged_as_a_plain_loop_judges_them(spark: SparkSession) -> None:

@@ -123,3 +123,8 @@ def test_a_number_that_was_given_is_told_as_such(spark: SparkSession) -> None:
     tables = frame(spark, PROFILES, PROFILED[:2]), frame(spark, kmeans.MODEL, LEARNED[:4])
     told = gather(kmeans_sections.choice(*tables)).sentence
     assert told == "There are 2 segments, with a silhouette of 0.62; no other number was tried."
+
+
+def test_a_middle_to_which_nobody_is_nearest_is_told() -> None:
+    rows = [{"k": 3, "silhouette": 0.4, "stability": 0.8, "within": 0.5, "is_taken": False}]
+    assert "nobody is nearest" in kmeans_sections._choice_told(rows)

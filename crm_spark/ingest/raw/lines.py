@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from crm_spark.ingest.raw.form import KEPT
 
-Codes = NDArray[np.uint8]
 Ends = NDArray[np.bool_]
 LF, CR = b"\n\r"
 
