@@ -11,6 +11,7 @@ from crm_spark.baskets import itemsets, purchases, rules, sections
 from crm_spark.core.config import NamedOnce, Settings
 from crm_spark.core.errors import ConfigError
 from crm_spark.core.job import job
+from crm_spark.core.log import log
 from crm_spark.ingest.tables import ORDER_LINES, PRODUCT_HISTORY
 
 
@@ -23,10 +24,15 @@ class Config(Settings):
     basket: purchases.Basket = Field("order", description="What a basket is: an order, or all that a customer bought.")
     days: int = Field(365, ge=1, le=3650, description="Days of baskets, up to the day that the rules speak for.")
     method: itemsets.Method = Field("bitmaps", description="How sets are found: bitmaps, apriori or fp_growth.")
-    min_support: float = Field(0.001, gt=0, le=1, description="Share of the baskets that hold a set at least.")
+    min_support: float = Field(
+        0.001,
+        gt=0,
+        le=1,
+        description="Share of the baskets that hold a set at least; doubled, with a warning, while there are too many.",
+    )
     min_baskets: int = Field(5, ge=1, description="Baskets that hold a set at least, where that share asks for fewer.")
     max_items: int | None = Field(5, ge=1, le=50, description="Items of a set at most; null for any number.")
-    most: int = Field(itemsets.MOST, ge=1, le=50_000_000, description="Sets at most; with more the job stops.")
+    most: int = Field(itemsets.MOST, ge=1, le=50_000_000, description="Sets at most.")
     max_consequent: int = Field(1, ge=1, le=10, description="Items of a consequent at most.")
     min_confidence: float = Field(0.1, ge=0, le=1, description="The least confidence of a rule.")
     min_gain: float = Field(0.0, ge=0, le=1, description="The least information gain of sets and rules, in bits.")
@@ -64,9 +70,7 @@ def _of_level(
     baskets = purchases.baskets(bought, config.basket)
     apart = purchases.related(product_history, config.as_of, level) if purchases.TOGETHER in level else None
     # Each of these is used several times: it is computed once.
-    sets = itemsets.mine(
-        baskets, config.min_support, config.method, config.max_items, config.most, config.min_baskets, apart
-    ).localCheckpoint()
+    sets = _mined(baskets, config, apart).localCheckpoint()
     all_ = rules.derive(sets, config.max_consequent).localCheckpoint()
     kept = rules.keep(all_, config.min_confidence, config.min_gain, config.max_q, config.pruned)
     kept = rules.restrict(kept, config.antecedents, config.consequents).localCheckpoint()
@@ -75,6 +79,21 @@ def _of_level(
     known = known.where(F.coalesce("information_gain", F.lit(config.min_gain)) >= config.min_gain)
     of = {"as_of": F.lit(config.as_of), "level": F.lit(level)}
     return told.withColumns(of).select(*rules.RULES.names), known.withColumns(of).select(*itemsets.ITEMSETS.names)
+
+
+def _mined(baskets: DataFrame, config: Config, apart: DataFrame | None) -> DataFrame:
+    """Find sets of the support that is asked for, or of the first double of it at which there are not too many."""
+    support = config.min_support
+    while True:
+        try:
+            return itemsets.mine(
+                baskets, support, config.method, config.max_items, config.most, config.min_baskets, apart
+            )
+        except itemsets.TooManySets as many:
+            if support == 1:
+                raise
+            support = min(2 * support, 1.0)
+            log.warning(f"{many}; now a support of {support:g} is tried")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame, products
     return Section(
         title="What is out of the ordinary",
         chapter=Chapter.ODDITIES,
-        rows=_named(first, products).select(
+        rows=_named(first, products)
+        .select(
             F.concat("who", F.lit(", "), "measure").alias("who"),
             "day",
             "reason",
@@ -40,7 +41,8 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame, products
             "expected",
             (F.col("q") * 100).alias("q"),
             F.array_join(F.transform("methods", lambda method: names[method]), ", ").alias("methods"),
-        ),
+        )
+        .orderBy(F.desc(F.abs("strength")), "who"),
         sentence=_told_in_words,
         picture=Bars("who", "strength", horizontal=True),
         labels={
@@ -53,7 +55,6 @@ def told(behaviour_findings: DataFrame, behaviour_standings: DataFrame, products
             "q": "Chance among findings as strong [%]",
             "methods": "Methods that agree",
         },
-        order_by=["-strength", "who"],
         note="What went on from the last time is not told again. Everything is in the table behaviour_findings.",
         empty="Nothing new is out of the ordinary.",
     )

@@ -122,7 +122,7 @@ def mine(
 
     Raises
     ------
-    ConfigError
+    TooManySets
         There are more sets, or candidates, than allowed. It says how many.
     """
     for wrong in absent(["items"], baskets.columns):
@@ -148,6 +148,10 @@ def mine(
     return baskets.sparkSession.createDataFrame(describe(found, count), types)
 
 
+class TooManySets(ConfigError):
+    """There are more sets than allowed."""
+
+
 @dataclass(frozen=True)
 class _Wanted:
     min_support: float
@@ -159,8 +163,8 @@ class _Wanted:
     def least(self, baskets: int) -> int:
         return max(kernel.least(self.min_support, baskets), self.min_baskets)
 
-    def refuse(self, told: str) -> ConfigError:
-        return ConfigError(
+    def refuse(self, told: str) -> TooManySets:
+        return TooManySets(
             f"{told}, which is more than the {self.most:,} sets that are allowed at a support of {self.min_support}: "
             "raise min_support, lower max_items, or leave out the items that are in most baskets"
         )

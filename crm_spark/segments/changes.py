@@ -18,8 +18,8 @@ NEW, GONE = "(new)", "(gone)"
 # -- what changed
 
 
-def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
-    """Tell customers, orders and money of the newest day against the day before it that has scores."""
+def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame, customer_days: DataFrame) -> Section:
+    """Tell customers, and what they lately bought, of the newest day against the day before it that has scores."""
     since = day(rfm_cuts, 1)
     sums = (
         rfm_scores.where(F.col("as_of") >= since)
@@ -27,7 +27,6 @@ def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
         .agg(
             F.count("*").alias("customers"),
             F.count_if(F.col("recency") < LATELY).alias("lately"),
-            F.sum("frequency").alias("orders"),
             F.sum("monetary").alias("money"),
         )
         .withColumns({"since": since, "is_now": F.col("as_of") > since})
@@ -36,7 +35,7 @@ def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     return Section(
         title="Now, against the last time",
         chapter=Chapter.CHANGES,
-        rows=_compared(sums.withColumn("leading", leading)),
+        rows=_compared(sums.withColumn("leading", leading), _lately(customer_days, since, day(rfm_cuts, 0))),
         sentence=_changes_told,
         picture=Bars("measure", "relative", horizontal=True),
         labels={
@@ -52,15 +51,25 @@ def changes(rfm_scores: DataFrame, rfm_cuts: DataFrame) -> Section:
     )
 
 
-def _compared(sums: DataFrame) -> DataFrame:
+def _lately(customer_days: DataFrame, since: Column, as_of: Column) -> DataFrame:
+    """Orders and sales of the last days before each of both, in one row."""
+    bought = customer_days.where((F.col("day") > F.date_sub(since, LATELY)) & (F.col("day") <= as_of))
+    was, is_ = F.col("day") <= since, F.col("day") > F.date_sub(as_of, LATELY)
+    return bought.agg(
+        *[
+            F.struct(_sum(F.col(name), was).alias("before"), _sum(F.col(name), is_).alias("now")).alias(name)
+            for name in ("orders", "sales")
+        ]
+    )
+
+
+def _compared(sums: DataFrame, lately: DataFrame) -> DataFrame:
     """A row for each measure, in this order, with its value on both days."""
     in_leading = F.when(F.col("segment") == F.col("leading"), F.col("customers"))
     measures = [
         (F.lit("Customers"), F.col("customers")),
         (F.lit(f"Customers who bought in the last {LATELY} days"), F.col("lately")),
         (F.concat(F.lit("Customers in “"), "leading", F.lit("”, which brought most")), in_leading),
-        (F.lit("Orders"), F.col("orders")),
-        (F.lit("Money brought"), F.col("money")),
     ]
     told = [
         F.struct(
@@ -71,7 +80,10 @@ def _compared(sums: DataFrame) -> DataFrame:
         for name, value in measures
     ]
     days = [F.max(name).alias(name) for name in ("since", "as_of")]
-    row = sums.agg(F.array(*told).alias("told"), *days).where(F.col("as_of").isNotNull())
+    named = {"orders": f"Orders of the last {LATELY} days", "sales": f"Sales of the last {LATELY} days, before returns"}
+    bought = [F.struct(F.lit(words).alias("measure"), f"{name}.before", f"{name}.now") for name, words in named.items()]
+    both = sums.agg(F.array(*told).alias("told"), *days).crossJoin(F.broadcast(lately))
+    row = both.where(F.col("as_of").isNotNull()).withColumn("told", F.concat("told", F.array(*bought)))
     difference = F.col("of.now") - F.col("of.before")
     relative = F.try_divide(difference * 100, F.col("of.before")).cast("double")
     return row.select(F.explode("told").alias("of"), "since", "as_of").select(
@@ -86,10 +98,10 @@ def _sum(value: Column, is_then: Column) -> Column:
 
 
 def _changes_told(measures: Rows) -> str:
-    customers, lately, *_, money = measures
+    customers, lately, *_, sales = measures
     return (
-        f"From {money['since']} to {money['as_of']} the number of customers {_grew(customers)}, that of those who "
-        f"bought in the last {LATELY} days {_grew(lately)}, and the money they brought {_grew(money, ' ¤')}."
+        f"From {sales['since']} to {sales['as_of']} the number of customers {_grew(customers)}, that of those who "
+        f"bought in the last {LATELY} days {_grew(lately)}, and what these brought {_grew(sales, ' ¤')}."
     )
 
 

@@ -27,8 +27,8 @@ def some_lines() -> Rows:
 PRODUCTS = [known("tea", "Tea", "Drinks", "1"), known("jam", "Jam", "Food"), known("milk", "Milk", "Drinks", "2")]
 
 
-def run(spark: SparkSession, **settings: Any) -> tuple[list[Row], list[Row]]:
-    told, sets = basket_rules(*frames(spark, some_lines(), PRODUCTS), Config(as_of=AS_OF, **settings))
+def run(spark: SparkSession, lines: Rows | None = None, **settings: Any) -> tuple[list[Row], list[Row]]:
+    told, sets = basket_rules(*frames(spark, lines or some_lines(), PRODUCTS), Config(as_of=AS_OF, **settings))
     return RULES.conform(told).collect(), ITEMSETS.conform(sets).collect()
 
 
@@ -130,6 +130,18 @@ def test_settings_restrict_and_prune_the_rules(spark: SparkSession) -> None:
     told, sets = run(spark, pruned=False, max_q=1, antecedents=["jam"], consequents=["tea", "milk"], min_confidence=0.5)
     assert [(row["antecedent"], row["consequent"]) for row in told] == [(["jam"], ["tea"])]
     assert run(spark, max_items=1)[0] == []
+
+
+def test_where_there_are_too_many_sets_support_is_doubled_until_they_fit(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(run(spark, min_support=0.2)[1]) == 5
+    with caplog.at_level("WARNING", "crm_spark"):
+        assert run(spark, min_support=0.2, most=4) == run(spark, min_support=0.4)
+    assert caplog.messages[0].startswith("there are 5 itemsets or more, which is more than the 4 sets")
+    assert caplog.messages[0].endswith("now a support of 0.4 is tried")
+    with pytest.raises(ConfigError, match="at a support of 1.0"):
+        run(spark, [line("ann", "1", f"{number}") for number in range(5)], most=30, max_items=None, min_baskets=1)
 
 
 def test_without_a_sale_there_are_no_sets_and_no_rules(spark: SparkSession) -> None:

@@ -49,18 +49,28 @@ def tables(spark: SparkSession, *days: date) -> tuple[DataFrame, DataFrame]:
     return spark.createDataFrame(scores, rfm.SCORES.nullable_ddl), spark.createDataFrame(cuts, rfm.CUTS.nullable_ddl)
 
 
+def bought(spark: SparkSession) -> DataFrame:
+    """What was bought on some days: at the ends of both spans of 30 days, and beyond them."""
+    days = {
+        date(2025, 12, 25): (9, 999), date(2025, 12, 26): (1, 60), date(2026, 1, 1): (2, 50),
+        date(2026, 1, 2): (1, 25), BEFORE: (1, 35), NOW: (2, 55), date(2026, 2, 1): (9, 999),
+    }  # fmt: skip
+    rows = [("ann", day, orders, Decimal(sales)) for day, (orders, sales) in days.items()]
+    return spark.createDataFrame(rows, "customer_id string, day date, orders int, sales decimal(18,4)")
+
+
 def test_the_newest_day_is_held_against_the_one_before_it(spark: SparkSession) -> None:
-    part = gather(changes.changes(*tables(spark, *DAYS)))
+    part = gather(changes.changes(*tables(spark, *DAYS), bought(spark)))
     assert [tuple(row.values()) for row in part.rows] == [
         ("Customers", 5, 5, 0, 0.0, BEFORE, NOW),
         ("Customers who bought in the last 30 days", 4, 4, 0, 0.0, BEFORE, NOW),
         ("Customers in “Best”, which brought most", 1, 2, 1, 100.0, BEFORE, NOW),
-        ("Orders", 11, 12, 1, pytest.approx(100 / 11), BEFORE, NOW),
-        ("Money brought", 190, 225, 35, pytest.approx(3500 / 190), BEFORE, NOW),
+        ("Orders of the last 30 days", 5, 4, -1, pytest.approx(-20.0), BEFORE, NOW),
+        ("Sales of the last 30 days, before returns", 170, 115, -55, pytest.approx(-5500 / 170), BEFORE, NOW),
     ]
     assert part.sentence == (
         "From 2026-01-24 to 2026-01-31 the number of customers stayed the same, that of those who bought in the last "
-        "30 days stayed the same, and the money they brought grew by 35 ¤ (+18.4 %)."
+        "30 days stayed the same, and what these brought fell by 55 ¤ (-32.4 %)."
     )
 
 
@@ -90,10 +100,10 @@ def test_nobody_who_moved_is_a_sentence_too(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("make", [changes.changes, changes.movement])
 def test_one_day_alone_has_nothing_to_be_compared_with(spark: SparkSession, make) -> None:
+    also = [bought(spark)] if make is changes.changes else []
     for days in ([NOW], []):
-        assert gather(make(*tables(spark, *days))) == Part(
-            make(*tables(spark)).title, make(*tables(spark)).chapter, sentence=changes.UNCOMPARED, notes=[]
-        )
+        section = make(*tables(spark, *days), *also)
+        assert gather(section) == Part(section.title, section.chapter, sentence=changes.UNCOMPARED, notes=[])
 
 
 def test_the_map_says_which_days_and_orders_have_a_score(spark: SparkSession) -> None:
