@@ -237,14 +237,18 @@ def predict(series: DataFrame, models: DataFrame, horizon: int, as_of: date) -> 
     known = models.where(F.col("method").isNotNull()).select(*OF_SERIES, *MODEL, "season")
     begun = series.where(F.size("values") > 0).select(*OF_SERIES, "period", "first", "values")
     types = ", ".join(
-        [*(f"{name} string" for name in OF_SERIES), "period string, first date, periods int, method string"]
+        [
+            *(f"{name} string" for name in OF_SERIES),
+            "period string, first date, periods int, is_below boolean, method string",
+        ]
     )
     expected = begun.join(known, list(OF_SERIES)).mapInArrow(
         partial(_expected, horizon=horizon), f"{types}, told array<array<double>>"
     )
     each = expected.select("*", F.posexplode("told").alias("at", "one")).where(F.get("one", F.lit(0)).isNotNull())
-    # What is counted or spent is nothing at least.
-    least = F.when(~F.col("measure").isin(*MEANS), F.lit(0.0))
+    # What never lay below nothing is nothing at least.
+    is_never_below = ~F.col("measure").isin(*MEANS) & ~F.col("is_below")
+    least = F.when(is_never_below, F.lit(0.0))
     numbers = [F.get("one", F.lit(at)) for at in range(1 + len(LIMITS))]
     told = [F.when(number.isNotNull(), F.greatest(number, least)) for number in numbers]
     columns = {
@@ -370,8 +374,11 @@ def _expected(batches: Iterator[pa.RecordBatch], horizon: int) -> Iterator[pa.Re
         told = np.concatenate([mean[..., None], quantiles], axis=2)
         inner = unragged(told.ravel(), np.arange(0, told.size + 1, told.shape[2]))
         outer = pa.ListArray.from_arrays(pa.array(np.arange(0, len(inner) + 1, horizon), pa.int32()), inner)
-        columns = [*map(batch.column, kept), pa.array(np.diff(offsets), pa.int32()), batch.column("method"), outer]
-        yield pa.RecordBatch.from_arrays(columns, [*kept, "periods", "method", "told"])
+        is_below = np.logical_or.reduceat(np.append(values, 0.0) < 0, offsets[:-1])
+        columns = [*map(batch.column, kept), pa.array(np.diff(offsets), pa.int32()), pa.array(is_below)]
+        yield pa.RecordBatch.from_arrays(
+            [*columns, batch.column("method"), outer], [*kept, "periods", "is_below", "method", "told"]
+        )
 
 
 def _read(batch: pa.RecordBatch) -> Models:

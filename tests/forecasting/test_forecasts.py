@@ -164,3 +164,21 @@ def test_models_are_searched_from_those_of_the_newest_day_before(spark: SparkSes
         assert (warm["method"], warm["orders"]) == (known["method"], known["orders"])
         assert warm["coefficients"] == pytest.approx(known["coefficients"], abs=1e-5)
         assert warm["mase"] == pytest.approx(known["mase"], rel=1e-4)
+
+
+def test_what_never_lay_below_nothing_is_not_foretold_below_it_and_what_did_is(spark: SparkSession) -> None:
+    falling = [float(max(0, 60 - 2 * at)) + 0.5 * (at % 3) for at in range(40)]
+    balance = [value - 160.0 for value in LONG]
+    rows = [
+        (AS_OF, "case", name, measure, "month", FIRST, values, None, None, None, None)
+        for name, measure, values in (("falling", "spend", falling), ("balance", "spend", balance),
+                                      ("same", "ratings", balance))
+    ]  # fmt: skip
+    series = spark.createDataFrame(rows, SERIES.nullable_ddl)
+    models = forecasts.learn(series, 4, 2, AS_OF)
+    told = forecasts.predict(series, models, 4, AS_OF).localCheckpoint()
+    assert told.where("key = 'falling'").agg(F.min("low_95")).collect()[0][0] == 0
+    numbers = ["ahead", "expected", "low_95", "high_95"]
+    balanced, same = (told.where(F.col("key") == name).select(*numbers).collect() for name in ("balance", "same"))
+    assert balanced == same
+    assert balanced[0]["high_95"] < 0

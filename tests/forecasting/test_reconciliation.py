@@ -122,6 +122,30 @@ def test_from_the_top_down_what_is_told_of_all_stays_and_is_handed_down_by_propo
     assert untold["segment", "Best"] == pytest.approx(UNTOLD["segment", "Best"][0])
 
 
+@pytest.mark.parametrize(
+    ("parts", "all_", "known"),
+    [
+        # Of a segment whose customers are all told nothing, each gets as much.
+        ({"s1": 6.0, "s2": 4.0, "a": 6.0, "b": 0.0, "c": 0.0, "others": 0.0}, 10.0,
+         {"s1": 6.0, "s2": 4.0, "a": 6.0, "b": 2.0, "c": 2.0, "others": 0.0}),
+        # So it is where nothing is told of any part.
+        ({"s1": 0.0, "s2": 0.0, "a": 0.0, "b": 0.0, "c": 0.0, "others": 0.0}, 8.0,
+         {"s1": 2.0, "s2": 4.0, "a": 2.0, "b": 2.0, "c": 2.0, "others": 2.0}),
+        ({"s1": 1.0, "s2": 1.0, "a": 1e10, "b": 1e-4, "c": 0.0, "others": 2.0}, 5.0,
+         {"s1": 1.25, "s2": 1.25, "a": 1.25, "b": 1.25, "c": 0.0, "others": 2.5}),
+    ],
+)  # fmt: skip
+def test_from_the_top_down_nothing_is_lost_where_parts_are_told_nothing(
+    spark: SparkSession, parts: dict[str, float], all_: float, known: dict[str, float]
+) -> None:
+    groupings = {"s1": "segment", "s2": "segment", "others": "others"}
+    told = {(groupings.get(name, "customer"), name): (mean, 1.0) for name, mean in parts.items()}
+    segments = spark.createDataFrame([("a", "s1"), ("b", "s2"), ("c", "s2")], "customer_id string, segment string")
+    rows = frame(spark, {("spend", 1): {**told, ("all", "all"): (all_, 1.0)}})
+    found = {row["key"]: row["reconciled"] for row in reconciliation.reconcile(rows, segments, "top_down").collect()}
+    assert found == pytest.approx({**known, "all": all_})
+
+
 def test_what_is_agreed_on_is_that_of_hierarchicalforecast(by_size: Agreed) -> None:
     """Version 1.5.3, `MinTrace("wls_struct")` of this tree."""
     known = [
