@@ -33,7 +33,7 @@ from crm_spark.cli import (
 )
 from crm_spark.cli.desk import Desk, Given, anywhere, at_a_lake, at_a_place
 from crm_spark.cli.say import complain
-from crm_spark.core.errors import ConfigError, CrmError, ending
+from crm_spark.core.errors import INTERRUPTED, ConfigError, CrmError, ending
 
 if TYPE_CHECKING:
     from crm_spark.core.pipeline import Pipeline
@@ -171,7 +171,9 @@ def _with_desk(command: Command, pipeline: Pipeline | None) -> Callable[..., int
 def _code_of(work: Callable[[], int | None], told: Sequence[str]) -> int:
     """Do the work; say what went wrong, and give the exit code."""
     try:
-        return work() or 0
+        code = work() or 0
+        # Typer makes a silent end of an interruption.
+        return _fail(told, *ending(KeyboardInterrupt())) if code == INTERRUPTED else code
     except typer.TyperException as error:
         # Typer's own words for a wrong usage; its base class does not promise them.
         said, code = getattr(error, "format_message", lambda: "see `crm --help`")(), CrmError.exit_code

@@ -108,11 +108,11 @@ class Desk:
     def lake(self) -> Lake:
         """The tables; starts a session."""
         from crm_spark.core.lake import Lake
-        from crm_spark.core.session import session
+        from crm_spark.core.session import of_command
 
         place = self.place
         with say.busy("starting Spark"):
-            return Lake(session(place.spark), place.lake)
+            return Lake(of_command(place.spark), place.lake)
 
     def claim(self) -> None:
         """Hold the lake for writing, before a session is started."""

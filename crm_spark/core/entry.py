@@ -13,7 +13,7 @@ from crm_spark.core.errors import ConfigError, ending
 from crm_spark.core.job import Job
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import configure, log
-from crm_spark.core.session import session
+from crm_spark.core.session import of_command
 
 
 def main(job: Job, arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def _run(job: Job, told: argparse.Namespace) -> None:
     place = config.load(told.config, lake=told.lake, jobs={job.name: given} if given else None)
     configure(place.logs)
     lease.claim(place.lake)
-    lake = Lake(session(place.spark), place.lake)
+    lake = Lake(of_command(place.spark), place.lake)
     _need_tables(job, lake)
     result = runner.run(job, lake, place, as_of, lambda event: log.info("%s %s", event.job, event.step))
     log.info("%s %s in %.1f s: %s", result.job, result.status, result.seconds, result.reason)

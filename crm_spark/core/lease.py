@@ -12,6 +12,7 @@ import fcntl
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from crm_spark.core.session import hold_in_java, release_in_java
 
 NAME = "_lease"
 PUTS_IF_ABSENT = ("hdfs", "viewfs", "abfs", "abfss", "wasb", "wasbs", "adl", "gs")
+LONGEST = 20  # seconds that a Java whose Python is gone may take to end, while the machine is busy
 _TAKING = Lock()
 
 
@@ -118,6 +120,21 @@ def turn(location: str) -> Iterator[bool]:
         mine.release()
 
 
+def _wait_for_java(file: int) -> None:
+    """Wait until Java of a Python that is gone has ended: the next command in a script comes sooner."""
+    since = time.monotonic()
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() - since > LONGEST:
+                raise
+            time.sleep(0.05)
+        else:
+            fcntl.lockf(file, fcntl.LOCK_UN)
+            return
+
+
 def _locked(path: Path) -> int:
     """Open a file, lock it and write down who holds it; gives its descriptor."""
     try:
@@ -126,9 +143,7 @@ def _locked(path: Path) -> int:
         raise ConfigError(f"the lake {path.parent} cannot be written to: {(error.strerror or '').lower()}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Java of a Python that is gone may still hold its own.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.lockf(file, fcntl.LOCK_UN)
+        _wait_for_java(file)
     except OSError as error:
         holder = os.read(file, 1_000).decode().strip() or "another driver"
         os.close(file)

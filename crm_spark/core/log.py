@@ -4,6 +4,7 @@ import json
 import logging
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pyspark.logger import PySparkLogger
 
@@ -19,9 +20,15 @@ def configure(form: str = "text") -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    # Py4J would print where in its code a command was interrupted, by the root of all loggers.
+    logging.getLogger().addFilter(_is_not_of_py4j)
     # PySpark would print every failed statement whole, values and all.
     PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
     PySparkLogger.getLogger("DataFrameQueryContextLogger").disabled = True
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in Path(record.pathname).parts
 
 
 class _Text(logging.Formatter):

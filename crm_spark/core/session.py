@@ -9,9 +9,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
@@ -130,6 +132,17 @@ def session(settings: Mapping[str, str] | None = None) -> SparkSession:
     """
     active = SparkSession.getActiveSession()
     return active if active is not None else _start(dict(settings or {}))
+
+
+def of_command(settings: Mapping[str, str] | None = None) -> SparkSession:
+    """Return the session of a command, which ends where it is interrupted.
+
+    PySpark would first cancel jobs, over a connection that may be in the middle of an answer; Java ends with us.
+    """
+    found = session(settings)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return found
 
 
 def _start(settings: dict[str, str]) -> SparkSession:

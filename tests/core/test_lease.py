@@ -75,11 +75,19 @@ def test_java_holds_the_lake_when_its_python_is_gone(tmp_path: Path, spark: Spar
     lease.share(folder, spark)
     os.close(lease._held().pop(folder / lease.NAME))  # as the system does when Python is killed
 
-    probe = [sys.executable, "-c", HOLD, str(folder)]
-    refused = subprocess.run(probe, check=False, capture_output=True, text=True)
+    at_once = HOLD.replace("lease.take", "lease.LONGEST = 0; lease.take")
+    refused = subprocess.run([sys.executable, "-c", at_once, str(folder)], check=False, capture_output=True, text=True)
     assert f"held by process {os.getpid()} on" in refused.stderr
 
-    lease.release(folder, spark)
+    # Else it waits a little: Java is about to end.
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as patient:
+        with pytest.raises(subprocess.TimeoutExpired):
+            patient.wait(1)
+        lease.release(folder, spark)
+        assert patient.stdout is not None
+        assert patient.stdout.readline() == "held\n"
+        patient.kill()
     lease.take(folder)
 
 
