@@ -6,6 +6,8 @@ from typing import Any
 
 from crm_spark.core.errors import ConfigError
 
+FIRST, LAST = date(1900, 1, 1), date(2999, 12, 31)  # jobs look decades back and ahead
+
 
 def day(text: str | None, option: str = "--as-of") -> date:
     """Read a day as the command line gives it.
@@ -18,9 +20,12 @@ def day(text: str | None, option: str = "--as-of") -> date:
     if text is None:
         raise ConfigError(f"{option} is missing: say which day, like {option} 2026-01-31")
     try:
-        return date.fromisoformat(text)
+        told = date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{option} must be a day like 2026-01-31, got '{text}'") from None
+    if not FIRST <= told <= LAST:
+        raise ConfigError(f"{option} must be a day from {FIRST} to {LAST}, got '{text}'")
+    return told
 
 
 def settings(pairs: Sequence[str], form: str = "NAME=VALUE") -> dict[str, Any]:
@@ -44,9 +49,9 @@ def settings(pairs: Sequence[str], form: str = "NAME=VALUE") -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    import yaml  # noqa: PLC0415 - as above
+    from crm_spark.core import documents  # noqa: PLC0415 - as above
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return documents.parse(text)
+    except ValueError:
         raise ConfigError(f"--set {name}: the value is no YAML; quote it") from None

@@ -62,7 +62,7 @@ def snapshot(table: Path, number: int) -> Snapshot | None:
         added, columns = told["allFiles"], json.loads(told["metadata"]["schemaString"])
         # Later versions of readers know rows that are deleted in their files, and columns of other names.
         is_plain = told["protocol"]["minReaderVersion"] == 1 and len(added) == told["numFiles"] <= FEW
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     files = [table / unquote(one["path"]) for one in added]
     in_folders = all(_folders(one) == [*one["partitionValues"].items()] for one in added)
@@ -83,8 +83,10 @@ def _versions(table: Path) -> list[int]:
 
 
 def _read(table: Path, number: int) -> Commit:
-    lines = (table / LOG / f"{number:020}.json").read_text(encoding="utf-8").splitlines()
-    told = [action["commitInfo"] for action in map(json.loads, lines) if "commitInfo" in action]
+    text = (table / LOG / f"{number:020}.json").read_text(encoding="utf-8")
+    # Not `splitlines`: an id may hold what Unicode takes for the end of a line.
+    actions = [json.loads(line) for line in text.split("\n") if line.strip()]
+    told = [action["commitInfo"] for action in actions if "commitInfo" in action]
     return commit({**(told[0] if told else {}), "version": number})
 
 

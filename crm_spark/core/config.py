@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +21,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from crm_spark.core import documents
 from crm_spark.core.errors import ConfigError, near
 
 SECRET = re.compile(
@@ -29,7 +29,8 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 PASSWORD = re.compile(r"://[^/@:\s]*:(?!\d+/)[^@\s]*@")  # as in s3a://KEY:SECRET@bucket; a port is none
-CURRENCY = r"[A-Z]{3}"
+PARAMETER = re.compile(r"[?&;]([\w.-]+)=")
+CURRENCY = r"^[A-Z]{3}$"
 
 
 def _is_zone(name: str) -> str:
@@ -154,7 +155,9 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
         return f"unknown key '{where}'{near(where, model.model_fields)}"
     if found["type"] == "too_short":
         return f"{where} must have {found['ctx']['min_length']} or more, got {len(found['input'])}"
-    is_hidden = SECRET.search(where) or PASSWORD.search(str(found["input"])) or isinstance(found["input"], dict)
+    told = found["input"]
+    # What ought to be a tree may hold anything.
+    is_hidden = SECRET.search(f"{where} {told}") or bears_secret(str(told)) or isinstance(told, dict | list)
     given = "" if is_hidden else f", got {found['input']!r}"
     said = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{where} must be {said}{given}" if found["msg"].startswith("Input should be") else f"{where}: {said}{given}"
@@ -164,21 +167,27 @@ def _tree(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        tree = documents.parse(file.read_text(encoding="utf-8")) or {}
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
     return tree
+
+
+def bears_secret(text: str) -> bool:
+    """Whether an address has a password or a key in it."""
+    named = PARAMETER.findall(text) if "://" in text else []
+    return bool(PASSWORD.search(text)) or any(SECRET.search(name) or name == "sig" for name in named)
 
 
 def _refuse_secrets(where: str, tree: dict[str, Any]) -> None:
     """A file is copied, a command line is listed by the system: secrets come from the environment or the platform."""
     found = list(_paths(tree))
     listed = [f"{name} looks like a secret" for name, _ in found if SECRET.search(name)]
-    listed += [f"{name} has a password in its URI" for name, value in found if PASSWORD.search(str(value))]
+    listed += [f"{name} has a password in its URI" for name, value in found if bears_secret(str(value))]
     if listed:
         raise ConfigError.listing(f"{where} must hold no secret; take it from the environment or the platform", listed)
 
@@ -188,10 +197,10 @@ def _without_secrets(tree: dict[str, Any]) -> dict[str, Any]:
     return {name: _without_secrets(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
-def _paths(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of a nested mapping, with its path, and what stands there."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
+def _paths(tree: dict[str, Any] | list[Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a nested mapping, with its path, and what stands there; of a list by its place."""
+    for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(value, dict | list):
             yield f"{above}{name}", None
             yield from _paths(value, f"{above}{name}.")
         else:

@@ -37,7 +37,7 @@ from crm_spark.core.ddl import (
     properties,
     retention,
 )
-from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.errors import ConfigError, ContractError, LakeBusy
 from crm_spark.core.events import tell
 from crm_spark.core.pruning import spans, within
 from crm_spark.core.refusals import checked, guarded, is_absent, only
@@ -94,6 +94,7 @@ class Lake:
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._notes, self._noting = 0, Lock()
+        self._was_absent = False  # when this turn began
         self._is_ours, self._is_held, self._has_turn = False, False, False
 
     # -- names and state
@@ -241,7 +242,8 @@ class Lake:
             The store does not keep two drivers apart.
         """
         with lease.turn(self.location) as had_to_wait:
-            if self._is_there():
+            self._was_absent = not self._is_there()
+            if not self._was_absent:
                 self._claim()
             self._has_turn = True
             try:
@@ -478,6 +480,9 @@ class Lake:
             lease.refuse_unsafe(self.spark, location)
         if folder is not None:
             lease.take(folder)
+            if self._was_absent and any(folder.glob("*/_delta_log")):
+                # What is about to be written was planned for a lake without a row.
+                raise LakeBusy(f"the lake {folder} was made by another run meanwhile; run again")
             lease.share(folder, self.spark)
             self._is_held = True
         self._is_ours = True

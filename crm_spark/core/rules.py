@@ -4,8 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from crm_spark.core import documents
 from crm_spark.core.errors import ConfigError
 
 
@@ -19,8 +18,10 @@ def read_rules(name: str, instead: Path | None = None) -> Any:
     """
     file = instead if instead is not None else files("crm_spark.conf") / "rules" / name
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return documents.parse(file.read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(f"there is no rule file {file}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None

@@ -181,7 +181,10 @@ class _Run:
         tell("started", reason=self.intent.reason)
 
     def _call(self) -> Any:
-        return self.job(**self._arguments())
+        try:
+            return self.job(**self._arguments())
+        except SystemExit:
+            raise JobFailed(f"{self.job.name} failed: it would end the whole program; let it return its rows") from None
 
     def _put(self, table: Table, outcome: DataFrame | Update) -> Commit:
         """Write one table, and give its newest commit."""

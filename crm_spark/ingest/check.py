@@ -29,8 +29,11 @@ FITS = {
 }
 FITS_NUMBERS = rf"{NUMBERS}|string|boolean|void"
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`""")
+COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+OF_A_DAY = re.compile(r"\b(?:date|timestamp(?:_ltz|_ntz)?)\s*'\s*(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+OF_OTHER_ROWS = re.compile(r"\(\s*(?:select|with|values)\b", re.IGNORECASE)
 OF_THE_MOMENT = re.compile(
-    r"(?<![.\w])(?:(?:now|curdate|localtimestamp|unix_timestamp|user|session_user|current_\w+)\s*\(\s*\)"
+    r"(?<![.\w])(?:system\s*\.\s*)?(?:builtin\s*\.\s*)?(?:(?:now|curdate|localtimestamp|unix_timestamp|user|session_user|current_\w+)\s*\(\s*\)"
     r"|(?:current_date|current_timestamp|current_time|current_user|session_user|user)\b(?!\s*\())",
     re.IGNORECASE,
 )
@@ -107,7 +110,7 @@ def _stands(raw: DataFrame, table: Table, columns: Mapping[str, str]) -> bool:
         _refuse_beyond_record(raw, *columns.values())
     except (ParseException, AnalysisException):
         return False
-    if any(_of_the_moment(raw, text) for text in columns.values()):
+    if any(_of_the_moment(raw, text) or OF_OTHER_ROWS.search(_bare(text)) for text in columns.values()):
         return False
     return all(_fits(column.dataType.simpleString(), table[column.name].type) for column in found.fields)
 
@@ -151,16 +154,24 @@ def _said(raw: DataFrame, text: str, wanted: str) -> list[str]:
         _refuse_beyond_record(raw, text)
     except AnalysisException:
         return [f"'{text}' does not follow from its record alone: it gathers or makes rows, or is random"]
+    if OF_OTHER_ROWS.search(_bare(text)):
+        return [f"'{text}' does not follow from its record alone: it asks other rows; name a look-up for them"]
     moment = _of_the_moment(raw, text)
     if moment:
         return [f"'{text}' does not follow from its record alone: {moment} is another value the next time"]
     return [] if _fits(found, wanted) else [f"'{text}' is {found}, which cannot become {wanted}"]
 
 
+def _bare(text: str) -> str:
+    """An expression without its comments and what stands in quotes."""
+    return COMMENT.sub(" ", QUOTED.sub("''", text))
+
+
 def _of_the_moment(raw: DataFrame, text: str) -> str | None:
     """The first call for clock, user or place: to Spark these are constants of a query."""
     columns = {name.lower() for name in raw.columns}
-    named = [found[0] for found in OF_THE_MOMENT.finditer(QUOTED.sub("''", text))]
+    named = [found[0] for found in OF_THE_MOMENT.finditer(_bare(text))]
+    named += [found[0] for found in OF_A_DAY.finditer(text)]
     return next((name for name in named if name.lower() not in columns), None)
 
 

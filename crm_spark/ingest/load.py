@@ -192,7 +192,7 @@ class _Loading:
             self._tell_why(asked.retry)
 
     def _tell_why(self, retry: bool) -> None:
-        """Say of the records that are refused why, the commonest reasons first."""
+        """Say of what is refused why: of whole files first, then the commonest reasons."""
         name, run_id = self.source.source, None if retry else self.run_id
         reasons = quarantine.reasons(self.lake, name, run_id, most=REASONS + 1)
         for feed, is_file, reason, records in reasons[:REASONS]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from crm_spark.core import documents
 from crm_spark.core.config import CURRENCY, Zone, faults
 from crm_spark.core.errors import ConfigError
 from crm_spark.ingest import mistakes
@@ -155,14 +155,13 @@ def read(file: Path) -> Source:
 
 def _tree(file: Path) -> dict[Any, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = documents.parse(file.read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(f"there is no mapping file {file}") from None
-    except yaml.MarkedYAMLError as error:  # its whole text shows the line, which may hold a secret
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{file} is not YAML: {error.problem}{line}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise ConfigError(f"{file} is not YAML: it holds characters that are no text in UTF-8") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
     return tree

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crm_spark.core.config import PASSWORD, SECRET
+from crm_spark.core.config import bears_secret
 from crm_spark.core.errors import near
 from crm_spark.ingest import declared
 from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
@@ -15,7 +14,6 @@ from crm_spark.ingest.tables import CONFORMED, HISTORIES, MADE_NAMES
 if TYPE_CHECKING:  # mappings are held against this when they are read
     from crm_spark.ingest.mapping import Feed, Rates, Source, Target
 
-PARAMETER = re.compile(r"[?&;]([\w.-]+)=")
 UNORDERED = ("string", "boolean")
 
 
@@ -25,13 +23,8 @@ def secrets(tree: Any, where: str = "") -> Iterator[str]:
         inner = tree.items() if isinstance(tree, dict) else enumerate(tree)
         for name, value in inner:
             yield from secrets(value, f"{where}.{name}" if where else f"{name}")
-    elif isinstance(tree, str) and _bears_secret(tree):
+    elif isinstance(tree, str) and bears_secret(tree):
         yield f"{where} looks like a secret"
-
-
-def _bears_secret(text: str) -> bool:
-    named = PARAMETER.findall(text) if "://" in text else []
-    return bool(PASSWORD.search(text)) or any(SECRET.search(name) or name == "sig" for name in named)
 
 
 def mistakes(source: Source) -> list[str]:

@@ -65,13 +65,13 @@ def _whole(file: BatchFile, source: str, run_id: str) -> dict[str, Any]:
 def reasons(lake: Lake, source: str, run_id: str | None, most: int) -> list[tuple[str, bool, str, int]]:
     """Why records of a source stand here, of one run or of all: feed, whether it is of whole files, reason, how many.
 
-    The commonest reasons first, `most` of them at most.
+    Those of whole files first, then the commonest; `most` of them at most.
     """
     of_run = F.lit(True) if run_id is None else F.col("run_id") == run_id
     is_mine = (F.col("source") == source) & of_run
     is_file = (F.col("position") == 0).alias("is_file")
     counted = lake.current(QUARANTINE).where(is_mine).groupBy("feed", is_file, "reason").agg(F.count("*").alias("n"))
-    rows = counted.orderBy(F.desc("n"), "feed", "reason").limit(most).collect()
+    rows = counted.orderBy(F.desc("is_file"), F.desc("n"), "feed", "reason").limit(most).collect()
     return [(row["feed"], row["is_file"], row["reason"], row["n"]) for row in rows]
 
 

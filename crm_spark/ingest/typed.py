@@ -76,7 +76,11 @@ def typed(text: Column, declared: str) -> Column:
     if pattern and name in ("date", "timestamp", "instant"):
         return F.try_to_timestamp(text, F.lit(pattern)).cast(sql_type(declared))
     readers = {"double": finite, "date": day, "timestamp": local, "instant": instant}
-    return readers[name](text) if name in readers else text.try_cast(declared)
+    if name in readers:
+        return readers[name](text)
+    # At an exponent far below zero Java's decimals fail, and Spark with them.
+    is_sound = ~(text.contains("e-") | text.contains("E-")) | text.rlike(r"[eE]-\d{1,3}\s*$")
+    return F.when(is_sound, text.try_cast(declared)) if name.startswith("decimal") else text.try_cast(declared)
 
 
 def finite(number: Column) -> Column:

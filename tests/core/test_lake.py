@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from crm_spark.core.contracts import Field, Table
 from crm_spark.core.ddl import VERSION_PROPERTY
-from crm_spark.core.errors import ConfigError, ContractError
+from crm_spark.core.errors import ConfigError, ContractError, LakeBusy
 from crm_spark.core.lake import NOTE, Growth, Lake
 from crm_spark.core.refusals import is_unreadable
 
@@ -153,6 +153,25 @@ def test_rows_of_another_day_are_refused_however_the_day_is_written(lake: Lake, 
     with lake.turn(), pytest.raises(ContractError, match="rows of another day"):
         lake.replace_as_of(SNAPSHOT, mixed, SECOND, "run")
     assert rows(lake, SNAPSHOT) == [(FIRST, "ann")]
+
+
+def test_a_lake_that_another_makes_after_a_run_looked_for_it_is_busy(lake: Lake, spark: SparkSession) -> None:
+    mine = spark.createDataFrame([(FIRST, "ann")], SNAPSHOT.nullable_ddl)
+    with pytest.raises(LakeBusy, match="made by another run meanwhile; run again"), lake.turn():
+        Path(lake.location, "other", "_delta_log").mkdir(parents=True)
+        lake.prepare(SNAPSHOT)
+    with lake.turn():  # what is there now is known
+        lake.prepare(SNAPSHOT)
+        lake.replace_as_of(SNAPSHOT, mine, FIRST, "run")
+    assert rows(lake, SNAPSHOT) == [(FIRST, "ann")]
+
+
+def test_commits_are_read_where_a_value_holds_what_unicode_takes_for_the_end_of_a_line(
+    lake: Lake, spark: SparkSession
+) -> None:
+    lake.prepare(KEYED)
+    lake.append(KEYED, spark.createDataFrame([("a\u2028b\u0085c", FIRST, None, 1)], KEYED.nullable_ddl), "run")
+    assert lake.commits(KEYED, most=1)[0].run_id == "run"
 
 
 def is_asked_of_delta(told: DataFrame) -> bool:

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from crm_spark.core.errors import ConfigError
 from crm_spark.ingest import mapping
-from crm_spark.ingest.check import check
+from crm_spark.ingest.check import _said, check
 from crm_spark.ingest.mistakes import mistakes
 from tests.ingest.conftest import ORDERS, Raw
 
@@ -102,15 +102,28 @@ def test_a_secret_is_refused_and_never_shown(tmp_path: Path, folder: str) -> Non
         mapping.read(file)
 
     assert "er2" not in str(told.value)
-    assert "must hold no secret" in str(told.value) or "is not YAML: mapping values" in str(told.value)
+    assert "must hold no secret" in str(told.value) or "cannot be read as YAML: mapping values" in str(told.value)
 
 
 def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
     file = tmp_path / "till.yaml"
     file.write_text("source: till\nzone: UTC\n1: x\nfeeds: {}\n")
 
-    with pytest.raises(ConfigError, match="Keys should be strings"):
+    with pytest.raises(ConfigError, match=r"the key 1 is no text as it stands, so write it in quotes \(line 3\)"):
         mapping.read(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DATE'today'", "TIMESTAMP 'now'", "system.builtin.current_date()", "builtin.now()", "unix_timestamp( /* x */ )",
+        "(SELECT max(x) FROM VALUES (1) AS t(x))", "EXISTS (SELECT 1)", "( /* x */ select 1)",
+    ],
+)  # fmt: skip
+def test_what_asks_the_clock_or_other_rows_does_not_follow_from_its_record(spark: SparkSession, text: str) -> None:
+    raw = spark.createDataFrame([], "at string, today date")
+    assert "does not follow from its record alone" in " ".join(_said(raw, text, "string"))
+    assert _said(raw, "concat(at, '(select', ' DATE ', today, 'now()')", "string") == []
 
 
 def test_a_natural_key_needs_a_version() -> None:

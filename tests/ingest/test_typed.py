@@ -1,5 +1,7 @@
 """Raw text as declared types: what is no day, no wall clock and no instant is null."""
 
+from decimal import Decimal
+
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -51,3 +53,11 @@ def test_types_that_cannot_be_are_refused_with_the_reason(text: str, said: str) 
 @pytest.mark.parametrize("text", ["decimal(38, 0)", "timestamp yyyy-MM-dd'T'HH:mm:ss[.SSS]", "instant yyyyMMddX"])
 def test_types_that_can_be_are_not(text: str) -> None:
     assert declared.fault(text) is None
+
+
+@pytest.mark.parametrize("text", ["1e-999999999", "1E-2147483648", "1e999999999", "1e99999999999", "e-5", "1e-5 x"])
+def test_a_number_that_no_decimal_can_hold_is_none_and_fails_nothing(spark: SparkSession, text: str) -> None:
+    told = spark.createDataFrame([(text,), ("25e-1",), ("2.5",)], "text string").select(
+        typed(F.col("text"), "decimal(18,4)")
+    )
+    assert [row[0] for row in told.collect()] == [None, Decimal("2.5"), Decimal("2.5")]
