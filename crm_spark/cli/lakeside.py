@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crm_spark.cli.finding import Finding, ok, problem, warning
-from crm_spark.core.errors import ContractError
+from crm_spark.core.errors import ContractError, CrmError
 
 if TYPE_CHECKING:
     from crm_spark.cli.catalog import Known
@@ -41,15 +41,26 @@ def findings(desk: Desk, values: bool) -> Iterator[Finding]:
     yield ok("lake", f"{desk.place.lake}: {len(found)} tables")
     for entry in found:
         yield table(desk, entry, values)
-    yield from unfinished_batches(desk)
-    yield from unfinished_runs(desk)
-    if values:
-        yield from odd_days(desk)
+    looks = {"ingestion": unfinished_batches, "runs": unfinished_runs, **({"days": odd_days} if values else {})}
+    for what, look in looks.items():
+        try:
+            yield from look(desk)
+        except Exception as error:  # the rest is looked at all the same
+            said = f"cannot be looked at: {type(error).__name__}"
+            yield problem(what, said, "mend the tables above first", CrmError.exit_code)
 
 
 def table(desk: Desk, known: Known, values: bool) -> Finding:
     """Hold one table against its contract: its shape, and what stands in it."""
     what = f"table {known.table.name}"
+    try:
+        return _held(desk, known, values, what)
+    except Exception as error:  # a damaged file may end in any, which may hold a value
+        said = f"cannot be read, a file of it is damaged or missing: {type(error).__name__}"
+        return problem(what, said, _mended(known), CrmError.exit_code)
+
+
+def _held(desk: Desk, known: Known, values: bool, what: str) -> Finding:
     try:
         grown = desk.lake.growth(known.table).added
     except ContractError as error:
@@ -103,6 +114,14 @@ def odd_days(desk: Desk) -> Iterator[Finding]:
     for row in found.collect():
         said = f"{row['what']} on {row['day']:%A, %Y-%m-%d}: {row['records']:,} where {row['usual']:,.0f} are usual"
         yield warning("days", said, ODD[row["found"]])
+
+
+def _mended(known: Known) -> str:
+    from crm_spark.cli.catalog import INGEST, RUNNER
+
+    if known.maker in (INGEST, RUNNER, None):
+        return "put its folder back from a copy"
+    return f"take its folder away, then run `crm rebuild {known.table.name} --as-of DATE`"
 
 
 def _remedy(known: Known) -> str:

@@ -5,6 +5,7 @@
 pydantic-settings does the layers, pydantic the types.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -122,13 +123,21 @@ def load(file: Path | None = None, **given: Any) -> Place:
     try:
         place = Here(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise ConfigError.listing(str(chosen), faults(error, Place)) from None
+        raise ConfigError.listing(_whence(error, chosen), faults(error, Place)) from None
     except SettingsError as error:
         name = re.search(r'field "(\w+)"', str(error))
         variable = f"CRM_{name[1].upper()}" if name else "a variable CRM_…"
         raise ConfigError(f'{variable} of the environment must be JSON, like \'{{"name": "value"}}\'') from None
     _refuse_secrets("the configuration", place.model_dump(include={"lake", "sources", "own_jobs", "rules"}))
     return place
+
+
+def _whence(error: ValidationError, file: Path) -> str:
+    """Say where the settings stand that are wrong: the environment goes before the file."""
+    wrong = {f"CRM_{found['loc'][0]}".upper() for found in error.errors(include_url=False) if found["loc"]}
+    told = sorted(name for name in os.environ if name.upper().split("__")[0] in wrong)
+    covered = {name.upper().split("__")[0] for name in told}
+    return " and ".join([*([] if covered == wrong else [str(file)]), *told])
 
 
 def of_job(config: type[C], name: str, place: Place, as_of: date) -> C:
@@ -153,6 +162,8 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
         return f"unknown key '{where}'{near(where, model.model_fields)}"
+    if found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == CURRENCY:
+        return f"{where} must be three capital letters, like EUR"
     if found["type"] == "too_short":
         return f"{where} must have {found['ctx']['min_length']} or more, got {len(found['input'])}"
     told = found["input"]

@@ -76,3 +76,14 @@ def is_unreadable(error: Exception) -> bool:
             str(error),
         )
     )
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that a file of a table, or of its log, cannot be read."""
+    return bool(
+        re.search(
+            r"FAILED_READ_FILE|FILE_NOT_EXIST|FileNotFoundException|CANNOT_READ_FILE_FOOTER|is not a Parquet file"
+            r"|JsonParseException|JsonEOFException|MalformedInputException|DELTA_\w*(TRUNCATED|CONTIGUOUS|STATE_RECOVER)",
+            str(error),
+        )
+    )

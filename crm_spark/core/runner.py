@@ -20,7 +20,7 @@ from crm_spark.core.events import Listener, heard, tell
 from crm_spark.core.job import Job, Update
 from crm_spark.core.lake import Lake
 from crm_spark.core.log import RUN_ID, log
-from crm_spark.core.refusals import is_unreadable
+from crm_spark.core.refusals import is_damage, is_unreadable
 from crm_spark.core.session import meanwhile
 from crm_spark.core.together import together
 
@@ -243,4 +243,7 @@ def written(metrics: Mapping[str, str]) -> int:
 
 def _told(error: Exception) -> str:
     """The reason that the log keeps. An error that is not ours may bear a customer's value: only its kind."""
-    return str(error) if isinstance(error, CrmError) else type(error).__name__
+    if isinstance(error, CrmError):
+        return str(error)
+    damage = "; a file of the lake is damaged or missing: `crm doctor --values` names the table"
+    return f"{type(error).__name__}{damage if is_damage(error) else ''}"

@@ -79,6 +79,8 @@ LOCAL = {
     # Parquet looks for repeated values until it has seen 1 MB of different ones, in each column of each part.
     "spark.hadoop.parquet.dictionary.page.size": "131072",
     "spark.python.daemon.module": "crm_spark.core.workers",
+    # A plain Python function on columns of Parquet would stand still for ever (SPARK-58241, of Spark 4.2.0).
+    "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",
     # Spark keeps workers for plans and for RDDs apart, as the errors of the first are told in fewer lines.
     "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
     # One thread for each worker: workers already fill the cores.

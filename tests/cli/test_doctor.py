@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,25 @@ def test_broken_values_are_looked_at_only_where_that_is_asked_for(crm, toys, day
     found = lakeside.table(desk, Known(day_counts, "toy_days"), values=True)
     assert (found.state, found.said) == ("problem", "several rows have one day: 2 rows")
     assert found.remedy == "`crm rebuild toy_days --as-of DATE`"
+
+
+@pytest.mark.parametrize("damaged", ["log", "rows"])
+def test_a_table_whose_files_are_damaged_is_named_with_its_remedy_and_the_rest_is_looked_at(
+    crm, toys, day_counts, damaged
+):
+    folder = Path(crm.lake.location, day_counts.name)
+    for file in folder.glob("*.parquet") if damaged == "rows" else (folder / "_delta_log").glob("*.*"):
+        file.write_bytes(file.read_bytes()[:7])
+    crm.lake.spark.catalog.clearCache()
+    desk = Desk(toys, Given(lake=crm.lake.location))
+    found = lakeside.table(desk, Known(day_counts, "toy_days"), values=True)
+    assert (found.state, found.code) == ("problem", 4)
+    assert found.said.startswith("cannot be read, a file of it is damaged or missing: ")
+    assert found.remedy == "take its folder away, then run `crm rebuild toy_days --as-of DATE`"
+    if damaged == "rows":
+        ended = crm.at("run", "toy_scores", "--as-of", "2026-01-02")
+        assert ended.exit_code == 4
+        assert "a file of the lake is damaged or missing: `crm doctor --values` names the table" in ended.stderr
 
 
 def test_a_run_that_began_and_never_ended_is_told(empty, toys):

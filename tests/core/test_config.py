@@ -1,5 +1,6 @@
 """Configuration: what must never stand in it, and a secret that comes by the environment."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -104,3 +105,34 @@ def test_settings_are_shown_without_secrets_however_deep() -> None:
 
     told = Deep(as_of=AS_OF, api_key="hidden", store={"token": "hidden", "name": "shop"})
     assert config.shown(told) == {"bins": 5, "store": {"name": "shop"}}
+
+
+def test_a_wrong_setting_is_told_of_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "local.yaml"
+    file.write_text("zone: Europe/London\ncurrency: xxEURxx\n")
+    with pytest.raises(ConfigError) as told:
+        config.load(file)
+    assert str(told.value).splitlines() == [f"{file}:", "  currency must be three capital letters, like EUR"]
+    monkeypatch.setenv("CRM_ZONE", "Europe/Berln")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(file))} and CRM_ZONE:"):
+        config.load(file)
+    monkeypatch.setenv("CRM_CURRENCY", "Euro")
+    with pytest.raises(ConfigError, match="^CRM_CURRENCY and CRM_ZONE:"):
+        config.load(file)
+
+
+@pytest.mark.parametrize("value", ['"spark.secret=HUNTER2"', '["spark.password=HUNTER2"]', '[{"password": "HUNTER2"}]'])
+def test_what_ought_to_be_a_tree_shows_no_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CRM_SPARK", value)
+    with pytest.raises(ConfigError, match="CRM_SPARK") as told:
+        config.load()
+    assert "HUNTER2" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["jobs: [{password: HUNTER2}]", "lake: s3a://b/?secret_key=HUNTER2"])
+def test_a_secret_in_a_list_or_in_a_parameter_of_an_address_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "local.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="must hold no secret") as told:
+        config.load(file)
+    assert "HUNTER2" not in str(told.value)

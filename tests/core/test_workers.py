@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from crm_spark.core.session import meanwhile
 from crm_spark.core.workers import LIBRARIES, THREADS
 
 pytestmark = pytest.mark.skipif(not THREADS.is_dir(), reason="threads are counted where Linux lists them")
@@ -59,3 +61,12 @@ def test_a_worker_keeps_memory_that_it_will_use_again(spark: SparkSession) -> No
 
     (told,) = spark.range(1).coalesce(1).mapInArrow(work, "pages bigint").collect()
     assert told["pages"] < 100
+
+
+def test_a_plain_function_on_columns_of_parquet_ends(spark: SparkSession, tmp_path: Path) -> None:
+    assert spark.conf.get("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled") == "false", "it would never"
+    spark.range(36).select(F.col("id").cast("string").alias("text")).write.parquet(str(tmp_path / "rows"))
+    length = F.udf(len, "bigint")
+    with meanwhile(spark, {"spark.sql.codegen.wholeStage": "true"}):
+        told = spark.read.parquet(str(tmp_path / "rows")).select(length("text").alias("n"))
+        assert sorted(row["n"] for row in told.collect()) == [1] * 10 + [2] * 26
