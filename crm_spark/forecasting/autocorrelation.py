@@ -79,8 +79,10 @@ def _correlated(batches: Iterator[pa.RecordBatch], lags: int) -> Iterator[pa.Rec
         statistic, p = autocorrelation.ljung_box(acf, periods.astype(np.float64), tested.astype(np.float64))
         rhythm = autocorrelation.rhythm(acf, of_noise)
         is_told = ~np.isnan(acf[0])
-        reasons = np.where(
-            periods < LEAST, f"fewer than {LEAST} periods have a value", "all values are alike or too large"
+        reasons = np.select(
+            [periods < LEAST, (~np.isnan(acf)).any(axis=0)],
+            [f"fewer than {LEAST} periods have a value", "no two periods in a row have a value"],
+            "all values are alike or too large",
         )
         columns = [
             pa.array(periods, pa.int32()),

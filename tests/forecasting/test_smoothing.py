@@ -24,6 +24,7 @@ CASES: dict[str, list[float | None]] = {
     "one": [1.0],
     "huge": [*LONG[:-1], 1e308],
 }
+APART = [float(at * at % 17) if at % 3 == 0 else None for at in range(40)]
 
 
 def frame(spark: SparkSession) -> DataFrame:
@@ -65,5 +66,9 @@ def test_correlations_are_those_of_statsmodels_or_there_is_a_reason(spark: Spark
     reasons = {name: row["reason"] for name, row in found.items()}
     assert {name for name, reason in reasons.items() if reason is None} == {"long", "short", "gap"}
     assert reasons["flat"] == "all values are alike or too large"
+    apart = spark.createDataFrame([("case", "apart", "spend", date(2026, 1, 5), APART)], SERIES)
+    (row,) = autocorrelation.correlate(apart, 6).collect()
+    assert [value is None for value in row["acf"]] == [True, True, False] * 2
+    assert row["reason"] == "no two periods in a row have a value"
     assert reasons["empty"] == reasons["one"] == "fewer than 3 periods have a value"
     assert all(np.isfinite(value) for row in found.values() for value in row["acf"] if value is not None)

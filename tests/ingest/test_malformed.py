@@ -35,6 +35,7 @@ RECORDS = {
     "long.csv": ("2,1,c,p,1,1,2025-01-01 10:00:00,more", "another number of fields than the header"),
     "negative_price.csv": ("2,1,c,p,1,-1,2025-01-01 10:00:00", "negative_price"),
     "future.csv": ("2,1,c,p,1,1,2999-01-01 10:00:00", "future_date"),
+    "year_0.csv": ("2,1,c,p,1,1,0000-01-01 10:00:00", "early_date"),
     "no_order.csv": (",1,c,p,1,1,2025-01-01 10:00:00", "order_id is missing"),
     "huge.csv": (
         "2,1,c,p,1,90000000000000,2025-01-01 10:00:00",
