@@ -28,6 +28,8 @@ OPEN = {
         "run `crm ingest` again: it finishes them first",
     ),
 }
+REPORT = "report it: what checks these rows as they are written has let them pass"
+COPY = "put its folder back from a copy"
 
 
 def findings(desk: Desk, values: bool) -> Iterator[Finding]:
@@ -57,7 +59,7 @@ def table(desk: Desk, known: Known, values: bool) -> Finding:
         return _held(desk, known, values, what)
     except Exception as error:  # a damaged file may end in any, which may hold a value
         said = f"cannot be read, a file of it is damaged or missing: {type(error).__name__}"
-        return problem(what, said, _mended(known), CrmError.exit_code)
+        return problem(what, said, _remedy(known, COPY, "take its folder away, then run "), CrmError.exit_code)
 
 
 def _held(desk: Desk, known: Known, values: bool, what: str) -> Finding:
@@ -74,7 +76,7 @@ def _held(desk: Desk, known: Known, values: bool, what: str) -> Finding:
     broken = known.table.faults(desk.lake.read(known.table, version)).collect() if values else []
     if broken:
         said = "; ".join(f"{row['fault']}: {row['rows']} rows" for row in broken)
-        return problem(what, said, _remedy(known), ContractError.exit_code)
+        return problem(what, said, _remedy(known, REPORT), ContractError.exit_code)
     return ok(what, f"version {version} keeps its contract" + ("" if values else " (values not looked at)"))
 
 
@@ -116,17 +118,9 @@ def odd_days(desk: Desk) -> Iterator[Finding]:
         yield warning("days", said, ODD[row["found"]])
 
 
-def _mended(known: Known) -> str:
+def _remedy(known: Known, of_loaded: str, before: str = "") -> str:
+    """A table that a job makes is made anew; what was loaded or logged cannot be."""
     from crm_spark.cli.catalog import INGEST, RUNNER
 
-    if known.maker in (INGEST, RUNNER, None):
-        return "put its folder back from a copy"
-    return f"take its folder away, then run `crm rebuild {known.table.name} --as-of DATE`"
-
-
-def _remedy(known: Known) -> str:
-    from crm_spark.cli.catalog import INGEST, RUNNER
-
-    if known.maker in (INGEST, RUNNER, None):
-        return "report it: what checks these rows as they are written has let them pass"
-    return f"`crm rebuild {known.table.name} --as-of DATE`"
+    is_loaded = known.maker in (INGEST, RUNNER, None)
+    return of_loaded if is_loaded else f"{before}`crm rebuild {known.table.name} --as-of DATE`"

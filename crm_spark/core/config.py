@@ -177,12 +177,7 @@ def _fault(found: dict[str, Any], model: type[BaseModel]) -> str:
 def _tree(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
-    try:
-        tree = documents.parse(file.read_text(encoding="utf-8")) or {}
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
-    except ValueError as error:
-        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None
+    tree = documents.read(file) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
     return tree

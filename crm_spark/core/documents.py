@@ -1,9 +1,13 @@
 """YAML as people write it: a key that stands twice is a mistake, and so is one that YAML does not read as text."""
 
 from collections.abc import Hashable
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from crm_spark.core.errors import ConfigError
 
 LARGEST = 100_000  # values, each counted as often as anchors repeat it
 
@@ -50,6 +54,24 @@ def parse(text: str) -> Any:
     if size > LARGEST:
         raise ValueError("its anchors repeat it beyond all measure")
     return tree
+
+
+def read(file: Path | Traversable) -> Any:
+    """Read a YAML file.
+
+    Raises
+    ------
+    OSError
+        It is not there.
+    ConfigError
+        It is no text in UTF-8, or cannot be parsed.
+    """
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None
 
 
 def _size(tree: Any, known: dict[int, int]) -> int:

@@ -249,7 +249,7 @@ class Lake:
             try:
                 yield had_to_wait
             finally:
-                self._has_turn = False
+                self._has_turn = self._was_absent = False
                 self._made.clear()  # whose turn is next may fill it
 
     def touched(self, tables: Sequence[Table]) -> list[Table]:

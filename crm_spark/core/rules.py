@@ -18,10 +18,6 @@ def read_rules(name: str, instead: Path | None = None) -> Any:
     """
     file = instead if instead is not None else files("crm_spark.conf") / "rules" / name
     try:
-        return documents.parse(file.read_text(encoding="utf-8"))
+        return documents.read(file)
     except OSError:
         raise ConfigError(f"there is no rule file {file}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
-    except ValueError as error:
-        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None

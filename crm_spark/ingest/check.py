@@ -33,7 +33,8 @@ COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 OF_A_DAY = re.compile(r"\b(?:date|timestamp(?:_ltz|_ntz)?)\s*'\s*(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 OF_OTHER_ROWS = re.compile(r"\(\s*(?:select|with|values)\b", re.IGNORECASE)
 OF_THE_MOMENT = re.compile(
-    r"(?<![.\w])(?:system\s*\.\s*)?(?:builtin\s*\.\s*)?(?:(?:now|curdate|localtimestamp|unix_timestamp|user|session_user|current_\w+)\s*\(\s*\)"
+    r"(?<![.\w])(?:system\s*\.\s*)?(?:builtin\s*\.\s*)?"
+    r"(?:(?:now|curdate|localtimestamp|unix_timestamp|user|session_user|current_\w+)\s*\(\s*\)"
     r"|(?:current_date|current_timestamp|current_time|current_user|session_user|user)\b(?!\s*\())",
     re.IGNORECASE,
 )

@@ -155,13 +155,9 @@ def read(file: Path) -> Source:
 
 def _tree(file: Path) -> dict[Any, Any]:
     try:
-        tree = documents.parse(file.read_text(encoding="utf-8"))
+        tree = documents.read(file)
     except OSError:
         raise ConfigError(f"there is no mapping file {file}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8; save it as UTF-8") from None
-    except ValueError as error:
-        raise ConfigError(f"{file} cannot be read as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(tree).__name__}")
     return tree

@@ -1,8 +1,11 @@
 """YAML that people write wrong: each fault in a sentence, and no value in it."""
 
+from pathlib import Path
+
 import pytest
 
-from crm_spark.core.documents import parse
+from crm_spark.core.documents import parse, read
+from crm_spark.core.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,13 @@ def test_what_is_sound_is_read_as_yaml_reads_it() -> None:
     told = parse(text.replace("on:", "'on':"))
     assert told["shop"] == {"zone": "CET", "on": "x"}
     assert str(told["list"]) == "[1, 2.5, None, datetime.date(2026, 1, 31)]"
+
+
+def test_a_file_that_is_no_text_is_told_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_bytes("a: ü".encode("latin-1"))
+    with pytest.raises(ConfigError, match=rf"{file} is not UTF-8; save it as UTF-8"):
+        read(file)
+    file.write_text("a: [", "utf-8")
+    with pytest.raises(ConfigError, match=rf"{file} cannot be read as YAML: .*line 1"):
+        read(file)
